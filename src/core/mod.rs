@@ -1,0 +1,8 @@
+//! The words everything else is said in: tasks, episodes, rows of tokens, run events, seeded randomness.
+
+pub mod episode;
+pub mod event;
+pub mod rng;
+
+pub use episode::{Ending, Episode, EpisodeId, Split, Stop, Task, TokenRecord, Turn};
+pub use event::{Command, Metrics, Phase, Record, RunEvent};

@@ -1,0 +1,27 @@
+//! `sdlab`: a terminal-first workbench that trains a small LLM agent with reinforcement learning and
+//! self-distillation, and shows every rollout and every token's teacher signal while it happens.
+//!
+//! # The data path
+//!
+//! ```text
+//! Task -> Episode(Turn...) -> Row -> Scores -> Plan -> Metrics -> RunEvent -> RunView -> screen
+//!  env      train/rollout     text   engine   method   train      run/recorder  run/view   tui
+//! ```
+//!
+//! # Three ideas
+//!
+//! 1. **The run folder is the interface.** One process trains and writes `runs/<id>/`; the screen, `--batch`,
+//!    replay and attach all read that folder through one fold ([`run::view::RunView::apply`]).
+//! 2. **A method is a pure function on numbers** ([`method`]): log-probabilities in, a loss value and its
+//!    derivative by each log-probability out. No tensors, no device.
+//! 3. **The engine is a small trait** ([`engine::Engine`]): sample, score, forward-backward, optimiser step.
+//!
+//! # Layers
+//!
+//! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli`, then `tui` and `batch`, then
+//! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text`, then `run`, then `core`.
+
+pub mod core;
+pub mod engine;
+pub mod method;
+pub mod run;

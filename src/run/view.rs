@@ -1,0 +1,240 @@
+//! The one fold from records to what readers show. Total and deterministic: any sequence of records is
+//! accepted, and live, finished and replayed runs go through the same code.
+
+use std::collections::BTreeMap;
+
+use crate::core::event::{FORMAT, KeyChange, Level, SkillUse, Status};
+use crate::core::{Metrics, Phase, Record, RunEvent};
+
+/// One training step as recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepView {
+    pub step: u64,
+    pub at_ms: u64,
+    pub metrics: Metrics,
+    pub skills: Vec<SkillUse>,
+}
+
+/// One evaluation of a panel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvalView {
+    pub step: u64,
+    pub at_ms: u64,
+    pub panel: String,
+    pub with_skills: bool,
+    pub metrics: Metrics,
+    pub outcomes: String,
+}
+
+/// What a mark on a chart's time axis stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkKind {
+    Config,
+    Checkpoint,
+    Resume,
+    Alert,
+}
+
+/// Something that happened at a step and is drawn on every chart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    pub step: u64,
+    pub kind: MarkKind,
+    pub text: String,
+}
+
+/// A line of the alert pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertView {
+    pub step: u64,
+    pub at_ms: u64,
+    pub level: Level,
+    pub rule: String,
+    pub message: String,
+}
+
+/// Facts of the run that do not change while it runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    pub run: String,
+    pub recipe: String,
+    pub method: String,
+    pub env: String,
+    pub model: String,
+    pub parameters: u64,
+    pub device: String,
+    pub steps: u64,
+    pub groups: u32,
+    pub members: u32,
+    pub substitutions: Vec<String>,
+    pub pid: u32,
+}
+
+/// What the trainer is doing right now, as far as its last record says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    pub step: u64,
+    pub phase: Phase,
+    pub done: u32,
+    pub total: u32,
+    /// When this phase of this step was first reported.
+    pub since_ms: u64,
+}
+
+/// Everything the readers know of a run, folded from its records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunView {
+    pub facts: Facts,
+    pub steps: Vec<StepView>,
+    pub evals: Vec<EvalView>,
+    pub marks: Vec<Mark>,
+    pub alerts: Vec<AlertView>,
+    pub progress: Option<Progress>,
+    pub paused: bool,
+    pub config_revision: u32,
+    pub last_changes: Vec<KeyChange>,
+    pub last_checkpoint: Option<(u64, u64)>,
+    pub finished: Option<(Status, i32, String)>,
+    /// When this process of the run began, and how many steps were done before it (not counted in the ETA).
+    pub started_ms: u64,
+    pub resumed_steps: u64,
+    pub last_ms: u64,
+    /// Records of kinds this version does not know.
+    pub unknown: u64,
+    /// Set when the run was written by a newer format.
+    pub newer_format: Option<u32>,
+}
+
+impl RunView {
+    /// Folds one record in.
+    pub fn apply(&mut self, record: &Record) {
+        let at_ms = record.at_ms;
+        self.last_ms = at_ms;
+        match &record.event {
+            RunEvent::Started { .. } => self.start(record),
+            RunEvent::Progress { step, phase, done, total } => self.advance(at_ms, *step, *phase, *done, *total),
+            RunEvent::Stepped { step, metrics, skills } => {
+                self.forget_from(*step);
+                self.steps.push(StepView { step: *step, at_ms, metrics: metrics.clone(), skills: skills.clone() });
+            }
+            RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } => self.evals.push(EvalView {
+                step: *step,
+                at_ms,
+                panel: panel.clone(),
+                with_skills: *with_skills,
+                metrics: metrics.clone(),
+                outcomes: outcomes.clone(),
+            }),
+            RunEvent::Checkpointed { step, path, .. } => {
+                self.last_checkpoint = Some((*step, at_ms));
+                self.mark(*step, MarkKind::Checkpoint, path.clone());
+            }
+            RunEvent::ConfigChanged { step, revision, changes } => {
+                self.config_revision = *revision;
+                self.last_changes = changes.clone();
+                let text = changes.iter().map(|c| format!("{} {} -> {}", c.key, c.before, c.after)).collect::<Vec<_>>();
+                self.mark(*step, MarkKind::Config, text.join(", "));
+            }
+            RunEvent::ConfigRejected { step, message } => self.alert(*step, at_ms, Level::Warn, "config", message),
+            RunEvent::Alerted { step, level, rule, message, .. } => {
+                self.alert(*step, at_ms, *level, rule, message);
+                self.mark(*step, MarkKind::Alert, message.clone());
+            }
+            RunEvent::Warned { step, message } => self.alert(*step, at_ms, Level::Warn, "warning", message),
+            RunEvent::Paused { .. } => self.paused = true,
+            RunEvent::Resumed { .. } => self.paused = false,
+            RunEvent::Finished { status, exit, message, .. } => {
+                self.finished = Some((*status, *exit, message.clone()));
+                self.progress = None;
+            }
+            RunEvent::Unknown => self.unknown += 1,
+        }
+    }
+
+    /// Values of one metric by step, in order; `None` where it was not finite or not recorded.
+    pub fn series(&self, name: &str) -> Vec<(u64, Option<f64>)> {
+        self.steps.iter().map(|s| (s.step, s.metrics.get(name).copied().flatten())).collect()
+    }
+
+    /// Names of all metrics seen, with the number of steps that carry each.
+    pub fn metric_names(&self) -> BTreeMap<&str, usize> {
+        let mut names = BTreeMap::new();
+        for name in self.steps.iter().flat_map(|s| s.metrics.keys()) {
+            *names.entry(name.as_str()).or_insert(0) += 1;
+        }
+        names
+    }
+
+    /// Last completed step; 0 before the first.
+    pub fn last_step(&self) -> u64 {
+        self.steps.last().map_or(0, |s| s.step)
+    }
+
+    fn start(&mut self, record: &Record) {
+        let RunEvent::Started {
+            format,
+            run,
+            recipe,
+            method,
+            env,
+            model,
+            parameters,
+            device,
+            steps,
+            groups,
+            members,
+            resumed,
+            substitutions,
+            pid,
+        } = &record.event
+        else {
+            return;
+        };
+        self.facts = Facts {
+            run: run.clone(),
+            recipe: recipe.clone(),
+            method: method.clone(),
+            env: env.clone(),
+            model: model.clone(),
+            parameters: *parameters,
+            device: device.clone(),
+            steps: *steps,
+            groups: *groups,
+            members: *members,
+            substitutions: substitutions.clone(),
+            pid: *pid,
+        };
+        self.newer_format = (*format > FORMAT).then_some(*format);
+        self.started_ms = record.at_ms;
+        self.resumed_steps = *resumed;
+        self.finished = None;
+        self.paused = false;
+        self.progress = None;
+        if *resumed > 0 {
+            self.forget_from(*resumed + 1);
+            self.mark(*resumed, MarkKind::Resume, format!("resumed after step {resumed}"));
+        }
+    }
+
+    fn advance(&mut self, at_ms: u64, step: u64, phase: Phase, done: u32, total: u32) {
+        let since_ms = match self.progress {
+            Some(p) if p.step == step && p.phase == phase => p.since_ms,
+            _ => at_ms,
+        };
+        self.progress = Some(Progress { step, phase, done, total, since_ms });
+    }
+
+    /// A resumed run repeats steps after its checkpoint; the repetition replaces them.
+    fn forget_from(&mut self, step: u64) {
+        self.steps.truncate(self.steps.partition_point(|s| s.step < step));
+        self.evals.retain(|e| e.step < step);
+    }
+
+    fn mark(&mut self, step: u64, kind: MarkKind, text: String) {
+        self.marks.push(Mark { step, kind, text });
+    }
+
+    fn alert(&mut self, step: u64, at_ms: u64, level: Level, rule: &str, message: &str) {
+        self.alerts.push(AlertView { step, at_ms, level, rule: rule.into(), message: message.into() });
+    }
+}
