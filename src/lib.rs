@@ -21,7 +21,16 @@
 //! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli`, then `tui` and `batch`, then
 //! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text`, then `run`, then `core`.
 
+pub mod batch;
+pub mod cli;
+pub mod config;
 pub mod core;
 pub mod engine;
+pub mod env;
 pub mod method;
 pub mod run;
+pub mod session;
+pub mod skill;
+pub mod text;
+pub mod train;
+pub mod tui;

@@ -1,0 +1,1 @@
+//! `--batch`: the records of a run as JSON Lines on stdout.

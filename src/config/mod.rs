@@ -1,0 +1,1 @@
+//! Configuration: recipe files, overrides, errors with a place, typed differences, watching.

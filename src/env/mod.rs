@@ -1,0 +1,1 @@
+//! Environments: multi-turn text tasks behind one trait.

@@ -1,0 +1,1 @@
+//! The trainer process: control socket, reload rules, checkpoints, shutdown.

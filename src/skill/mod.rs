@@ -1,0 +1,1 @@
+//! Skills: the bank, retrieval, and the teacher's privileged context.

@@ -1,0 +1,1 @@
+//! Training: one step on one page, and what it is made of.
