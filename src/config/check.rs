@@ -74,7 +74,9 @@ const WITHOUT_GROUPS: &[&str] = &["opsd", "skill-opsd"];
 
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;
-    let fits = name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) && !name.starts_with('.');
+    let fits = name.len() <= 128
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && !name.starts_with(['.', '-']);
     (!fits).then(|| ("run.name", format!("`{name}` cannot be a folder name, use letters, digits, `-`, `_` and `.`")))
 }
 
