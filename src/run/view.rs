@@ -114,7 +114,9 @@ impl RunView {
             RunEvent::Started { .. } => self.start(record),
             RunEvent::Progress { step, phase, done, total } => self.advance(at_ms, *step, *phase, *done, *total),
             RunEvent::Stepped { step, metrics, skills } => {
-                self.forget_from(*step);
+                if *step <= self.last_step() {
+                    self.forget_from(*step);
+                }
                 self.steps.push(StepView { step: *step, at_ms, metrics: metrics.clone(), skills: skills.clone() });
             }
             RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } => self.evals.push(EvalView {
@@ -210,8 +212,9 @@ impl RunView {
         self.finished = None;
         self.paused = false;
         self.progress = None;
+        self.forget_from(resumed.saturating_add(1));
+        self.marks.retain(|m| m.step <= *resumed || m.kind == MarkKind::Config);
         if *resumed > 0 {
-            self.forget_from(*resumed + 1);
             self.mark(*resumed, MarkKind::Resume, format!("resumed after step {resumed}"));
         }
     }
