@@ -21,7 +21,8 @@ pub(crate) struct LineFile {
 impl LineFile {
     /// Starts an empty file, replacing what is there.
     pub(crate) fn create(path: &Path) -> Result<LineFile> {
-        let file = options().truncate(true).open(path).map_err(RunError::io("create", path))?;
+        let file = options().open(path).map_err(RunError::io("create", path))?;
+        file.set_len(0).map_err(RunError::io("empty", path))?;
         Ok(LineFile { path: path.to_path_buf(), file, len: 0, dirty: false })
     }
 
@@ -146,7 +147,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-        let mut lines = LineFile::create(&path).unwrap();
+        let mut lines = LineFile::open(&path, |_| true).unwrap();
         let error = lines.line("one").unwrap_err().to_string();
         assert!(error.contains("events.jsonl") && error.contains("free some disk space"), "{error}");
     }

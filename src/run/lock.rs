@@ -66,6 +66,8 @@ impl Drop for RunLock {
     fn drop(&mut self) {
         // Best effort: an owner left behind is reported as stale, nothing worse.
         let _ = self.file.set_len(0);
+        // Closing is not enough while a child process that is just being started still shares the open file.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 

@@ -119,14 +119,7 @@ impl RunView {
                 }
                 self.steps.push(StepView { step: *step, at_ms, metrics: metrics.clone(), skills: skills.clone() });
             }
-            RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } => self.evals.push(EvalView {
-                step: *step,
-                at_ms,
-                panel: panel.clone(),
-                with_skills: *with_skills,
-                metrics: metrics.clone(),
-                outcomes: outcomes.clone(),
-            }),
+            RunEvent::Evaluated { .. } => self.evaluated(record),
             RunEvent::Checkpointed { step, path, .. } => {
                 self.last_checkpoint = Some((*step, at_ms));
                 self.mark(*step, MarkKind::Checkpoint, path.clone());
@@ -217,6 +210,22 @@ impl RunView {
         if *resumed > 0 {
             self.mark(*resumed, MarkKind::Resume, format!("resumed after step {resumed}"));
         }
+    }
+
+    /// A panel that is played again at the same step (after a resume) replaces its first playing.
+    fn evaluated(&mut self, record: &Record) {
+        let RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } = &record.event else {
+            return;
+        };
+        self.evals.retain(|e| (e.step, &e.panel, e.with_skills) != (*step, panel, *with_skills));
+        self.evals.push(EvalView {
+            step: *step,
+            at_ms: record.at_ms,
+            panel: panel.clone(),
+            with_skills: *with_skills,
+            metrics: metrics.clone(),
+            outcomes: outcomes.clone(),
+        });
     }
 
     fn advance(&mut self, at_ms: u64, step: u64, phase: Phase, done: u32, total: u32) {
