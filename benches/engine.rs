@@ -39,7 +39,8 @@ fn run(d: usize, layers: usize, ff: usize, vocab: usize) {
     };
     let mut engine = CandleEngine::init(config, 0).expect("a valid configuration");
     println!("{} parameters", engine.info().parameters);
-    let ids: Vec<Vec<u32>> = (0..ROWS).map(|r| (0..TOKENS).map(|t| ((t * 31 + r * 7) % vocab) as u32).collect()).collect();
+    let ids: Vec<Vec<u32>> =
+        (0..ROWS).map(|r| (0..TOKENS).map(|t| ((t * 31 + r * 7) % vocab) as u32).collect()).collect();
     let mask = vec![true; TOKENS];
     report("train", ROWS * TOKENS, || train(&mut engine, &ids, &mask));
     report("score", ROWS * TOKENS, || score(&mut engine, &ids, &mask));
@@ -81,7 +82,14 @@ fn decode(engine: &mut CandleEngine, prompts: &[Vec<u32>]) {
     let requests: Vec<SampleRequest> = prompts
         .iter()
         .enumerate()
-        .map(|(slot, ids)| SampleRequest { slot, context: &ids[..32], limit: 128, temperature: 1.0, stop: &[], seed: slot as u64 })
+        .map(|(slot, ids)| SampleRequest {
+            slot,
+            context: &ids[..32],
+            limit: 128,
+            temperature: 1.0,
+            stop: &[],
+            seed: slot as u64,
+        })
         .collect();
     engine.release();
     engine.sample(&requests).expect("samples");
