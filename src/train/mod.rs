@@ -1,5 +1,6 @@
 //! Training: one step on one page ([`Trainer::step`]), and what it is made of.
 
+pub mod checkpoint;
 pub mod evaluate;
 pub mod lesson;
 pub mod metrics;

@@ -43,10 +43,10 @@ fn check(c: &Config) -> Result<()> {
     ensure!(!c.attention_bias && !c.use_sliding_window, "attention bias and sliding windows are not supported");
     ensure!(matches!(c.hidden_act, candle_nn::Activation::Silu), "`hidden_act` must be `silu`");
     ensure!(
-        c.num_key_value_heads > 0 && c.num_attention_heads % c.num_key_value_heads == 0,
+        c.num_key_value_heads > 0 && c.num_attention_heads.is_multiple_of(c.num_key_value_heads),
         "`num_attention_heads` must be a multiple of `num_key_value_heads`"
     );
-    ensure!(c.head_dim > 0 && c.head_dim % 2 == 0, "`head_dim` must be even");
+    ensure!(c.head_dim > 0 && c.head_dim.is_multiple_of(2), "`head_dim` must be even");
     ensure!(c.vocab_size > 0 && c.hidden_size > 0 && c.num_hidden_layers > 0, "sizes must be positive");
     Ok(())
 }
