@@ -42,7 +42,7 @@ type Read = fn(&Recipe) -> Option<f64>;
 
 const RANGES: &[(&str, Read, Bound)] = &[
     ("run.steps", |r| Some(r.run.steps as f64), Bound::AtLeast(1.0)),
-    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(1.0)),
+    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(4.0)),
     ("env.household.invalid_penalty", |r| household(r).map(|h| h.invalid_penalty), Bound::AtLeast(0.0)),
     ("env.household.win_reward", |r| household(r).map(|h| h.win_reward), Bound::Above(0.0)),
     ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),

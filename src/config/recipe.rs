@@ -42,6 +42,17 @@ impl EnvConfig {
     }
 }
 
+impl EnvConfig {
+    /// The settings as a table, as [`crate::env::open_world`] takes them.
+    pub fn table(&self) -> toml::Table {
+        let table = match self {
+            EnvConfig::Household(settings) => toml::Table::try_from(settings),
+        };
+        // settings are plain numbers and names, all of them are TOML
+        table.unwrap_or_default()
+    }
+}
+
 impl Default for EnvConfig {
     fn default() -> Self {
         EnvConfig::Household(HouseholdSettings::default())
@@ -197,9 +208,9 @@ tables! {
     pub struct HouseholdSettings in "env.household" {
         /// `small` (few things, learnt in minutes) or `full` (as many as the published benchmark).
         pub rooms: Rooms = Rooms::Small, NextRun;
-        /// Turns after which an episode ends as lost, >= 1.
+        /// Turns after which an episode ends as lost, >= 4. Only games whose shortest solution takes half of it are dealt.
         pub max_turns: u32 = 20, NextRun;
-        /// Subtracted from the return of a row for every invalid action, >= 0; 0 = invalid actions cost nothing.
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
         pub invalid_penalty: f64 = 0.1, NextRun;
         /// Reward of reaching the goal, > 0. Every other action gives 0.
         pub win_reward: f64 = 10.0, NextRun;
@@ -307,6 +318,13 @@ mod tests {
         manual.sort();
         written.sort();
         assert_eq!(manual, written);
+    }
+
+    #[test]
+    fn the_environment_takes_its_settings() {
+        let recipe = Recipe::default();
+        let world = crate::env::open_world(recipe.env.name(), &recipe.env.table()).unwrap();
+        assert_eq!((world.max_turns(), world.invalid_penalty()), (20, 0.1));
     }
 
     #[test]
