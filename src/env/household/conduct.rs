@@ -79,17 +79,17 @@ impl Conduct {
     pub fn of_quality(quality: f64) -> Conduct {
         let between = |poor: f64, good: f64| poor + (good - poor) * quality;
         Conduct {
-            open: between(0.35, 0.85),
-            revisit: between(0.45, 0.15),
-            take: between(0.5, 0.9),
-            wrong_object: between(0.2, 0.05),
-            tool: between(0.4, 0.9),
-            wrong_tool: between(0.6, 0.2),
-            early: between(0.35, 0.08),
-            lamp: between(0.3, 0.8),
-            second: between(0.5, 0.9),
-            destination: between(0.5, 0.9),
-            dither: between(0.25, 0.08),
+            open: between(0.25, 0.65),
+            revisit: between(0.6, 0.3),
+            take: between(0.25, 0.65),
+            wrong_object: between(0.3, 0.1),
+            tool: between(0.35, 0.75),
+            wrong_tool: between(0.65, 0.3),
+            early: between(0.4, 0.15),
+            lamp: between(0.05, 0.2),
+            second: between(0.6, 0.9),
+            destination: between(0.3, 0.65),
+            dither: between(0.35, 0.15),
             search: Search::Random,
             ..Conduct::expert()
         }
