@@ -57,11 +57,7 @@ pub(super) fn above_one_or_off<'de, D: Deserializer<'de>>(source: D) -> Result<f
     if fine { Ok(value) } else { Err(refusal(value, "use a finite number > 1, or 0 to switch it off")) }
 }
 
-fn within<'de, D: Deserializer<'de>>(
-    source: D,
-    range: std::ops::Range<f64>,
-    remedy: &str,
-) -> Result<f64, D::Error> {
+fn within<'de, D: Deserializer<'de>>(source: D, range: std::ops::Range<f64>, remedy: &str) -> Result<f64, D::Error> {
     let value = f64::deserialize(source)?;
     if range.contains(&value) { Ok(value) } else { Err(refusal(value, remedy)) }
 }

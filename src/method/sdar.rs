@@ -85,14 +85,7 @@ impl Sdar {
 
 impl Default for Sdar {
     fn default() -> Self {
-        Self {
-            coef: 0.01,
-            beta: 5.0,
-            gate: Gate::Gap,
-            detach_gate: true,
-            entropy_scale: 1.0,
-            grpo: Grpo::default(),
-        }
+        Self { coef: 0.01, beta: 5.0, gate: Gate::Gap, detach_gate: true, entropy_scale: 1.0, grpo: Grpo::default() }
     }
 }
 
