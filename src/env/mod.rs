@@ -6,6 +6,7 @@
 
 pub mod household;
 pub mod projection;
+pub mod prompt;
 
 use anyhow::{Context, Result, bail};
 

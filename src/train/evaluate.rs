@@ -55,10 +55,11 @@ pub fn evaluate(trainer: &mut Trainer, step: u64, sink: &mut dyn Sink, abort: &A
             with_skills,
             metrics: metrics(&played),
             outcomes: outcomes(&played),
-        })?;
+        });
         episodes.extend(played.into_iter().map(|p| p.episode));
     }
-    sink.close_eval(step, &episodes)
+    sink.close_eval(step, &episodes);
+    Ok(())
 }
 
 /// Plays the panel once.
@@ -82,7 +83,8 @@ pub fn play(
         if abort.load(Ordering::Relaxed) {
             bail!(Aborted)
         }
-        sink.event(progress(step, Phase::Eval, over, episodes.len()))
+        sink.event(progress(step, Phase::Eval, over, episodes.len()));
+        Ok(())
     })
 }
 

@@ -48,16 +48,17 @@ pub struct Settings {
     pub record_tokens: bool,
 }
 
-/// Where a trainer's doings go: records, and the files of a step.
+/// Where a trainer's doings go: records, and the files of a step. What cannot be written is the sink's business:
+/// training does not stop for it.
 pub trait Sink {
-    fn event(&mut self, event: RunEvent) -> Result<()>;
+    fn event(&mut self, event: RunEvent);
     /// An episode in progress has moved on, or ended.
-    fn live(&mut self, episode: &Episode) -> Result<()>;
-    fn close_step(&mut self, step: u64, episodes: &[Episode], tokens: &[TokenRecord]) -> Result<()>;
-    fn close_eval(&mut self, step: u64, episodes: &[Episode]) -> Result<()>;
+    fn live(&mut self, episode: &Episode);
+    fn close_step(&mut self, step: u64, episodes: &[Episode], tokens: &[TokenRecord]);
+    fn close_eval(&mut self, step: u64, episodes: &[Episode]);
 }
 
-/// Returned (inside an [`anyhow::Error`]) when a step was given up because an abort was asked for.
+/// Returned (inside an [`anyhow::Error`]) when a step was given up, before its first update, on request.
 #[derive(Debug, thiserror::Error)]
 #[error("the step was aborted")]
 pub struct Aborted;
@@ -86,7 +87,7 @@ impl Trainer {
         let mut played = self.rollout(step, &tasks, sink, abort)?;
         clock.lap(Phase::Rollout);
         let mut lessons = self.lessons(&played);
-        sink.event(progress(step, Phase::Teacher, 0, lessons.len()))?;
+        sink.event(progress(step, Phase::Teacher, 0, lessons.len()));
         let taught = teacher::teach(self, step, &mut played, &mut lessons)?;
         clock.lap(Phase::Teacher);
         if self.method.needs().reference {
@@ -94,13 +95,14 @@ impl Trainer {
         }
         clock.lap(Phase::Score);
         self.credit(&mut played, &mut lessons);
-        self.update(step, &mut lessons, &mut clock, sink, abort)?;
+        self.update(step, &mut lessons, &mut clock, sink)?;
 
         let skills = self.learn(&played, &lessons, &taught);
         let metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
-        self.record(step, played, &lessons, sink)?;
+        self.record(step, played, &lessons, sink);
         self.done = step;
-        sink.event(RunEvent::Stepped { step, metrics, skills })
+        sink.event(RunEvent::Stepped { step, metrics, skills });
+        Ok(())
     }
 
     /// Tasks of a step: the same for every method and model under one seed.
@@ -120,7 +122,7 @@ impl Trainer {
         let seats: Vec<Seat> =
             (0..tasks.len()).flat_map(|g| (0..members).map(move |m| (g, m))).map(|(g, m)| seat(g, m)).collect();
         let total = seats.len();
-        sink.event(progress(step, Phase::Rollout, 0, total))?;
+        sink.event(progress(step, Phase::Rollout, 0, total));
         let mut told = vec![0; total];
         let sampling = self.settings.sampling;
         let mut table = self.table();
@@ -131,10 +133,11 @@ impl Trainer {
             for (episode, told) in episodes.iter().zip(&mut told) {
                 if episode.turns.len() > *told {
                     *told = episode.turns.len();
-                    sink.live(episode)?;
+                    sink.live(episode);
                 }
             }
-            sink.event(progress(step, Phase::Rollout, over, total))
+            sink.event(progress(step, Phase::Rollout, over, total));
+            Ok(())
         })
     }
 
@@ -182,7 +185,6 @@ impl Trainer {
         lessons: &mut [Lesson],
         clock: &mut StepMetrics,
         sink: &mut dyn Sink,
-        abort: &AtomicBool,
     ) -> Result<()> {
         let mut order: Vec<usize> = (0..lessons.len()).collect();
         order.shuffle(&mut rng::stream(self.settings.seed, "order", &[step]));
@@ -192,10 +194,7 @@ impl Trainer {
         let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
         let mut sums = Sums::new();
         for (i, batch) in batches.iter().enumerate() {
-            if abort.load(Ordering::Relaxed) {
-                bail!(Aborted)
-            }
-            sink.event(progress(step, Phase::Student, i, batches.len()))?;
+            sink.event(progress(step, Phase::Student, i, batches.len()));
             let mut part: Vec<&mut Lesson> =
                 lessons.iter_mut().enumerate().filter(|(l, _)| batch.contains(l)).map(|(_, l)| l).collect();
             let temperature = self.settings.sampling.temperature;
@@ -219,11 +218,11 @@ impl Trainer {
         uses
     }
 
-    fn record(&self, step: u64, played: Vec<Played>, lessons: &[Lesson], sink: &mut dyn Sink) -> Result<()> {
+    fn record(&self, step: u64, played: Vec<Played>, lessons: &[Lesson], sink: &mut dyn Sink) {
         let tokens: Vec<TokenRecord> =
             if self.settings.record_tokens { lessons.iter().flat_map(lesson::records).collect() } else { vec![] };
         let episodes: Vec<Episode> = played.into_iter().map(|p| p.episode).collect();
-        sink.close_step(step, &episodes, &tokens)
+        sink.close_step(step, &episodes, &tokens);
     }
 }
 

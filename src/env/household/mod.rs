@@ -5,10 +5,13 @@
 //! ([`scene`]) over the priors in `envs/household.toml`, so there are endless tasks and every one has an id. Games
 //! in the compact form of real ALFWorld problems load too ([`game::Spec`]).
 
+pub mod advice;
+pub mod conduct;
 pub mod dynamics;
 pub mod expert;
 pub mod game;
 pub mod goal;
+pub mod player;
 pub mod priors;
 pub mod scene;
 pub mod texts;

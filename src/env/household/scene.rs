@@ -114,7 +114,7 @@ impl Scenes {
         let able = |prior: &ObjectPrior| tool.is_none_or(|(can, _)| prior.can.iter().any(|c| c == can));
         let found = self.objects_of(room).filter(|(_, prior)| !prior.fixed && able(prior)).collect::<Vec<_>>();
         let (kind, prior) = *found.choose(rng)?;
-        let copies = task.count() + usize::from(rng.random_bool(SPARE));
+        let copies = task.count() + usize::from(task == TaskType::Two || rng.random_bool(SPARE));
         let places: Vec<usize> = (0..copies).filter_map(|_| prior.lie(kinds, rng)).collect();
         let free = |k: &&&str| prior.fits_in(k) && places.iter().all(|&p| kinds[p] != **k);
         let targets: BTreeSet<&str> =
@@ -208,7 +208,7 @@ fn receptacles(priors: &Priors, room: &'static Room, size: Rooms, rng: &mut impl
 /// Needed predicate and tool of each change, in the order of [`super::goal::Change`].
 const TOOLS: [(&str, &str); 3] = [("cleanable", "sinkbasin"), ("heatable", "microwave"), ("coolable", "fridge")];
 const LAMP: &str = "desklamp";
-/// Chance of one more copy of the wanted object than is needed.
+/// Chance of one more copy of the wanted object than is needed; always so where two are wanted.
 const SPARE: f64 = 0.4;
 /// All rooms and tasks derive from this; task ids mean nothing under another.
 const SEED: u64 = 0x686f_7573_65;
