@@ -111,3 +111,28 @@ my.toml:2:6: `optim.lr` must be at least 0
 "#
     );
 }
+
+#[test]
+fn unknown_constant_of_a_method() {
+    assert_eq!(refusal("[method.sdar]\nbta = 3\n"), "");
+}
+
+#[test]
+fn unknown_method() {
+    assert_eq!(refusal("[method.sadr]\nbeta = 3\n"), "");
+}
+
+#[test]
+fn two_methods() {
+    assert_eq!(refusal("[method.sdar]\nbeta = 3.0\n[method.grpo]\n"), "");
+}
+
+#[test]
+fn constant_out_of_range() {
+    assert_eq!(refusal("[method.sdar]\nbeta = -3.0\n"), "");
+}
+
+#[test]
+fn constant_of_the_inner_method_out_of_range() {
+    assert_eq!(refusal("[method.sdar.grpo]\ndual_clip = 0.5\n"), "");
+}

@@ -69,9 +69,6 @@ type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
 const RULES: &[Rule] = &[run_name, group_size, batch_count, alert_rules];
 
-/// Methods whose loss does not compare the rollouts of a group.
-const WITHOUT_GROUPS: &[&str] = &["opsd", "skill-opsd"];
-
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;
     let fits = name.len() <= 128
@@ -82,7 +79,7 @@ fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
 
 fn group_size(recipe: &Recipe) -> Option<(&'static str, String)> {
     let method = recipe.method.name();
-    (recipe.rollout.members < 2 && !WITHOUT_GROUPS.contains(&method)).then(|| {
+    (recipe.rollout.members < 2).then(|| {
         (
             "rollout.members",
             format!("`{method}` compares the rollouts of a task, so `rollout.members` must be at least 2"),

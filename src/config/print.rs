@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::diff::leaves;
-use super::fields::Field;
+use super::fields::{Field, method_doc};
 use super::recipe::{Recipe, TABLES};
 
 /// Every key with its explanation and its default.
@@ -47,15 +47,29 @@ const METHOD_BEFORE: &str = "rollout";
 
 fn method_table(recipe: &Recipe, out: &mut String) {
     let name = recipe.method.name();
-    let prefix = format!("method.{name}.");
     comment(&format!("The objective: `sdlab methods show {name}` explains it and its constants."), out);
-    line(out, format_args!("[method.{name}]"));
-    for (key, value) in leaves(recipe) {
-        if let Some(key) = key.strip_prefix(&prefix) {
-            line(out, format_args!("{key} = {value}"));
+    let mut open = String::new();
+    for (key, value) in method_leaves(recipe) {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("method", &key));
+        if table != open {
+            line(out, format_args!("[{table}]"));
+            open = table.to_owned();
         }
+        comment(method_doc(&key).unwrap_or_default(), out);
+        line(out, format_args!("{name} = {value}"));
+    }
+    if open.is_empty() {
+        line(out, format_args!("[method.{name}]"));
     }
     out.push('\n');
+}
+
+/// Keys of the method, those of the outer table first: TOML has no way back out of a table.
+fn method_leaves(recipe: &Recipe) -> Vec<(String, toml::Value)> {
+    let mut found: Vec<_> = leaves(recipe).into_iter().filter(|(key, _)| key.starts_with("method.")).collect();
+    let table = |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned());
+    found.sort_by_key(|(key, _)| (table(key), key.clone()));
+    found
 }
 
 fn value_text(recipe: &Recipe, field: &Field, value: Option<&toml::Value>) -> String {

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::tables;
-use super::method::MethodTable;
 use crate::core::Split;
 use crate::core::event::Level;
+use crate::method::MethodConfig;
 
 /// A complete recipe. Every table and every key may be left out; the defaults are a working run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Recipe {
     pub model: ModelSettings,
     pub env: EnvConfig,
     pub skills: SkillSettings,
-    pub method: MethodTable,
+    pub method: MethodConfig,
     pub rollout: RolloutSettings,
     pub optim: OptimSettings,
     pub eval: EvalSettings,
@@ -309,6 +309,9 @@ tables! {
 mod tests {
     use super::{Recipe, TABLES};
     use crate::config::diff::leaves;
+    use crate::config::fields::method_doc;
+    use crate::config::{Overrides, parse};
+    use crate::method::METHODS;
 
     #[test]
     fn the_manual_and_the_serialised_default_have_the_same_keys() {
@@ -325,6 +328,17 @@ mod tests {
         let recipe = Recipe::default();
         let world = crate::env::open_world(recipe.env.name(), &recipe.env.table()).unwrap();
         assert_eq!((world.max_turns(), world.invalid_penalty()), (20, 0.1));
+    }
+
+    #[test]
+    fn every_constant_of_every_method_is_explained() {
+        for method in METHODS {
+            let overrides = Overrides { set: vec![format!("method.{}={{}}", method.name)], ..Overrides::default() };
+            let recipe = parse("r", "", &overrides).unwrap();
+            for key in leaves(&recipe).into_keys().filter(|key| key.starts_with("method.")) {
+                assert!(method_doc(&key).is_some_and(|doc| doc.trim().len() > 10), "`{key}` is not explained");
+            }
+        }
     }
 
     #[test]
