@@ -207,7 +207,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         }
         Mode::Ctl { run, verb, json } => ctl::ctl(&options.open(&run)?, &verb, json),
         Mode::Pretrain(args) => wiring::pretrain(&args),
-        Mode::Methods(topic) => wiring::methods(&topic),
+        Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => wiring::skills(&topic, &options.overrides()),
         Mode::Envs => show::envs(),
     }

@@ -58,11 +58,6 @@ pub fn pretrain(args: &PretrainArgs) -> Result<Exit> {
     bail!("`{}` cannot be made: this build has no pretraining", args.out.display())
 }
 
-/// `sdlab methods list|show NAME`.
-pub fn methods(_topic: &Topic) -> Result<Exit> {
-    bail!("this build has no methods")
-}
-
 /// `sdlab skills list|show NAME`, of the bank of the recipe.
 pub fn skills(_topic: &Topic, _overrides: &Overrides) -> Result<Exit> {
     bail!("this build has no skills")
@@ -92,9 +87,6 @@ pub fn create_run(recipe: &Recipe) -> Result<RunFolder> {
 /// run's last record, and its exit code.
 pub fn train_here(folder: &RunFolder, tap: Option<Tap>) -> Result<Exit> {
     let _lock = RunLock::take(folder)?;
-    let halt = Arc::new(Halt::default());
-    watch_signals(halt.clone())?;
-    let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
     let recipe = config::load(Some(&folder.config()), &Overrides::default())?;
     let recorder = Recorder::open(folder)?;
     let recorder: SharedRecorder = Rc::new(RefCell::new(match tap {
@@ -105,6 +97,10 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>) -> Result<Exit> {
         Ok(job) => job,
         Err(error) => return fail(&recorder, &error),
     };
+    let halt = Arc::new(Halt::default());
+    watch_signals(halt.clone())?;
+    // last: whoever started this process takes a bound socket for a trainer that works
+    let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
     let (edits, _watch) = watch(folder, &recorder)?;
     let config = folder.config();
     Ok(serve(

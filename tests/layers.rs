@@ -19,13 +19,12 @@ const LAYERS: &[&[&str]] = &[
 /// Operations of candle whose result has no history: weights before them would silently never move.
 const GRADIENT_DROPPERS: &[&str] = &[
     "_no_bwd",
-    "candle_nn::",
     "softmax_last_dim",
-    "rotary_emb::rope(",
-    "rotary_emb::rope_i(",
-    "rotary_emb::rope_thd(",
-    "RmsNorm::forward(",
-    "LayerNorm::forward(",
+    "candle_nn::ops",
+    "candle_nn::rotary_emb",
+    "rotary_emb::rope",
+    "RmsNorm::",
+    "LayerNorm::",
 ];
 
 /// A line that says so may use them: sampling needs no gradient.
@@ -39,8 +38,9 @@ fn imports_only_go_down() {
 
 #[test]
 fn the_engine_keeps_gradients() {
-    let found: Vec<String> =
-        sources("src/engine").iter().flat_map(|(path, text)| gradient_droppers(path, text)).collect();
+    let engine = sources("src/engine");
+    let used = engine.iter().filter(|(path, _)| !path.ends_with("tests.rs"));
+    let found: Vec<String> = used.flat_map(|(path, text)| gradient_droppers(path, text)).collect();
     assert!(found.is_empty(), "operations that drop gradients:\n{}", found.join("\n"));
 }
 

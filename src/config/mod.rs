@@ -27,4 +27,5 @@ pub use recipe::{
     ModelSettings, OptimSettings, Placement, Recipe, RecordSettings, RecordedTokens, Retrieval, RolloutSettings, Rooms,
     RunSettings, SkillSettings, TABLES,
 };
+pub use suggest::closest;
 pub use watch::Watch;

@@ -222,6 +222,8 @@ tables! {
         pub bank: String = "skills/household".into(), NextRun;
         /// `keyword`, `keyword-any`, `full`, `random` or `none` (a control: the teacher reads the student's prompt).
         pub retrieval: Retrieval = Retrieval::Keyword, NextStep;
+        /// With `random`: skills drawn for an episode; more than the bank has = all of it, 0 = none.
+        pub random_count: u32 = 6, NextStep;
         /// `user-slot` (inside the user message) or `prefix-raw` (before the rendered prompt, as SDAR's code does).
         pub placement: Placement = Placement::UserSlot, NextStep;
         /// Most tokens of skill text in one prompt; 0 = no limit.
