@@ -4,7 +4,7 @@ use std::process::Command;
 use super::*;
 use crate::env::Env;
 use crate::env::household::priors::TEXT;
-use crate::env::household::{Household, game::Spec};
+use crate::env::household::{Household, spec::Spec};
 use crate::env::projection::project;
 
 const OPENING: &str = "-= Welcome to TextWorld, ALFRED! =-\n\nYou are in the middle of a room. Looking quickly around \
@@ -14,21 +14,21 @@ const OPENING: &str = "-= Welcome to TextWorld, ALFRED! =-\n\nYou are in the mid
 fn transcript_is_short() {
     let prompts = Prompts::load(TEXT).unwrap();
     assert_eq!(
-        prompts.first("put a pen in desk.", OPENING, None),
+        prompts.first("put a pen in desk.", OPENING, None).unwrap(),
         "You act in a home. Think, then act.\nTask: put a pen in desk.\nYou see a bed 1, and a desk 1."
     );
     assert_eq!(
-        prompts.first("put a pen in desk.", OPENING, Some("- Look twice.")),
+        prompts.first("put a pen in desk.", OPENING, Some("- Look twice.")).unwrap(),
         "You act in a home. Think, then act.\nTask: put a pen in desk.\n- Look twice.\nYou see a bed 1, and a desk 1."
     );
-    assert_eq!(prompts.next("Nothing happens."), "Nothing happens.");
+    assert_eq!(prompts.next("Nothing happens.").unwrap(), "Nothing happens.");
 }
 
 #[test]
 fn history_shows_the_last_pairs() {
     let prompts = Prompts::load(TEXT).unwrap();
     let pairs: Vec<_> = (1..=3).map(|k| (format!("o{k}"), format!("a{k}"))).collect();
-    let text = prompts.history("g.", &pairs, "now", &["go".into(), "help".into(), "look".into()], None);
+    let text = prompts.history("g.", &pairs, "now", &["go".into(), "help".into(), "look".into()], None).unwrap();
     assert!(text.contains("Steps taken: 3. The last 2:\n[Observation 2: 'o2', Action 2: 'a2']\n[Observation 3:"));
     assert!(text.contains("Step 4. now\nPossible actions: ['go'\n 'look'].") && !text.contains("o1"), "{text}");
 }
@@ -42,6 +42,8 @@ fn bad_templates_are_refused() {
     }
 }
 
+type Pairs = Vec<(String, String)>;
+
 /// The papers' templates, filled in from replayed games, give the papers' prompts to the byte.
 #[test]
 fn recorded_prompts_agree() {
@@ -53,7 +55,8 @@ fn recorded_prompts_agree() {
     let prompts = Prompts::new(original(&data)).unwrap();
     let games = lines(&data.join("alfworld/games_compact.jsonl.gz"));
     let all = lines(&data.join("prompts/golden_prompts.jsonl.gz"));
-    let (mut compared, mut open): (_, Option<(String, Household, Vec<(String, String)>)>) = (0, None);
+    let mut compared = 0;
+    let mut open: Option<(String, Household, Pairs)> = None;
     for row in all.iter().filter(|row| row["env"] == "alfworld") {
         let id = row["id"].as_str().unwrap();
         if row["step"].to_string().trim_matches('"') == "0" {
@@ -67,7 +70,7 @@ fn recorded_prompts_agree() {
             env.step(&action);
         }
         let goal = env.game().desc.clone();
-        let text = prompts.history(&goal, pairs, env.observation(), &env.admissible(), None);
+        let text = prompts.history(&goal, pairs, env.observation(), &env.admissible(), None).unwrap();
         assert_eq!(text, row["prompt"], "{game} step {}", row["step"]);
         assert_eq!(env.anchor(), row["anchor"]);
         compared += 1;
