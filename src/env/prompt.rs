@@ -12,18 +12,7 @@
 use anyhow::{Context, Result, ensure};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
-use serde::{Deserialize, Serialize};
-
-/// How the turns of an episode become prompts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// One row per episode: the chat grows.
-    #[default]
-    Transcript,
-    /// One row per turn: the prompt is rebuilt.
-    History,
-}
+use serde::Deserialize;
 
 /// The templates of an environment, compiled.
 pub struct Prompts {

@@ -4,8 +4,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::super::{HouseholdWorld, Settings};
 use super::*;
-use crate::core::{Split, Task};
 use crate::core::rng::stream;
+use crate::core::{Split, Task};
 use crate::env::World;
 
 type Make = fn(&HouseholdWorld, &Task, &mut ChaCha8Rng) -> Conduct;
