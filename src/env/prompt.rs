@@ -12,7 +12,18 @@
 use anyhow::{Context, Result, ensure};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+/// How the turns of an episode become prompts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// One row per episode: the chat grows.
+    #[default]
+    Transcript,
+    /// One row per turn: the prompt is rebuilt.
+    History,
+}
 
 /// The templates of an environment, compiled.
 pub struct Prompts {
@@ -61,30 +72,47 @@ impl Prompts {
         }
         let prompts = Prompts { templates, history };
         let pair = [(String::new(), String::new())];
-        prompts.next("")?;
+        prompts.try_next("")?;
         for skills in [None, Some("")] {
-            prompts.first("", "", skills)?;
-            prompts.history("", &[], "", &[], skills)?;
-            prompts.history("", &pair, "", &[], skills)?;
+            prompts.try_first("", "", skills)?;
+            prompts.try_history("", &[], "", &[], skills)?;
+            prompts.try_history("", &pair, "", &[], skills)?;
         }
         Ok(prompts)
     }
 
-    /// First message of a transcript. `skills` is shown after the task sentence. Fails only if a template breaks on
-    /// these very values: every template was tried when it was loaded.
-    pub fn first(&self, goal: &str, observation: &str, skills: Option<&str>) -> Result<String> {
-        self.render("first", context! { goal, observation, skills, room => room(observation) })
+    /// First message of a transcript. `skills` is shown after the task sentence.
+    pub fn first(&self, goal: &str, observation: &str, skills: Option<&str>) -> String {
+        self.try_first(goal, observation, skills).unwrap_or_else(|_| observation.to_owned())
     }
 
-    /// A later message of a transcript. Fails as [`Prompts::first`] does.
-    pub fn next(&self, observation: &str) -> Result<String> {
-        self.render("next", context! { observation })
+    /// A later message of a transcript.
+    pub fn next(&self, observation: &str) -> String {
+        self.try_next(observation).unwrap_or_else(|_| observation.to_owned())
     }
 
     /// The message of one turn in the history layout. `pairs` are all observations and actions so far, each
-    /// observation with the action that answered it; `admissible` may contain `help`, which is not shown. Fails as
-    /// [`Prompts::first`] does.
+    /// observation with the action that answered it; `admissible` may contain `help`, which is not shown.
     pub fn history(
+        &self,
+        goal: &str,
+        pairs: &[(String, String)],
+        observation: &str,
+        admissible: &[String],
+        skills: Option<&str>,
+    ) -> String {
+        self.try_history(goal, pairs, observation, admissible, skills).unwrap_or_else(|_| observation.to_owned())
+    }
+
+    fn try_first(&self, goal: &str, observation: &str, skills: Option<&str>) -> Result<String> {
+        self.render("first", context! { goal, observation, skills, room => room(observation) })
+    }
+
+    fn try_next(&self, observation: &str) -> Result<String> {
+        self.render("next", context! { observation })
+    }
+
+    fn try_history(
         &self,
         goal: &str,
         pairs: &[(String, String)],
@@ -111,6 +139,8 @@ impl Prompts {
         self.render("history_next", past)
     }
 
+    /// Every template was rendered when it was loaded, so only one whose working depends on the values can fail
+    /// here; the callers then show the bare observation, which is better than ending a run.
     fn render(&self, name: &str, values: Value) -> Result<String> {
         let template = self.templates.get_template(name)?;
         template.render(values).with_context(|| format!("template `{name}` of `[prompt]` cannot be filled in"))

@@ -14,21 +14,21 @@ const OPENING: &str = "-= Welcome to TextWorld, ALFRED! =-\n\nYou are in the mid
 fn transcript_is_short() {
     let prompts = Prompts::load(TEXT).unwrap();
     assert_eq!(
-        prompts.first("put a pen in desk.", OPENING, None).unwrap(),
+        prompts.first("put a pen in desk.", OPENING, None),
         "You act in a home. Think, then act.\nTask: put a pen in desk.\nYou see a bed 1, and a desk 1."
     );
     assert_eq!(
-        prompts.first("put a pen in desk.", OPENING, Some("- Look twice.")).unwrap(),
+        prompts.first("put a pen in desk.", OPENING, Some("- Look twice.")),
         "You act in a home. Think, then act.\nTask: put a pen in desk.\n- Look twice.\nYou see a bed 1, and a desk 1."
     );
-    assert_eq!(prompts.next("Nothing happens.").unwrap(), "Nothing happens.");
+    assert_eq!(prompts.next("Nothing happens."), "Nothing happens.");
 }
 
 #[test]
 fn history_shows_the_last_pairs() {
     let prompts = Prompts::load(TEXT).unwrap();
     let pairs: Vec<_> = (1..=3).map(|k| (format!("o{k}"), format!("a{k}"))).collect();
-    let text = prompts.history("g.", &pairs, "now", &["go".into(), "help".into(), "look".into()], None).unwrap();
+    let text = prompts.history("g.", &pairs, "now", &["go".into(), "help".into(), "look".into()], None);
     assert!(text.contains("Steps taken: 3. The last 2:\n[Observation 2: 'o2', Action 2: 'a2']\n[Observation 3:"));
     assert!(text.contains("Step 4. now\nPossible actions: ['go'\n 'look'].") && !text.contains("o1"), "{text}");
 }
@@ -70,7 +70,7 @@ fn recorded_prompts_agree() {
             env.step(&action);
         }
         let goal = env.game().desc.clone();
-        let text = prompts.history(&goal, pairs, env.observation(), &env.admissible(), None).unwrap();
+        let text = prompts.history(&goal, pairs, env.observation(), &env.admissible(), None);
         assert_eq!(text, row["prompt"], "{game} step {}", row["step"]);
         assert_eq!(env.anchor(), row["anchor"]);
         compared += 1;

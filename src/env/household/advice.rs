@@ -6,12 +6,11 @@
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, RngExt};
 
-use super::HouseholdWorld;
+use super::Household;
 use super::conduct::{Conduct, OBEYED, OBEYED_NOT};
 use super::game::Game;
 use super::goal::{Change, Goal};
 use super::priors::{Priors, true_where};
-use crate::core::Task;
 
 /// One piece of advice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,32 +74,9 @@ impl Advice {
     }
 }
 
-/// All advice that is true and useful in a task; none if the task is not one of `world`.
-pub fn true_advice(world: &HouseholdWorld, task: &Task) -> Vec<Advice> {
-    world.start(task).map(|env| truths(env.game())).unwrap_or_default()
-}
-
-/// A random part of the advice for a task, in random order: each piece is true with a chance of 3/4, else a false
-/// variant where there is one; and sometimes a piece that has nothing to do with the task. None if the task is not
-/// one of `world`.
-pub fn random_advice(world: &HouseholdWorld, task: &Task, rng: &mut impl Rng) -> Vec<Advice> {
-    let Ok(env) = world.start(task) else { return Vec::new() };
-    let share = rng.random_range(0.3..1.0);
-    let mut some = truths(env.game());
-    some.retain(|_| rng.random_bool(share));
-    for advice in &mut some {
-        if rng.random_bool(FALSE) {
-            falsify(advice, env.game(), rng);
-        }
-    }
-    if rng.random_bool(0.5) {
-        some.push(stray(env.game(), rng));
-    }
-    some.shuffle(rng);
-    some
-}
-
-fn truths(game: &Game) -> Vec<Advice> {
+/// All advice that is true and useful in a game.
+pub fn true_advice(env: &Household) -> Vec<Advice> {
+    let game = env.game();
     let mut all = vec![Advice::OpenClosed, Advice::NoRevisit, Advice::TakeAtOnce, Advice::NoDither];
     match game.goal {
         Goal::Light { lamp, .. } => all.extend([Advice::Lamp, whereabouts(game.kind_name(lamp))]),
@@ -117,6 +93,24 @@ fn truths(game: &Game) -> Vec<Advice> {
     }
     all.push(whereabouts(game.kind_name(game.goal.object())));
     all
+}
+
+/// A random part of the advice for a game, in random order: each piece is true with a chance of 3/4, else a false
+/// variant where there is one; and sometimes a piece that has nothing to do with the game.
+pub fn random_advice(env: &Household, rng: &mut impl Rng) -> Vec<Advice> {
+    let share = rng.random_range(0.3..1.0);
+    let mut some = true_advice(env);
+    some.retain(|_| rng.random_bool(share));
+    for advice in &mut some {
+        if rng.random_bool(FALSE) {
+            falsify(advice, env.game(), rng);
+        }
+    }
+    if rng.random_bool(0.5) {
+        some.push(stray(env.game(), rng));
+    }
+    some.shuffle(rng);
+    some
 }
 
 fn whereabouts(object: &str) -> Advice {

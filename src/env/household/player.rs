@@ -9,8 +9,7 @@ use std::sync::Arc;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
-pub use super::advice::{Advice, random_advice, true_advice};
-pub use super::conduct::{Conduct, Search};
+use super::conduct::{Conduct, Search};
 use super::dynamics::Action;
 use super::game::{Game, Kind, Obj, Rec, State, caps};
 use super::goal::{Change, Goal};
@@ -34,8 +33,9 @@ pub struct DemoTurn {
     pub reply: String,
 }
 
-/// Plays from where `env` stands for at most `max_turns`.
-pub fn play<R: Rng>(mut env: Household, conduct: &Conduct, rng: &mut R, max_turns: usize) -> Demo {
+/// Plays from where `env` stands (which stays as it is) for at most `max_turns`.
+pub fn play<R: Rng>(env: &Household, conduct: &Conduct, rng: &mut R, max_turns: usize) -> Demo {
+    let mut env = env.clone();
     let mut mind = Mind::new(env.game.clone(), conduct);
     let mut turns = Vec::new();
     while turns.len() < max_turns && !env.won() {

@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 
+use super::super::advice::{random_advice, true_advice};
 use super::super::{HouseholdWorld, Settings};
 use super::*;
+use crate::core::Split;
 use crate::core::rng::stream;
-use crate::core::{Split, Task};
 use crate::env::World;
 
-type Make = fn(&HouseholdWorld, &Task, &mut ChaCha8Rng) -> Conduct;
+type Make = fn(&Household, &mut ChaCha8Rng) -> Conduct;
 
 /// Plays `games` games; returns the share won and prints it by task type.
 fn win_rate(name: &str, games: u64, make: Make) -> f64 {
@@ -19,8 +20,8 @@ fn win_rate(name: &str, games: u64, make: Make) -> f64 {
         let task = world.task(Split::Train, index).unwrap();
         let env = world.start(&task).unwrap();
         let mut rng = stream(1, name, &[index]);
-        let conduct = make(&world, &task, &mut rng);
-        let demo = play(env.clone(), &conduct, &mut rng, world.max_turns());
+        let conduct = make(&env, &mut rng);
+        let demo = play(&env, &conduct, &mut rng, world.max_turns());
         won += u32::from(demo.won);
         turns += demo.turns.len();
         let entry = tally.entry(task.kind).or_default();
@@ -37,19 +38,19 @@ fn win_rate(name: &str, games: u64, make: Make) -> f64 {
     share((won, games as u32))
 }
 
-fn plain(_: &HouseholdWorld, _: &Task, rng: &mut ChaCha8Rng) -> Conduct {
+fn plain(_: &Household, rng: &mut ChaCha8Rng) -> Conduct {
     Conduct::plain(rng)
 }
 
-fn advised(world: &HouseholdWorld, task: &Task, rng: &mut ChaCha8Rng) -> Conduct {
+fn advised(env: &Household, rng: &mut ChaCha8Rng) -> Conduct {
     let mut conduct = Conduct::plain(rng);
-    true_advice(world, task).iter().for_each(|advice| advice.apply(&mut conduct));
+    true_advice(env).iter().for_each(|advice| advice.apply(&mut conduct));
     conduct
 }
 
-fn mixed(world: &HouseholdWorld, task: &Task, rng: &mut ChaCha8Rng) -> Conduct {
+fn mixed(env: &Household, rng: &mut ChaCha8Rng) -> Conduct {
     let mut conduct = Conduct::plain(rng);
-    random_advice(world, task, rng).iter().for_each(|advice| advice.apply(&mut conduct));
+    random_advice(env, rng).iter().for_each(|advice| advice.apply(&mut conduct));
     conduct
 }
 
@@ -58,7 +59,7 @@ fn success_bands_hold() {
     let games = 300;
     let (plain, mixed) = (win_rate("plain", games, plain), win_rate("mixed", games, mixed));
     let advised = win_rate("advised", games, advised);
-    let expert = win_rate("expert", games, |_, _, _| Conduct::expert());
+    let expert = win_rate("expert", games, |_, _| Conduct::expert());
     assert!((0.18..=0.32).contains(&plain), "plain play wins {plain}");
     assert!(plain < mixed && mixed < advised, "random advice helps less than true advice: {mixed}");
     assert!(advised >= 0.75, "with true advice {advised}");
@@ -71,15 +72,15 @@ fn replies_have_the_required_form() {
     for index in 0..100 {
         let env = world.start(&world.task(Split::Train, index).unwrap()).unwrap();
         let mut rng = stream(2, "form", &[index]);
-        let demo = play(env.clone(), &Conduct::plain(&mut rng), &mut rng, 20);
+        let demo = play(&env, &Conduct::plain(&mut rng), &mut rng, 20);
         assert!(!demo.turns.is_empty() && demo.turns.len() <= 20);
         for turn in &demo.turns {
             assert!(crate::env::projection::project(&turn.reply).valid);
             let thought = turn.reply.split("</think>").next().unwrap();
             assert!(thought.split_whitespace().count() <= 8, "{thought}");
         }
-        let again = play(env.clone(), &Conduct::expert(), &mut stream(3, "same", &[]), 20);
-        assert_eq!(again, play(env.clone(), &Conduct::expert(), &mut stream(3, "same", &[]), 20));
+        let again = play(&env, &Conduct::expert(), &mut stream(3, "same", &[]), 20);
+        assert_eq!(again, play(&env, &Conduct::expert(), &mut stream(3, "same", &[]), 20));
     }
 }
 
@@ -88,11 +89,10 @@ fn replies_have_the_required_form() {
 fn show() {
     let world = HouseholdWorld::new(Settings::default()).unwrap();
     for index in 0..6 {
-        let task = world.task(Split::Train, index).unwrap();
+        let env = world.start(&world.task(Split::Train, index).unwrap()).unwrap();
         let mut rng = stream(4, "show", &[index]);
-        let conduct = advised(&world, &task, &mut rng);
-        let demo = play(world.start(&task).unwrap(), &conduct, &mut rng, 20);
-        true_advice(&world, &task).iter().for_each(|a| println!("  {}", a.text()));
+        let demo = play(&env, &advised(&env, &mut rng), &mut rng, 20);
+        true_advice(&env).iter().for_each(|a| println!("  {}", a.text()));
         for turn in demo.turns {
             println!("{}\n    {}", turn.observation, turn.reply);
         }
