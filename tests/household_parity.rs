@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sdlab::env::Env;
-use sdlab::env::household::{Household, game::Spec};
+use sdlab::env::household::{Household, spec::Spec};
 use serde_json::Value;
 
 #[test]

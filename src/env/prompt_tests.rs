@@ -4,7 +4,7 @@ use std::process::Command;
 use super::*;
 use crate::env::Env;
 use crate::env::household::priors::TEXT;
-use crate::env::household::{Household, game::Spec};
+use crate::env::household::{Household, spec::Spec};
 use crate::env::projection::project;
 
 const OPENING: &str = "-= Welcome to TextWorld, ALFRED! =-\n\nYou are in the middle of a room. Looking quickly around \
@@ -42,6 +42,8 @@ fn bad_templates_are_refused() {
     }
 }
 
+type Pairs = Vec<(String, String)>;
+
 /// The papers' templates, filled in from replayed games, give the papers' prompts to the byte.
 #[test]
 fn recorded_prompts_agree() {
@@ -53,7 +55,8 @@ fn recorded_prompts_agree() {
     let prompts = Prompts::new(original(&data)).unwrap();
     let games = lines(&data.join("alfworld/games_compact.jsonl.gz"));
     let all = lines(&data.join("prompts/golden_prompts.jsonl.gz"));
-    let (mut compared, mut open): (_, Option<(String, Household, Vec<(String, String)>)>) = (0, None);
+    let mut compared = 0;
+    let mut open: Option<(String, Household, Pairs)> = None;
     for row in all.iter().filter(|row| row["env"] == "alfworld") {
         let id = row["id"].as_str().unwrap();
         if row["step"].to_string().trim_matches('"') == "0" {

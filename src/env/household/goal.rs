@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::game::{Game, Kind, Obj, Params, Rec, State, caps, marks};
+use super::game::{Game, Kind, Obj, Rec, State, caps, marks};
+use super::spec::Params;
 
 /// ALFWorld's task types under their own names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

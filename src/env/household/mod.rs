@@ -3,7 +3,7 @@
 //! The interface, the texts and the rules are ALFWorld's (Shridhar et al., 2021), re-implemented without a planner
 //! engine and checked against recordings of the original. The rooms and the tasks are our own: a seeded generator
 //! ([`scene`]) over the priors in `envs/household.toml`, so there are endless tasks and every one has an id. Games
-//! in the compact form of real ALFWorld problems load too ([`game::Spec`]).
+//! in the compact form of real ALFWorld problems load too ([`spec::Spec`]).
 
 pub mod advice;
 pub mod conduct;
@@ -14,6 +14,7 @@ pub mod goal;
 pub mod player;
 pub mod priors;
 pub mod scene;
+pub mod spec;
 pub mod texts;
 
 use std::sync::Arc;
@@ -21,10 +22,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use self::game::{Game, Obj, Spec, State};
-use self::goal::TaskType;
+use self::game::{Game, Obj, State};
 use self::priors::Priors;
 use self::scene::Scenes;
+use self::spec::Spec;
 use super::{Env, Step, World, parse_id, task_id};
 use crate::core::{Split, Task};
 
@@ -204,8 +205,3 @@ impl Env for Household {
 
 /// Tasks of each held-out split.
 const VALID_TASKS: u64 = 1024;
-
-/// Name of a task type to the type. `None` if it is not one of the six.
-pub fn task_type(name: &str) -> Option<TaskType> {
-    TaskType::ALL.into_iter().find(|t| t.name() == name)
-}

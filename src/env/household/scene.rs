@@ -16,9 +16,10 @@ use rand::{Rng, RngExt};
 
 use super::Rooms;
 use super::expert;
-use super::game::{Game, ObjectSpec, Params, ReceptacleSpec, Spec};
+use super::game::Game;
 use super::goal::TaskType;
 use super::priors::{ObjectPrior, Priors, Room};
+use super::spec::{ObjectSpec, Params, ReceptacleSpec, Spec};
 use crate::core::Split;
 use crate::core::rng::stream;
 
@@ -211,7 +212,7 @@ const LAMP: &str = "desklamp";
 /// Chance of one more copy of the wanted object than is needed; always so where two are wanted.
 const SPARE: f64 = 0.4;
 /// All rooms and tasks derive from this; task ids mean nothing under another.
-const SEED: u64 = 0x686f_7573_65;
+const SEED: u64 = 0x68_6f75_7365;
 const ATTEMPTS: u64 = 500;
 
 #[cfg(test)]
