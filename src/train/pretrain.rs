@@ -15,7 +15,9 @@ use crate::engine::candle::{self, CandleEngine, Config};
 use crate::engine::{AdamW, Coefficients, Engine, Sample, Scores};
 use crate::env::World;
 use crate::env::household::HouseholdWorld;
-use crate::env::household::player::{self, Advice, Conduct};
+use crate::env::household::advice::{Advice, random_advice};
+use crate::env::household::conduct::Conduct;
+use crate::env::household::player;
 use crate::env::prompt::Prompts;
 use crate::text::{self, Message, Text};
 
@@ -120,18 +122,18 @@ impl Demo {
 fn demonstrate(world: &HouseholdWorld, prompts: &Prompts, plan: &Plan, index: u64) -> Result<Demo> {
     let mut rng = rng::stream(plan.seed, "demo", &[index]);
     let task: Task = world.task(Split::Train, FIRST_TASK + rng.random_range(0..FIRST_TASK))?;
+    let game = world.start(&task)?;
     let mut conduct = Conduct::plain(&mut rng);
     let mut skills = None;
     if rng.random_bool(plan.skilled) {
-        let advice = player::random_advice(world, &task, &mut rng);
+        let advice = random_advice(&game, &mut rng);
         advice.iter().for_each(|a| a.apply(&mut conduct));
         skills = Some(advice.iter().map(Advice::text).collect::<Vec<_>>().join("\n"));
     }
-    let game = world.start(&task)?;
     let observation = crate::env::Env::observation(&game).to_string();
-    let turns = player::play(game, &conduct, &mut rng, world.max_turns()).turns;
+    let turns = player::play(&game, &conduct, &mut rng, world.max_turns()).turns;
     let prompt = Prompt::Transcript { observation };
-    let first = prompt.message(prompts, &task.goal, skills.as_deref())?;
+    let first = prompt.message(prompts, &task.goal, skills.as_deref());
     Ok(Demo { prompt, first, turns })
 }
 
@@ -156,7 +158,7 @@ fn row(demo: Demo, prompts: &Prompts, text: &Text) -> Result<Row> {
     let mut row = Row::begin(demo.prompt, &text.open(&opening)?, 0);
     for (i, turn) in demo.turns.iter().enumerate() {
         if i > 0 {
-            let next = Message::user(prompts.next(&turn.observation)?);
+            let next = Message::user(prompts.next(&turn.observation));
             row.given(&text.between(&opening, &next)?, i as u32);
         }
         let mut ids = text.encode(&turn.reply)?;

@@ -140,7 +140,7 @@ impl Game {
                 admissible: self.env.admissible(),
             },
         };
-        let message = prompt.message(table.prompts, &self.episode.task.goal, self.skills.as_deref())?;
+        let message = prompt.message(table.prompts, &self.episode.task.goal, self.skills.as_deref());
         self.opening = vec![Message::user(message)];
         self.context = table.text.open(&self.opening)?;
         let turn = self.episode.turns.len() as u32;
@@ -211,7 +211,7 @@ impl Game {
             return self.prompt(table, sampling);
         }
         let mut given = if sample.closed { vec![] } else { vec![table.text.end()] };
-        let next = Message::user(table.prompts.next(observation)?);
+        let next = Message::user(table.prompts.next(observation));
         given.extend(table.text.between(&self.opening, &next)?);
         self.context.extend(&sample.ids);
         self.context.extend(&given);

@@ -1,21 +1,8 @@
 //! Rows: what is trained on. One row per episode (`transcript`) or per turn (`history`).
 
-use anyhow::Result;
-use serde::{Deserialize, Serialize};
-
 use crate::engine::{Sample, ScoreRow};
+pub use crate::env::prompt::Layout;
 use crate::env::prompt::Prompts;
-
-/// How an episode becomes rows of tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// One row per episode: the chat grows, the KV cache is reused, observations are masked out of the loss.
-    #[default]
-    Transcript,
-    /// One row per turn: the prompt is rebuilt with the last N observation-action pairs (verl-agent, the papers).
-    History,
-}
 
 /// What a row's prompt was built from, so that it can be built again with skills for the teacher.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +13,7 @@ pub enum Prompt {
 
 impl Prompt {
     /// The user message that opens the row.
-    pub fn message(&self, prompts: &Prompts, goal: &str, skills: Option<&str>) -> Result<String> {
+    pub fn message(&self, prompts: &Prompts, goal: &str, skills: Option<&str>) -> String {
         match self {
             Prompt::Transcript { observation } => prompts.first(goal, observation, skills),
             Prompt::History { past, observation, admissible } => {

@@ -80,7 +80,7 @@ fn within_budget(trainer: &Trainer, context: &Context) -> Result<(String, usize)
 /// The teacher's opening prompt as rendered text.
 fn prompt(trainer: &Trainer, prompt: &super::row::Prompt, goal: &str, skills: &str) -> Result<String> {
     let slot = trainer.skills.placement() == Placement::UserSlot && !skills.is_empty();
-    let message = prompt.message(&trainer.prompts, goal, slot.then_some(skills))?;
+    let message = prompt.message(&trainer.prompts, goal, slot.then_some(skills));
     let rendered = trainer.text.render(&[Message::user(message)], true)?;
     match trainer.skills.placement() {
         Placement::UserSlot => Ok(rendered),
