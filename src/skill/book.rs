@@ -1,11 +1,11 @@
 //! What a trainer holds: a bank, how to choose from it, where to put it, and what came of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::bank::Bank;
-use super::prompt::{Fitted, Layout, Placed, Placement, fit};
+use super::prompt::{Layout, Placement, fit};
 use super::retrieve::{Chosen, Retrieval};
 use crate::core::Task;
 use crate::core::event::SkillUse;
@@ -33,7 +33,6 @@ pub struct Context {
     pub reasons: Vec<String>,
     /// Tokens of skills that were chosen but did not fit ([`Context::fit`]).
     pub lost_tokens: usize,
-    placement: Placement,
 }
 
 impl Context {
@@ -42,33 +41,18 @@ impl Context {
         self.text.is_empty()
     }
 
-    /// The strings for the prompt's slot and prefix.
-    pub fn placed(&self) -> Placed {
-        self.placement.place(&self.text)
-    }
-
-    /// Drops whole skills from the end until the text holds at most `budget` tokens by `count`; see [`fit`]. The few
-    /// tokens of a raw prefix's own first line are the caller's to reserve.
-    pub fn fit(&mut self, budget: usize, count: &dyn Fn(&str) -> usize) {
-        // a skill is one line, and no skill has a line end in it
-        let lines: Vec<String> = self.text.lines().map(str::to_owned).collect();
-        let Fitted { text, kept, lost_tokens } = fit(&lines, budget, count);
+    /// Drops whole skills from the end, with their ids, until the text holds at most `budget` tokens by `count`; see
+    /// [`fit`]. The few tokens of a raw prefix's own first line are the caller's to reserve.
+    pub fn fit(&mut self, budget: usize, count: impl Fn(&str) -> usize) {
+        let (text, lost) = fit(&self.text, budget, count);
         self.text = text;
+        self.lost_tokens += lost;
+        // a skill is one line, and no skill has a line end in it
+        let kept = self.text.lines().count();
         self.ids.truncate(kept);
         self.titles.truncate(kept);
         self.reasons.truncate(kept);
-        self.lost_tokens += lost_tokens;
     }
-}
-
-/// What came of one episode whose teacher was shown skills.
-#[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
-    /// As in [`Context::ids`].
-    pub ids: &'a [String],
-    pub won: bool,
-    /// Gaps of the episode's sampled tokens, `(sum, count)`; `None` without a teacher's scores.
-    pub gap: Option<(f64, f64)>,
 }
 
 /// What came of a skill since the run began.
@@ -79,25 +63,31 @@ pub struct SkillStats {
     pub uses: u64,
     /// How many of those were won.
     pub wins: u64,
-    /// Sum of the gaps of their tokens.
+    /// Sum over those episodes whose gaps are known of their step's mean gap.
     pub gap_sum: f64,
-    /// Count of those tokens.
-    pub gap_tokens: f64,
+    /// Count of those episodes.
+    pub gap_uses: u64,
 }
 
 impl SkillStats {
-    /// Mean gap over the tokens it conditioned; `None` before the first. Shared by all skills of an episode: it says
-    /// how the contexts with this skill did, not what the skill alone did.
-    pub fn mean_gap(&self) -> Option<f64> {
-        (self.gap_tokens > 0.0).then(|| self.gap_sum / self.gap_tokens)
+    /// Share of its episodes that were won; `None` before the first.
+    pub fn win_rate(&self) -> Option<f64> {
+        (self.uses > 0).then(|| self.wins as f64 / self.uses as f64)
     }
 
-    fn add(&mut self, shown: &Shown) {
-        let (sum, count) = shown.gap.unwrap_or_default();
-        self.uses += 1;
-        self.wins += u64::from(shown.won);
-        self.gap_sum += sum;
-        self.gap_tokens += count;
+    /// Mean gap of the tokens it conditioned; `None` before the first. All skills of an episode share its gaps: this
+    /// says how the contexts with this skill did, not what the skill alone did.
+    pub fn mean_gap(&self) -> Option<f64> {
+        (self.gap_uses > 0).then(|| self.gap_sum / self.gap_uses as f64)
+    }
+
+    fn add(&mut self, step: &SkillUse) {
+        self.uses += u64::from(step.uses);
+        self.wins += u64::from(step.won);
+        if let Some(gap) = step.gap {
+            self.gap_sum += gap * f64::from(step.uses);
+            self.gap_uses += u64::from(step.uses);
+        }
     }
 }
 
@@ -112,7 +102,7 @@ impl SkillBook {
     /// The skills the teacher of `task` is shown. The seed matters only to random retrieval.
     pub fn choose(&self, task: &Task, seed: u64) -> Context {
         let chosen = self.retrieval.choose(&self.bank, task, seed);
-        let mut context = Context { placement: self.placement, ..Context::default() };
+        let mut context = Context::default();
         let mut lines = Vec::with_capacity(chosen.len());
         for Chosen { id, reason, .. } in chosen {
             // chosen from this very bank
@@ -126,24 +116,16 @@ impl SkillBook {
         context
     }
 
-    /// Adds the episodes of one step to the statistics and returns the step's own uses, by id.
-    pub fn learn(&mut self, step: &[Shown]) -> Vec<SkillUse> {
-        let mut uses = Statistics::new();
-        for shown in step {
-            for id in shown.ids.iter().collect::<BTreeSet<_>>() {
-                uses.entry(id.clone()).or_default().add(shown);
-                self.statistics.entry(id.clone()).or_default().add(shown);
-            }
+    /// Adds the uses of one step to the statistics.
+    pub fn learn(&mut self, step: &[SkillUse]) {
+        for used in step {
+            self.statistics.entry(used.id.clone()).or_default().add(used);
         }
-        uses.into_iter()
-            .map(|(id, stats)| SkillUse {
-                title: self.bank.skill(&id).map_or_else(|| id.clone(), |skill| skill.title.clone()),
-                uses: u32::try_from(stats.uses).unwrap_or(u32::MAX),
-                won: u32::try_from(stats.wins).unwrap_or(u32::MAX),
-                gap: stats.mean_gap(),
-                id,
-            })
-            .collect()
+    }
+
+    /// Where the teacher's prompt carries the skills.
+    pub fn placement(&self) -> Placement {
+        self.placement
     }
 
     /// The bank in use.

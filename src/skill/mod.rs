@@ -16,6 +16,6 @@ pub mod retrieve;
 mod tests;
 
 pub use self::bank::{Bank, BankError, Skill, SkillGroup};
-pub use self::book::{Context, Shown, SkillBook, SkillStats, Statistics};
-pub use self::prompt::{Fitted, Layout, Placed, Placement, fit};
+pub use self::book::{Context, SkillBook, SkillStats, Statistics};
+pub use self::prompt::{Layout, Placement, fit, prefix_raw};
 pub use self::retrieve::{Chosen, Retrieval};

@@ -41,55 +41,38 @@ pub enum Placement {
     PrefixRaw,
 }
 
-/// The two strings a placement gives; at most one is not empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Placed {
-    /// For the `{{skills}}` slot.
-    pub slot: String,
-    /// To be put before the rendered prompt.
-    pub prefix: String,
-}
-
 impl Placement {
-    /// Where `text` goes. Without skills both strings are empty: the teacher reads the student's prompt.
-    pub fn place(self, text: &str) -> Placed {
-        if text.is_empty() {
-            return Placed::default();
-        }
+    /// What goes into the `{{skills}}` slot; `None` = the template's branch without skills, the student's prompt.
+    pub fn slot(self, text: &str) -> Option<&str> {
+        (self == Placement::UserSlot && !text.is_empty()).then_some(text)
+    }
+
+    /// What goes before the rendered prompt; empty = nothing.
+    pub fn prefix(self, text: &str) -> String {
         match self {
-            Placement::UserSlot => Placed { slot: text.to_owned(), prefix: String::new() },
-            Placement::PrefixRaw => Placed { slot: String::new(), prefix: format!("{PREFIX_HEAD}\n{text}\n\n") },
+            Placement::UserSlot => String::new(),
+            Placement::PrefixRaw => prefix_raw(text),
         }
     }
 }
 
-/// First line of the raw prefix, as in SDAR's released code.
-const PREFIX_HEAD: &str = "[Privileged Skill Information]";
-
-/// What [`fit`] kept and what it cost.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fitted {
-    /// The kept lines, joined by line ends.
-    pub text: String,
-    /// Lines kept, from the start.
-    pub kept: usize,
-    /// Tokens of the whole text minus tokens of the kept one: to be recorded, never to be silent about.
-    pub lost_tokens: usize,
+/// The raw prefix of SDAR's released code, to be put before the rendered chat prompt; empty without skills, so that
+/// the teacher then reads the student's prompt.
+pub fn prefix_raw(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("[Privileged Skill Information]\n{text}\n\n") }
 }
 
-/// Keeps as many whole lines from the start as `budget` tokens hold; `count` counts the tokens of a text.
+/// Keeps as many whole lines of `text` from its start as `budget` tokens hold, and says how many tokens were lost
+/// (to be recorded, never to be silent about). `count` counts the tokens of a text.
 ///
 /// Lines go from the end, the least general first. SDAR's released code instead cuts the joined prompt on its left,
 /// which drops the start of the skill text, its general skills, and can cut through a word.
-pub fn fit(lines: &[String], budget: usize, count: &dyn Fn(&str) -> usize) -> Fitted {
-    let tokens = |text: &str| if text.is_empty() { 0 } else { count(text) };
-    let whole = tokens(&lines.join("\n"));
-    for kept in (0..=lines.len()).rev() {
-        let text = lines[..kept].join("\n");
-        let cost = tokens(&text);
-        if cost <= budget || kept == 0 {
-            return Fitted { text, kept, lost_tokens: whole.saturating_sub(cost) };
-        }
+pub fn fit(text: &str, budget: usize, count: impl Fn(&str) -> usize) -> (String, usize) {
+    let whole = if text.is_empty() { 0 } else { count(text) };
+    let (mut kept, mut cost) = (text, whole);
+    while cost > budget && !kept.is_empty() {
+        kept = kept.rfind('\n').map_or("", |end| &kept[..end]);
+        cost = if kept.is_empty() { 0 } else { count(kept) };
     }
-    Fitted::default()
+    (kept.to_owned(), whole.saturating_sub(cost))
 }

@@ -3,8 +3,9 @@ use std::path::Path;
 use super::bank::{Bank, neutralise};
 use super::prompt::{Layout, Placement, fit};
 use super::retrieve::Retrieval;
-use super::{Shown, SkillBook, Statistics};
+use super::{SkillBook, Statistics};
 use crate::core::Task;
+use crate::core::event::SkillUse;
 
 const GENERAL: &str = "category = 'general'\n[[skill]]\nid = 'g'\ntitle = 'G'\ntext = 'Look around.'\n";
 const MISTAKES: &str = "category = 'mistakes'\n[[skill]]\nid = 'm'\ntitle = 'M'\ntext = 'Do not stop.'\n";
@@ -164,11 +165,10 @@ fn the_household_bank_says_exactly_its_sentences() {
 
 #[test]
 fn placements_and_layouts() {
-    let placed = Placement::UserSlot.place("A.\nB.");
-    assert_eq!((placed.slot.as_str(), placed.prefix.as_str()), ("A.\nB.", ""));
-    let placed = Placement::PrefixRaw.place("A.");
-    assert_eq!((placed.slot.as_str(), placed.prefix.as_str()), ("", "[Privileged Skill Information]\nA.\n\n"));
-    assert_eq!(Placement::PrefixRaw.place(""), Placement::UserSlot.place(""));
+    assert_eq!((Placement::UserSlot.slot("A.\nB."), Placement::UserSlot.prefix("A.").as_str()), (Some("A.\nB."), ""));
+    assert_eq!(Placement::PrefixRaw.slot("A."), None);
+    assert_eq!(Placement::PrefixRaw.prefix("A."), "[Privileged Skill Information]\nA.\n\n");
+    assert_eq!((Placement::UserSlot.slot(""), Placement::PrefixRaw.prefix("").as_str()), (None, ""));
     let bank = small();
     let mug = bank.skill("mug").unwrap();
     assert_eq!(Layout::Compact.line(mug), "A mug is often in a cabinet. When seeking it.");
@@ -177,50 +177,41 @@ fn placements_and_layouts() {
 
 #[test]
 fn what_does_not_fit_goes_from_the_end_and_is_counted() {
-    let lines: Vec<String> = ["a b c", "d e", "f"].map(str::to_owned).into();
     let words = |text: &str| text.split_whitespace().count();
-    let fitted = |budget| {
-        let fitted = fit(&lines, budget, &words);
-        (fitted.text, fitted.kept, fitted.lost_tokens)
-    };
-    assert_eq!(fitted(6), ("a b c\nd e\nf".to_owned(), 3, 0));
-    assert_eq!(fitted(5), ("a b c\nd e".to_owned(), 2, 1));
-    assert_eq!(fitted(4), ("a b c".to_owned(), 1, 3));
-    assert_eq!(fitted(2), (String::new(), 0, 6));
-    assert_eq!(fit(&[], 0, &words).lost_tokens, 0);
+    let fitted = |budget| fit("a b c\nd e\nf", budget, words);
+    assert_eq!(fitted(6), ("a b c\nd e\nf".to_owned(), 0));
+    assert_eq!(fitted(5), ("a b c\nd e".to_owned(), 1));
+    assert_eq!(fitted(4), ("a b c".to_owned(), 3));
+    assert_eq!(fitted(2), (String::new(), 6));
+    assert_eq!(fit("", 0, words), (String::new(), 0));
 
     let book = SkillBook::new(small(), Retrieval::Keyword, Placement::PrefixRaw, Layout::Compact);
     let mut context = book.choose(&task("put a clean cup in cabinet."), 0);
     assert_eq!(context.titles, ["G", "C", "M"]);
-    context.fit(4, &words);
+    context.fit(4, words);
     assert_eq!((context.text.as_str(), context.lost_tokens), ("Look around.\nWash it.", 3));
     assert_eq!((context.ids.len(), context.titles.len(), context.reasons.len()), (2, 2, 2));
-    assert!(context.placed().prefix.ends_with("Wash it.\n\n"));
-    context.fit(0, &words);
+    context.fit(0, words);
     assert!(context.is_empty() && context.ids.is_empty());
-    assert_eq!((context.lost_tokens, context.placed().prefix.as_str()), (7, ""));
+    assert_eq!(context.lost_tokens, 7);
 }
 
 #[test]
 fn statistics_grow_and_survive_a_checkpoint() {
-    let mut book = SkillBook::new(small(), Retrieval::Keyword, Placement::UserSlot, Layout::Compact);
-    let clean = book.choose(&task("put a clean cup in cabinet."), 0).ids;
-    let plain = book.choose(&task("put some cup in cabinet."), 0).ids;
-    let step = [
-        Shown { ids: &clean, won: true, gap: Some((1.0, 4.0)) },
-        Shown { ids: &plain, won: false, gap: Some((-4.0, 2.0)) },
-        Shown { ids: &plain, won: true, gap: None },
-    ];
-    let uses = book.learn(&step);
-    let row = |id: &str| uses.iter().find(|row| row.id == id).map(|row| (row.uses, row.won, row.gap)).unwrap();
-    assert_eq!(row("g"), (3, 2, Some(-0.5)));
-    assert_eq!(row("c"), (1, 1, Some(0.25)));
-    assert_eq!(uses.len(), 3);
-
-    let kept = serde_json::to_string(book.statistics()).unwrap();
-    let mut resumed = SkillBook::new(small(), Retrieval::Keyword, Placement::UserSlot, Layout::Compact);
+    let book = || SkillBook::new(small(), Retrieval::Keyword, Placement::UserSlot, Layout::Compact);
+    let used = |id: &str, uses, won, gap| SkillUse { id: id.to_owned(), title: String::new(), uses, won, gap };
+    let mut whole = book();
+    whole.learn(&[used("g", 3, 2, Some(-0.5)), used("c", 1, 1, None)]);
+    let kept = serde_json::to_string(whole.statistics()).unwrap();
+    let mut resumed = book();
     resumed.restore(serde_json::from_str::<Statistics>(&kept).unwrap());
-    assert_eq!(resumed.learn(&step), book.learn(&step));
-    assert_eq!(resumed.statistics(), book.statistics());
-    assert_eq!((book.statistics()["g"].uses, book.statistics()["g"].wins), (6, 4));
+    for book in [&mut whole, &mut resumed] {
+        book.learn(&[used("g", 1, 0, Some(0.1))]);
+    }
+    assert_eq!(resumed.statistics(), whole.statistics());
+    let general = resumed.statistics()["g"];
+    assert_eq!((general.uses, general.wins, general.win_rate()), (4, 2, Some(0.5)));
+    assert!((general.mean_gap().unwrap() + 0.35).abs() < 1e-12);
+    assert_eq!(resumed.statistics()["c"].mean_gap(), None);
+    assert_eq!(resumed.statistics().len(), 2);
 }
