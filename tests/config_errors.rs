@@ -111,3 +111,68 @@ my.toml:2:6: `optim.lr` must be at least 0
 "#
     );
 }
+
+#[test]
+fn unknown_constant_of_a_method() {
+    assert_eq!(
+        refusal("[method.sdar]\nbta = 3\n"),
+        r#"
+my.toml:2:1: unknown key `bta`, did you mean `beta`?
+  |
+2 | bta = 3
+  | ^^^
+"#
+    );
+}
+
+#[test]
+fn unknown_method() {
+    assert_eq!(
+        refusal("[method.sadr]\nbeta = 3\n"),
+        r#"
+my.toml:1:9: unknown value `sadr`, expected `grpo` or `sdar`, did you mean `sdar`?
+  |
+1 | [method.sadr]
+  |         ^^^^
+"#
+    );
+}
+
+#[test]
+fn two_methods() {
+    assert_eq!(
+        refusal("[method.sdar]\nbeta = 3.0\n[method.grpo]\n"),
+        r#"
+my.toml:1:2: expected exactly one table of this kind, such as `[method.sdar]` or `[env.household]`
+  |
+1 | [method.sdar]
+  |  ^^^^^^
+"#
+    );
+}
+
+#[test]
+fn constant_out_of_range() {
+    assert_eq!(
+        refusal("[method.sdar]\nbeta = -3.0\n"),
+        r#"
+my.toml:2:8: `-3` is out of range, use a finite number >= 0
+  |
+2 | beta = -3.0
+  |        ^^^^
+"#
+    );
+}
+
+#[test]
+fn constant_of_the_inner_method_out_of_range() {
+    assert_eq!(
+        refusal("[method.sdar.grpo]\ndual_clip = 0.5\n"),
+        r#"
+my.toml:2:13: `0.5` is out of range, use a finite number > 1, or 0 to switch it off
+  |
+2 | dual_clip = 0.5
+  |             ^^^
+"#
+    );
+}

@@ -42,7 +42,7 @@ type Read = fn(&Recipe) -> Option<f64>;
 
 const RANGES: &[(&str, Read, Bound)] = &[
     ("run.steps", |r| Some(r.run.steps as f64), Bound::AtLeast(1.0)),
-    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(1.0)),
+    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(4.0)),
     ("env.household.invalid_penalty", |r| household(r).map(|h| h.invalid_penalty), Bound::AtLeast(0.0)),
     ("env.household.win_reward", |r| household(r).map(|h| h.win_reward), Bound::Above(0.0)),
     ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),
@@ -69,9 +69,6 @@ type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
 const RULES: &[Rule] = &[run_name, group_size, batch_count, alert_rules];
 
-/// Methods whose loss does not compare the rollouts of a group.
-const WITHOUT_GROUPS: &[&str] = &["opsd", "skill-opsd"];
-
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;
     let fits = name.len() <= 128
@@ -82,7 +79,7 @@ fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
 
 fn group_size(recipe: &Recipe) -> Option<(&'static str, String)> {
     let method = recipe.method.name();
-    (recipe.rollout.members < 2 && !WITHOUT_GROUPS.contains(&method)).then(|| {
+    (recipe.rollout.members < 2).then(|| {
         (
             "rollout.members",
             format!("`{method}` compares the rollouts of a task, so `rollout.members` must be at least 2"),

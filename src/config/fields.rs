@@ -2,6 +2,7 @@
 //! rows from which `--print-config`, change scopes and did-you-mean come. Nothing is said twice.
 
 use crate::core::event::Scope;
+use crate::method::METHODS;
 
 /// A table of the recipe, e.g. `[optim]`.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,15 @@ pub struct Field {
     pub doc: &'static str,
     /// When a change of it takes effect in a running trainer.
     pub scope: Scope,
+}
+
+/// The explanation of a key below `method.`, as its method gives it: `method.sdar.beta`, or `method.sdar.grpo.kl` where
+/// a method holds another one.
+pub(super) fn method_doc(key: &str) -> Option<&'static str> {
+    let (table, key) = key.rsplit_once('.')?;
+    let name = table.rsplit('.').next()?;
+    let method = METHODS.iter().find(|method| method.name == name)?;
+    method.keys.iter().find(|row| row.key == key).map(|row| row.doc)
 }
 
 /// Declares recipe tables:

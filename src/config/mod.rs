@@ -11,7 +11,6 @@ mod edit;
 mod error;
 mod fields;
 mod load;
-mod method;
 mod print;
 mod recipe;
 mod suggest;
@@ -22,11 +21,11 @@ pub use edit::{set, set_in_file};
 pub use error::ConfigError;
 pub use fields::{Field, Table};
 pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, parse};
-pub use method::MethodTable;
 pub use print::{render, sample};
 pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, HouseholdSettings, Layout,
     ModelSettings, OptimSettings, Placement, Recipe, RecordSettings, RecordedTokens, Retrieval, RolloutSettings, Rooms,
     RunSettings, SkillSettings, TABLES,
 };
+pub use suggest::closest;
 pub use watch::Watch;

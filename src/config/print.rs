@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::diff::leaves;
-use super::fields::Field;
+use super::fields::{Field, method_doc};
 use super::recipe::{Recipe, TABLES};
+use crate::core::event::Scope;
 
 /// Every key with its explanation and its default.
 pub fn sample() -> String {
@@ -25,7 +26,7 @@ pub fn render(recipe: &Recipe) -> String {
         comment(table.about, &mut out);
         line(&mut out, format_args!("[{}]", table.name));
         for field in table.fields {
-            comment(field.doc, &mut out);
+            comment(&explanation(field), &mut out);
             let name = field.key.rsplit('.').next().unwrap_or(field.key);
             line(&mut out, format_args!("{name} = {}", value_text(recipe, field, values.get(field.key))));
         }
@@ -38,7 +39,7 @@ pub fn render(recipe: &Recipe) -> String {
 
 const HEADER: &str = "\
 # A recipe of sdlab. Every key may be left out; the values are those of this run (or the defaults).
-# Edit the copy in a run's folder to retune that run; what can only change in the next run is said so.
+# Edit the copy in a run's folder to retune that run; keys marked [next run] wait for the next one.
 
 ";
 
@@ -47,15 +48,37 @@ const METHOD_BEFORE: &str = "rollout";
 
 fn method_table(recipe: &Recipe, out: &mut String) {
     let name = recipe.method.name();
-    let prefix = format!("method.{name}.");
     comment(&format!("The objective: `sdlab methods show {name}` explains it and its constants."), out);
-    line(out, format_args!("[method.{name}]"));
-    for (key, value) in leaves(recipe) {
-        if let Some(key) = key.strip_prefix(&prefix) {
-            line(out, format_args!("{key} = {value}"));
+    let mut open = String::new();
+    for (key, value) in method_leaves(recipe) {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("method", &key));
+        if table != open {
+            if !open.is_empty() {
+                out.push('\n');
+            }
+            line(out, format_args!("[{table}]"));
+            open = table.to_owned();
         }
+        comment(method_doc(&key).unwrap_or_default(), out);
+        line(out, format_args!("{name} = {value}"));
+    }
+    if open.is_empty() {
+        line(out, format_args!("[method.{name}]"));
     }
     out.push('\n');
+}
+
+/// Keys of the method, those of the outer table first: TOML has no way back out of a table.
+fn method_leaves(recipe: &Recipe) -> Vec<(String, toml::Value)> {
+    let mut found: Vec<_> = leaves(recipe).into_iter().filter(|(key, _)| key.starts_with("method.")).collect();
+    let table = |key: &str| key.rsplit_once('.').map_or(String::new(), |(table, _)| table.to_owned());
+    found.sort_by_key(|(key, _)| (table(key), key.clone()));
+    found
+}
+
+fn explanation(field: &Field) -> String {
+    let mark = if field.scope == Scope::NextRun { " [next run]" } else { "" };
+    format!("{}{mark}", field.doc.trim_end())
 }
 
 fn value_text(recipe: &Recipe, field: &Field, value: Option<&toml::Value>) -> String {
@@ -83,7 +106,7 @@ fn line(out: &mut String, text: std::fmt::Arguments) {
 
 #[cfg(test)]
 mod tests {
-    use super::{render, sample};
+    use super::{explanation, render, sample};
     use crate::config::{DEFAULT_TEXT, Overrides, Recipe, TABLES, parse};
 
     #[test]
@@ -105,7 +128,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         for field in TABLES.iter().flat_map(|t| t.fields) {
             let name = field.key.rsplit('.').next().unwrap();
-            let last = format!("# {}", field.doc.trim_end().lines().last().unwrap().trim());
+            let last = format!("# {}", explanation(field).lines().last().unwrap().trim());
             let under = lines.windows(2).any(|w| w[0] == last && w[1].starts_with(&format!("{name} = ")));
             assert!(under, "`{}` is not under its explanation", field.key);
         }

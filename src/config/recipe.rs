@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::fields::tables;
-use super::method::MethodTable;
 use crate::core::Split;
 use crate::core::event::Level;
+use crate::method::MethodConfig;
 
 /// A complete recipe. Every table and every key may be left out; the defaults are a working run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct Recipe {
     pub model: ModelSettings,
     pub env: EnvConfig,
     pub skills: SkillSettings,
-    pub method: MethodTable,
+    pub method: MethodConfig,
     pub rollout: RolloutSettings,
     pub optim: OptimSettings,
     pub eval: EvalSettings,
@@ -39,6 +39,17 @@ impl EnvConfig {
         match self {
             EnvConfig::Household(_) => "household",
         }
+    }
+}
+
+impl EnvConfig {
+    /// The settings as a table, as [`crate::env::open_world`] takes them.
+    pub fn table(&self) -> toml::Table {
+        let table = match self {
+            EnvConfig::Household(settings) => toml::Table::try_from(settings),
+        };
+        // settings are plain numbers and names, all of them are TOML
+        table.unwrap_or_default()
     }
 }
 
@@ -197,9 +208,9 @@ tables! {
     pub struct HouseholdSettings in "env.household" {
         /// `small` (few things, learnt in minutes) or `full` (as many as the published benchmark).
         pub rooms: Rooms = Rooms::Small, NextRun;
-        /// Turns after which an episode ends as lost, >= 1.
+        /// Turns after which an episode ends as lost, >= 4. Only games whose shortest solution takes half of it are dealt.
         pub max_turns: u32 = 20, NextRun;
-        /// Subtracted from the return of a row for every invalid action, >= 0; 0 = invalid actions cost nothing.
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
         pub invalid_penalty: f64 = 0.1, NextRun;
         /// Reward of reaching the goal, > 0. Every other action gives 0.
         pub win_reward: f64 = 10.0, NextRun;
@@ -211,6 +222,8 @@ tables! {
         pub bank: String = "skills/household".into(), NextRun;
         /// `keyword`, `keyword-any`, `full`, `random` or `none` (a control: the teacher reads the student's prompt).
         pub retrieval: Retrieval = Retrieval::Keyword, NextStep;
+        /// With `random`: skills drawn for an episode; more than the bank has = all of it, 0 = none.
+        pub random_count: u32 = 6, NextStep;
         /// `user-slot` (inside the user message) or `prefix-raw` (before the rendered prompt, as SDAR's code does).
         pub placement: Placement = Placement::UserSlot, NextStep;
         /// Most tokens of skill text in one prompt; 0 = no limit.
@@ -298,6 +311,9 @@ tables! {
 mod tests {
     use super::{Recipe, TABLES};
     use crate::config::diff::leaves;
+    use crate::config::fields::method_doc;
+    use crate::config::{Overrides, parse};
+    use crate::method::METHODS;
 
     #[test]
     fn the_manual_and_the_serialised_default_have_the_same_keys() {
@@ -307,6 +323,24 @@ mod tests {
         manual.sort();
         written.sort();
         assert_eq!(manual, written);
+    }
+
+    #[test]
+    fn the_environment_takes_its_settings() {
+        let recipe = Recipe::default();
+        let world = crate::env::open_world(recipe.env.name(), &recipe.env.table()).unwrap();
+        assert_eq!((world.max_turns(), world.invalid_penalty()), (20, 0.1));
+    }
+
+    #[test]
+    fn every_constant_of_every_method_is_explained() {
+        for method in METHODS {
+            let overrides = Overrides { set: vec![format!("method.{}={{}}", method.name)], ..Overrides::default() };
+            let recipe = parse("r", "", &overrides).unwrap();
+            for key in leaves(&recipe).into_keys().filter(|key| key.starts_with("method.")) {
+                assert!(method_doc(&key).is_some_and(|doc| doc.trim().len() > 10), "`{key}` is not explained");
+            }
+        }
     }
 
     #[test]

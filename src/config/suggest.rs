@@ -36,6 +36,11 @@ pub(super) fn explain(message: &str) -> Reason {
     {
         return format!("expected {}, found {found}", type_in_words(expected)).into();
     }
+    if message.starts_with("wanted exactly 1 element") {
+        return "expected exactly one table of this kind, such as `[method.sdar]` or `[env.household]`"
+            .to_owned()
+            .into();
+    }
     if message.starts_with("missing field") {
         return format!("missing key `{}`", word.as_deref().unwrap_or_default()).into();
     }
@@ -43,7 +48,7 @@ pub(super) fn explain(message: &str) -> Reason {
 }
 
 /// The candidate most like `word`, if any is like it at all.
-pub(super) fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let shortened = |candidate: &str| candidate.len() > 2 && word.starts_with(candidate);
     let likeness = |candidate: &str| match shortened(candidate) {
         true => 1.0,

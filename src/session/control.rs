@@ -206,11 +206,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::run::status::State;
     use crate::session::client::send;
-    use crate::session::reply::{Doing, Standing};
+    use crate::session::reply::Standing;
 
     fn standing() -> Standing {
-        Standing { state: Doing::Paused, step: 3, total: 9, phase: None, revision: 1, pid: 7 }
+        Standing { state: State::Paused, step: 3, total: 9, phase: None, revision: 1, pid: 7 }
     }
 
     /// A trainer that answers with the command it got.

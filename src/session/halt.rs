@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::core::exit::Exit;
+
 /// How soon a trainer is to end. A later request can only make it sooner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
@@ -25,6 +27,7 @@ pub struct Halt {
     /// Index into [`LEVELS`] plus one; 0 = no request.
     level: AtomicU8,
     interrupt: AtomicBool,
+    keyboard: AtomicBool,
 }
 
 impl Halt {
@@ -40,6 +43,11 @@ impl Halt {
     pub fn asked(&self) -> Option<Urgency> {
         let level = self.level.load(Ordering::SeqCst);
         LEVELS.get(usize::from(level).checked_sub(1)?).copied()
+    }
+
+    /// Whether Ctrl-C asked for it.
+    pub fn by_keyboard(&self) -> bool {
+        self.keyboard.load(Ordering::SeqCst)
     }
 
     /// True once the step that runs is to be given up.
@@ -80,6 +88,7 @@ async fn listen(halt: &Halt, mut interrupts: Signal, [mut terminate, mut hangup]
                 let urgency = LEVELS[count.min(LEVELS.len() - 1)];
                 count += 1;
                 eprintln!("{}", announcement(urgency));
+                halt.keyboard.store(true, Ordering::SeqCst);
                 halt.ask(urgency);
             }
             Some(()) = terminate.recv() => halt.ask(Urgency::Now),
@@ -88,7 +97,7 @@ async fn listen(halt: &Halt, mut interrupts: Signal, [mut terminate, mut hangup]
         }
         if halt.asked() == Some(Urgency::Abort) && count >= LEVELS.len() {
             tokio::time::sleep(GRACE).await;
-            std::process::exit(ABORTED);
+            std::process::exit(Exit::Interrupted.code());
         }
     }
 }
@@ -103,9 +112,6 @@ fn announcement(urgency: Urgency) -> &'static str {
 
 /// How long an aborted step may take to let go.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// Exit code of an abort: 128 + SIGINT.
-const ABORTED: i32 = 130;
 
 #[cfg(test)]
 mod tests {

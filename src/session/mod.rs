@@ -23,6 +23,6 @@ pub use client::{is_served, send};
 pub use control::{Control, Order};
 pub use halt::{Halt, Urgency, watch_signals};
 pub use job::{Job, Out};
-pub use reply::{Doing, Reply, Standing};
+pub use reply::{Reply, Standing};
 pub use serve::{Desk, serve};
 pub use spawn::{Trainer, spawn};

@@ -3,24 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::Phase;
-
-/// What a trainer is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Doing {
-    /// Loading the model, restoring a checkpoint.
-    Starting,
-    Running,
-    Paused,
-    /// Finishing the step or writing the last checkpoint.
-    Stopping,
-    Finished,
-}
+use crate::run::status::State;
 
 /// Where a trainer stands; also what its heartbeat carries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    pub state: Doing,
+    pub state: State,
     /// Completed steps.
     pub step: u64,
     /// Planned steps.

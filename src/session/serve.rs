@@ -13,11 +13,13 @@ use super::control::Order;
 use super::halt::{Halt, Urgency};
 use super::job::Job;
 use super::journal::{Journal, WRITE_RULE, Written};
-use super::reply::{Doing, Reply, Standing};
+use super::reply::{Reply, Standing};
 use super::tuning::Tuning;
 use crate::config::{ConfigError, Recipe};
 use crate::core::event::{Level, Status};
+use crate::core::exit::Exit;
 use crate::core::{Command, Phase, Record, RunEvent};
+use crate::run::status::State;
 
 /// What the trainer is connected to.
 pub struct Desk<'a> {
@@ -37,9 +39,9 @@ pub struct Desk<'a> {
     pub persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
 }
 
-/// Runs a job to its end and returns the exit code: 0 done, 1 failed, 3 done but an `error` alert fired, 75 stopped
-/// and resumable, 130 aborted. The last record is [`RunEvent::Finished`].
-pub fn serve(job: &mut dyn Job, desk: Desk) -> i32 {
+/// Runs a job to its end: done, done but an `error` alert fired, failed, stopped or aborted (resumable; interrupted if
+/// Ctrl-C asked for it). The last record is [`RunEvent::Finished`].
+pub fn serve(job: &mut dyn Job, desk: Desk) -> Exit {
     let mut session = Session::new(desk);
     let end = session.run(job);
     session.finish(end)
@@ -83,7 +85,7 @@ impl<'a> Session<'a> {
         let mut alarms = Alarms::default();
         alarms.set_rules(&desk.recipe.alerts.rules);
         let standing = Standing {
-            state: Doing::Starting,
+            state: State::Starting,
             step: 0,
             total: desk.recipe.run.steps,
             phase: None,
@@ -142,7 +144,7 @@ impl<'a> Session<'a> {
     /// One step; `Some` if it broke off on request in a way that cannot be saved.
     fn step(&mut self, job: &mut dyn Job) -> Result<Option<End>> {
         let (before, halt) = (job.done(), self.links.halt.clone());
-        self.standing.state = Doing::Running;
+        self.standing.state = State::Running;
         match guarded(|| job.step(&mut |event| self.hear(event), halt.interrupt())) {
             Err(error) if halt.asked() >= Some(Urgency::Now) => Ok(Some(End::Aborted(format!("{error:#}")))),
             Err(error) => Err(error),
@@ -180,7 +182,7 @@ impl<'a> Session<'a> {
             self.write(RunEvent::Resumed { step });
             self.announced = false;
         }
-        self.standing.state = if self.hold { Doing::Paused } else { Doing::Running };
+        self.standing.state = if self.hold { State::Paused } else { State::Running };
         self.beat();
     }
 
@@ -237,7 +239,7 @@ impl<'a> Session<'a> {
 
     fn act(&mut self, command: Command) -> Result<String, String> {
         let halt = &self.links.halt;
-        let held = self.standing.state == Doing::Paused;
+        let held = self.standing.state == State::Paused;
         match command {
             Command::Pause => self.hold = true,
             Command::Resume => {
@@ -291,7 +293,7 @@ impl<'a> Session<'a> {
     }
 
     fn wind_down(&mut self, job: &mut dyn Job, urgency: Urgency) -> Result<End> {
-        self.standing.state = Doing::Stopping;
+        self.standing.state = State::Stopping;
         if urgency == Urgency::Abort {
             return Ok(End::Aborted("aborted on request".into()));
         }
@@ -299,20 +301,25 @@ impl<'a> Session<'a> {
         Ok(End::Stopped)
     }
 
-    fn finish(&mut self, end: Result<End>) -> i32 {
-        let (status, exit, message) = match end {
-            Ok(End::Complete) if self.alarms.failed => (Status::Ok, 3, "done, but an `error` alert fired".into()),
-            Ok(End::Complete) => (Status::Ok, 0, "done".into()),
-            Ok(End::Stopped) => (Status::Stopped, 75, "stopped on request, resumable".into()),
-            Ok(End::Aborted(why)) => (Status::Aborted, 130, why),
-            Err(error) => (Status::Failed, 1, format!("{error:#}")),
+    fn finish(&mut self, end: Result<End>) -> Exit {
+        let (status, message) = match end {
+            Ok(End::Complete) if self.alarms.failed => (Status::Ok, "done, but an `error` alert fired".into()),
+            Ok(End::Complete) => (Status::Ok, "done".into()),
+            Ok(End::Stopped) => (Status::Stopped, "stopped on request, resumable".into()),
+            Ok(End::Aborted(why)) => (Status::Aborted, why),
+            Err(error) => (Status::Failed, format!("{error:#}")),
+        };
+        let exit = match status {
+            Status::Ok if self.alarms.failed => Exit::AssertFailed,
+            Status::Aborted if self.links.halt.by_keyboard() => Exit::Interrupted,
+            status => status.into(),
         };
         self.listen();
-        self.write(RunEvent::Finished { step: self.standing.step, status, exit, message });
-        self.standing.state = Doing::Finished;
+        self.write(RunEvent::Finished { step: self.standing.step, status, exit: exit.code(), message });
+        self.standing.state = State::Finished;
         self.last_beat = None;
         self.beat();
-        if exit == 0 && !self.journal.is_complete() { 1 } else { exit }
+        if exit == Exit::Done && !self.journal.is_complete() { Exit::Failed } else { exit }
     }
 }
 

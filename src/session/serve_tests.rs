@@ -8,9 +8,11 @@ use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Result, bail};
 
-use super::{Desk, Doing, Halt, Job, Order, Out, Reply, Standing, Urgency, serve};
+use super::{Desk, Halt, Job, Order, Out, Reply, Standing, Urgency, serve};
 use crate::config::{ConfigError, Recipe};
+use crate::core::exit::Exit;
 use crate::core::{Command, Metrics, Phase, Record, RunEvent};
+use crate::run::status::State;
 
 /// Something a test does when the job is in the middle of a step.
 type Hook = Box<dyn FnMut(u64, &World)>;
@@ -86,7 +88,7 @@ impl Job for Counter {
 
 /// What a run left behind.
 struct Story {
-    exit: i32,
+    exit: Exit,
     events: Vec<String>,
     replies: Vec<Reply>,
     lr: Vec<f64>,
@@ -180,7 +182,7 @@ fn without_progress(story: &Story) -> Vec<&str> {
 fn a_run_checkpoints_and_ends() {
     let story = play(recipe(3), |_, _| {});
     assert_eq!(without_progress(&story), ["step 1", "step 2", "saved 2", "step 3", "saved 3", "Ok 0"]);
-    assert_eq!((story.exit, story.last.state, story.last.step), (0, Doing::Finished, 3));
+    assert_eq!((story.exit, story.last.state, story.last.step), (Exit::Done, State::Finished, 3));
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn an_abort_saves_nothing() {
             world.halt.ask(Urgency::Abort);
         }
     });
-    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "Aborted 130"], 130));
+    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "Aborted 75"], Exit::Resumable));
 }
 
 #[test]
@@ -284,6 +286,6 @@ fn a_lost_record_is_written_later_and_pauses_the_run() {
 #[test]
 fn a_panic_in_the_job_ends_the_run_in_order() {
     let story = play(recipe(2), |step, _| assert_eq!(step, 1, "boom"));
-    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "Failed 1"], 1));
-    assert_eq!(story.last.state, Doing::Finished);
+    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "Failed 1"], Exit::Failed));
+    assert_eq!(story.last.state, State::Finished);
 }
