@@ -1,6 +1,8 @@
 //! Golden numbers of GRPO and SDAR: two rows of four tokens, the last masked, computed in 64-bit floats from the
 //! papers' formulas and checked there by finite differences.
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
 use sdlab::method::math::{AdvantageOver, Aggregation, Clip, Gate, KlEstimator, clipped_surrogate};
 use sdlab::method::{Grpo, METHODS, Method, MethodConfig, Needs, Plan, RowOutcome, Sdar, Tokens, Variant};
 
@@ -148,7 +150,10 @@ fn advantages_over_rows_and_over_trajectories() {
 
     let plain = [row(3, 10.0, 0.0), row(1, 0.0, 0.0), row(3, 10.0, 0.0)];
     let trajectories = AdvantageOver::Trajectories.advantages(&plain);
-    trajectories.iter().zip([0.707107, -0.707107, 0.707107]).for_each(|(&got, want)| close(got, want, 1e-6));
+    trajectories
+        .iter()
+        .zip([FRAC_1_SQRT_2, -FRAC_1_SQRT_2, FRAC_1_SQRT_2])
+        .for_each(|(&got, want)| close(got, want, 1e-6));
 
     // both penalties of member 1 count against the whole episode: scores 10, -2
     let fined = [row(0, 10.0, 0.0), row(1, 0.0, 1.0), row(1, 0.0, 1.0), row(2, 1.0, 0.0)];

@@ -33,14 +33,15 @@ impl Batch {
     }
 }
 
+/// Student log-prob, entropy, what old, teacher and reference add to the log-prob, advantage.
+type Token = (f32, f32, f32, f32, f32, f32);
+
 /// Two rows and, after them, tokens that no row owns.
 fn batches() -> impl Strategy<Value = Batch> {
     let token = (-4.0f32..-0.01, 0.0f32..3.0, -0.6f32..0.6, -1.5f32..1.5, -1.5f32..1.5, -2.0f32..2.0);
     (1usize..4, vec(token, 6..9)).prop_map(|(cut, tokens)| {
         let owned = tokens.len() - 2;
-        let shifted = |pick: fn(&(f32, f32, f32, f32, f32, f32)) -> f32| {
-            tokens.iter().map(|token| token.0 + pick(token)).collect::<Vec<f32>>()
-        };
+        let shifted = |pick: fn(&Token) -> f32| tokens.iter().map(|token| token.0 + pick(token)).collect::<Vec<f32>>();
         Batch {
             rows: vec![0..cut, cut..owned],
             student: tokens.iter().map(|token| token.0).collect(),

@@ -131,7 +131,8 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
     let row = &lesson.row;
     let mut next = 0;
     let mut record = |position: usize| {
-        let i = row.mask[position].then(|| std::mem::replace(&mut next, next + 1));
+        let i = row.mask[position].then_some(next);
+        next += usize::from(row.mask[position]);
         let at = |values: Option<&Vec<f32>>| Some(values?[i?]);
         let seen = lesson.seen.as_ref();
         TokenRecord {

@@ -47,6 +47,8 @@ const TOKENIZER_DEMOS: u64 = 1500;
 const BATCH_TOKENS: usize = 12_000;
 /// Weight of tokens the environment wrote, against 1 for replies: reading helps acting.
 const OBSERVATION_WEIGHT: f32 = 0.1;
+/// Rows whose gradient is made at once.
+const ROWS_AT_ONCE: usize = 6;
 /// Training tasks used here lie above this index, those of later runs below it.
 const FIRST_TASK: u64 = 1 << 40;
 
@@ -171,23 +173,27 @@ fn row(demo: Demo, prompts: &Prompts, text: &Text) -> Result<Row> {
 /// One update by weighted negative log-likelihood. Returns the mean over reply tokens.
 fn learn(engine: &mut CandleEngine, rows: &[Row], lr: f64) -> Result<f64> {
     let everything: Vec<Vec<bool>> = rows.iter().map(|r| (0..r.ids.len()).map(|t| t > 0).collect()).collect();
-    let score_rows: Vec<_> =
-        rows.iter().zip(&everything).map(|(r, mask)| crate::engine::ScoreRow { ids: &r.ids, mask }).collect();
     let weights: Vec<Vec<f32>> = rows
         .iter()
         .map(|r| r.mask[1..].iter().map(|&reply| if reply { 1.0 } else { OBSERVATION_WEIGHT }).collect())
         .collect();
     let total: f32 = weights.iter().flatten().sum();
     let mut nll = (0f64, 0f64);
-    engine.forward_backward(&score_rows, 1.0, &mut |scores: &[Scores]| {
-        for (s, r) in scores.iter().zip(rows) {
-            for (logp, _) in s.logp.iter().zip(&r.mask[1..]).filter(|(_, reply)| **reply) {
-                nll = (nll.0 - *logp as f64, nll.1 + 1.0);
+    // The scale is known beforehand, so every few rows can go their way back at once: less memory is in use.
+    for at in (0..rows.len()).step_by(ROWS_AT_ONCE) {
+        let part = at..(at + ROWS_AT_ONCE).min(rows.len());
+        let score_rows: Vec<_> =
+            part.clone().map(|i| crate::engine::ScoreRow { ids: &rows[i].ids, mask: &everything[i] }).collect();
+        engine.forward_backward(&score_rows, 1.0, &mut |scores: &[Scores]| {
+            for (s, i) in scores.iter().zip(part.clone()) {
+                for (logp, _) in s.logp.iter().zip(&rows[i].mask[1..]).filter(|(_, reply)| **reply) {
+                    nll = (nll.0 - *logp as f64, nll.1 + 1.0);
+                }
             }
-        }
-        let scaled = |w: &Vec<f32>| Coefficients { logp: w.iter().map(|w| -w / total).collect(), entropy: vec![] };
-        Ok(weights.iter().map(scaled).collect())
-    })?;
+            let scaled = |w: &Vec<f32>| Coefficients { logp: w.iter().map(|w| -w / total).collect(), entropy: vec![] };
+            Ok(weights[part.clone()].iter().map(scaled).collect())
+        })?;
+    }
     engine.optim_step(&AdamW { lr, beta1: 0.9, beta2: 0.98, eps: 1e-8, weight_decay: 0.05, max_grad_norm: 1.0 })?;
     Ok(nll.0 / nll.1.max(1.0))
 }

@@ -26,8 +26,11 @@ use super::{
     AdamW, Coefficients, Engine, LossFn, ModelInfo, Sample, SampleRequest, ScoreRow, Scores, Update, WeightSet,
 };
 
-/// Memory the activations of one forward-backward pass may take before rows are split into several passes.
+/// Memory the activations of one `forward_backward` may take; beyond it they are computed a second time.
 const TAPE_BYTES: usize = 3 << 30;
+/// Tokens run at once: large enough for the matrix products, small enough that buffers stay in reach of the cache
+/// and are used again instead of being asked from the system.
+const PASS_TOKENS: usize = 4096;
 
 /// A decoder on this machine's CPU.
 pub struct CandleEngine {
@@ -68,20 +71,20 @@ impl CandleEngine {
     }
 
     /// Tokens whose activations fit into [`TAPE_BYTES`].
-    fn tokens_per_pass(&self) -> usize {
+    fn tape_tokens(&self) -> usize {
         let c = &self.decoder.config;
         let heads = (2 * c.num_attention_heads + 3 * c.num_key_value_heads) * c.head_dim;
         let per_layer = 4 * c.hidden_size + 3 * c.intermediate_size + 2 * heads;
-        (TAPE_BYTES / 4 / (per_layer * c.num_hidden_layers)).max(c.max_position_embeddings)
+        TAPE_BYTES / 4 / (per_layer * c.num_hidden_layers)
     }
 
-    /// Splits rows into runs of at most `limit` tokens (a longer row stands alone).
-    fn passes(rows: &[ScoreRow], limit: usize) -> Vec<Range<usize>> {
+    /// Splits rows into runs of at most [`PASS_TOKENS`] tokens (a longer row stands alone).
+    fn passes(rows: &[ScoreRow]) -> Vec<Range<usize>> {
         let mut passes: Vec<Range<usize>> = vec![];
         let mut tokens = 0;
         for (i, row) in rows.iter().enumerate() {
             match passes.last_mut() {
-                Some(pass) if tokens + row.ids.len() <= limit => pass.end = i + 1,
+                Some(pass) if tokens + row.ids.len() <= PASS_TOKENS => pass.end = i + 1,
                 _ => {
                     passes.push(i..i + 1);
                     tokens = 0;
@@ -184,9 +187,8 @@ impl Engine for CandleEngine {
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
         self.check(rows)?;
         let weights = self.weights(weights)?;
-        let limit = self.tokens_per_pass().min(8192);
         let mut scores = Vec::with_capacity(rows.len());
-        for pass in Self::passes(rows, limit) {
+        for pass in Self::passes(rows) {
             scores.extend(self.run(weights, &rows[pass], temperature)?.scores());
         }
         Ok(scores)
@@ -194,15 +196,19 @@ impl Engine for CandleEngine {
 
     fn forward_backward(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()> {
         self.check(rows)?;
-        let passes = Self::passes(rows, self.tokens_per_pass());
-        if let [_] = passes[..] {
-            let pass = self.run(&self.live, rows, temperature)?;
-            let coefficients = loss(&pass.scores())?;
-            return self.back(pass, &coefficients, temperature);
+        let parts = Self::passes(rows);
+        if rows.iter().map(|r| r.ids.len()).sum::<usize>() <= self.tape_tokens() {
+            let run = |part: &Range<usize>| self.run(&self.live, &rows[part.clone()], temperature);
+            let passes = parts.iter().map(run).collect::<Result<Vec<Pass>>>()?;
+            let coefficients = loss(&passes.iter().flat_map(Pass::scores).collect::<Vec<_>>())?;
+            for (part, pass) in parts.into_iter().zip(passes) {
+                self.back(pass, &coefficients[part], temperature)?;
+            }
+            return Ok(());
         }
-        // The loss needs all scores before any gradient: score first, then run each pass again with its tape.
+        // The loss needs all scores before any gradient: score first, then run each part again with its tape.
         let coefficients = loss(&self.score(WeightSet::Live, rows, temperature)?)?;
-        for part in passes {
+        for part in parts {
             let pass = self.run(&self.live, &rows[part.clone()], temperature)?;
             self.back(pass, &coefficients[part], temperature)?;
         }
