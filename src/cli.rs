@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{ConfigError, Overrides};
 use crate::core::exit::Exit;
 use crate::run::{RunError, RunFolder};
+use crate::skill::BankError;
 use crate::wiring::{self, View};
 
 pub use self::ctl::Verb;
@@ -208,7 +209,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Ctl { run, verb, json } => ctl::ctl(&options.open(&run)?, &verb, json),
         Mode::Pretrain(args) => wiring::pretrain(&args),
         Mode::Methods(topic) => show::methods(&topic),
-        Mode::Skills(topic) => wiring::skills(&topic, &options.overrides()),
+        Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
         Mode::Envs => show::envs(),
     }
 }
@@ -221,7 +222,7 @@ fn need_terminal() -> Result<()> {
 }
 
 fn code_of(error: &anyhow::Error) -> Exit {
-    let usage = error.is::<Usage>() || error.is::<ConfigError>();
+    let usage = error.is::<Usage>() || error.is::<ConfigError>() || error.is::<BankError>();
     let wrong_run = matches!(error.downcast_ref(), Some(RunError::Missing { .. } | RunError::BadName(_)));
     if usage || wrong_run { Exit::Usage } else { Exit::Failed }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::batch::{self, BatchPrinter};
-use crate::cli::Topic;
 use crate::config::{self, Overrides, Recipe, Watch};
 use crate::core::RunEvent;
 use crate::core::event::Status;
@@ -56,11 +55,6 @@ pub fn screen(folder: &RunFolder, _view: View) -> Result<Exit> {
 /// `sdlab pretrain`.
 pub fn pretrain(args: &PretrainArgs) -> Result<Exit> {
     bail!("`{}` cannot be made: this build has no pretraining", args.out.display())
-}
-
-/// `sdlab skills list|show NAME`, of the bank of the recipe.
-pub fn skills(_topic: &Topic, _overrides: &Overrides) -> Result<Exit> {
-    bail!("this build has no skills")
 }
 
 // ---- assembly -------------------------------------------------------------------------------------------------------

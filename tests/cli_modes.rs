@@ -87,6 +87,17 @@ fn methods_and_environments_are_listed() {
 }
 
 #[test]
+fn skills_are_listed_and_shown() {
+    let (code, out, error) = said(&["skills"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    let id = out.split_whitespace().next().unwrap();
+    let (code, page, _) = said(&["skills", "show", id]);
+    assert!(code == 0 && page.starts_with(&format!("{id}: ")), "{page}");
+    let (code, _, error) = said(&["skills", "--set", "skills.bank=no/such"]);
+    assert!(code == 2 && error.starts_with("error: no/such: cannot be read"), "{error}");
+}
+
+#[test]
 fn a_recipe_before_a_command_is_refused() {
     assert_eq!(said(&["my.toml", "envs"]), refusal("`my.toml` stands before a command, put it behind"));
 }

@@ -24,7 +24,7 @@ pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, parse};
 pub use print::{render, sample};
 pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, HouseholdSettings, Layout,
-    ModelSettings, OptimSettings, Placement, Recipe, RecordSettings, RecordedTokens, Retrieval, RolloutSettings, Rooms,
+    ModelSettings, OptimSettings, Recipe, RecordSettings, RecordedTokens, Retrieval, RolloutSettings, Rooms,
     RunSettings, SkillSettings, TABLES,
 };
 pub use suggest::closest;

@@ -7,6 +7,7 @@ use super::fields::tables;
 use crate::core::Split;
 use crate::core::event::Level;
 use crate::method::MethodConfig;
+use crate::skill::{self, Placement};
 
 /// A complete recipe. Every table and every key may be left out; the defaults are a working run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,10 +85,10 @@ pub enum Device {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Retrieval {
-    /// General skills and those whose keywords all match the goal's task type.
+    /// Skills without a condition, and the first group with a keyword in the goal.
     #[default]
     Keyword,
-    /// General skills and those of which any keyword matches.
+    /// Skills without a condition, and every group with a keyword in the goal.
     KeywordAny,
     /// The whole bank.
     Full,
@@ -97,15 +98,17 @@ pub enum Retrieval {
     None,
 }
 
-/// Where the teacher's prompt carries the skills.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// Inside the user message, in the template's slot for skills.
-    #[default]
-    UserSlot,
-    /// As raw text before the rendered prompt (what SDAR's released code does).
-    PrefixRaw,
+impl SkillSettings {
+    /// The way to choose, as the skill book takes it.
+    pub fn choice(&self) -> skill::Retrieval {
+        match self.retrieval {
+            Retrieval::Keyword => skill::Retrieval::Keyword,
+            Retrieval::KeywordAny => skill::Retrieval::KeywordAny,
+            Retrieval::Full => skill::Retrieval::Full,
+            Retrieval::Random => skill::Retrieval::Random { n: self.random_count as usize },
+            Retrieval::None => skill::Retrieval::None,
+        }
+    }
 }
 
 /// What one training row is.
