@@ -1,0 +1,207 @@
+//! Screen 3: the tokens of one turn, coloured by what the teacher thinks of each.
+//!
+//! ```text
+//! text of the turn; under each token its channel as a bar and the sign of its gap
+//! legend with the fixed scale
+//! cursor: every signal of the token      turn: sums and means
+//! ```
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+
+use super::panes::{nothing, tabs};
+use super::{Room, prompts};
+use crate::core::TokenRecord;
+use crate::tui::data::TokenSignal;
+use crate::tui::scene::{Scene, signals, window};
+use crate::tui::theme::Role;
+use crate::tui::tokens::{Channel, Flow, Scale, Stop};
+use crate::tui::{glyph, text};
+
+/// Draws the screen in the room there is.
+pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
+    let room = Room::of(frame.area());
+    let mut body = area;
+    if room <= Room::One {
+        let [top, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+        tabs(frame, top, scene, &["text", "cursor"]);
+        body = rest;
+    }
+    if scene.app.prompts {
+        return prompts::draw(frame, body, scene);
+    }
+    if scene.app.zoomed {
+        return stream(frame, body, scene, true);
+    }
+    let focus = scene.app.focus[2].min(1);
+    let [top, bottom] = Layout::vertical([Constraint::Fill(1), Constraint::Length(8)]).areas(body);
+    stream(frame, top, scene, focus == 0);
+    if room <= Room::One {
+        return cursor(frame, bottom, scene, focus == 1);
+    }
+    let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(bottom);
+    cursor(frame, left, scene, focus == 1);
+    turn(frame, right, scene);
+}
+
+/// The text pane with its legend as last line.
+fn stream(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
+    let app = scene.app;
+    let (tokens, start) = app.turn_tokens();
+    let Some(episode) = app.episode() else {
+        let inner = scene.pane(frame, area, scene.title("tokens", focused).into(), focused);
+        return scene.lines(frame, inner, nothing(scene, "no rollout is selected"));
+    };
+    let place = format!(
+        "step {} · #{} · turn {}/{}",
+        app.data.step,
+        episode.id.member + 1,
+        app.chosen().2 + 1,
+        episode.turns.len()
+    );
+    let right = channels(scene);
+    let inner = scene.pane_with(frame, area, scene.title(&place, focused).into(), right, focused);
+    let [text, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(1)]).areas(inner);
+    if tokens.is_empty() {
+        let what = if app.data.has_tokens() { "no tokens in this turn" } else { "no tokens were kept of this step" };
+        return scene.lines(frame, text, nothing(scene, what));
+    }
+    let lines = Flow::of(app).lay(tokens, app.labels.get(start..).unwrap_or(&[]));
+    let here = |s: &Stop| (s.first..s.first + s.count).contains(&app.pick.token);
+    let row = lines.iter().position(|line| line.iter().any(here)).unwrap_or(0);
+    let pairs = usize::from(text.height / 2).max(1);
+    let first = window(lines.len(), row, pairs);
+    let mut shown = Vec::new();
+    for line in lines.iter().skip(first).take(pairs) {
+        shown.push(words(scene, line, tokens));
+        shown.push(glyphs(scene, line, tokens));
+    }
+    let pad = Rect { x: text.x + text.width.min(1), width: text.width.saturating_sub(2), ..text };
+    scene.lines(frame, pad, shown);
+    legend(frame, foot, scene);
+}
+
+/// `channel [gate] gap ...`, as a title.
+fn channels<'a>(scene: &Scene<'a>) -> Line<'a> {
+    let mut line = Line::from(scene.span(Role::Key, " t "));
+    for channel in Channel::ALL {
+        let on = channel == scene.app.channel;
+        line.push_span(scene.span(if on { Role::Select } else { Role::Dim }, format!(" {} ", channel.name())));
+    }
+    line
+}
+
+fn words<'a>(scene: &Scene<'a>, line: &[Stop], tokens: &[TokenRecord]) -> Line<'a> {
+    spaced(line, |stop| {
+        let token = &tokens[stop.first];
+        let here = (stop.first..stop.first + stop.count).contains(&scene.app.pick.token);
+        let value = scene.app.channel.value(token);
+        let role = match value {
+            _ if here => Role::Select,
+            _ if !token.mask => Role::Masked,
+            None => Role::Text,
+            Some(value) => scene.app.channel.role(value),
+        };
+        scene.span(role, text::pad(&stop.text, stop.width))
+    })
+}
+
+/// Under each token: the channel as a bar, the gap as a sign; masked tokens have a dot.
+fn glyphs<'a>(scene: &Scene<'a>, line: &[Stop], tokens: &[TokenRecord]) -> Line<'a> {
+    spaced(line, |stop| {
+        let token = &tokens[stop.first];
+        if !token.mask {
+            return scene.span(Role::Masked, text::pad("░", stop.width));
+        }
+        let channel = scene.app.channel;
+        let bar = channel.value(token).map_or(" ", |v| glyph::bar(channel.share(v)));
+        let gap = token.gap().unwrap_or(f32::NAN);
+        let role = if gap.is_nan() { Role::Dim } else { Channel::Gap.role(gap) };
+        let role = if role == Role::Text { Role::Dim } else { bare(role) };
+        scene.span(role, text::pad(&format!("{bar}{}", glyph::gap_sign(gap)), stop.width))
+    })
+}
+
+/// The plain colour that stands for a level: glyphs need no background.
+fn bare(role: Role) -> Role {
+    match role {
+        Role::Endorse1 | Role::Endorse2 | Role::Endorse3 => Role::Series1,
+        _ => Role::Series2,
+    }
+}
+
+fn spaced<'a>(line: &[Stop], span: impl Fn(&Stop) -> Span<'a>) -> Line<'a> {
+    let mut out = Line::default();
+    for stop in line {
+        let gap = stop.x.saturating_sub(out.width());
+        out.push_span(Span::raw(" ".repeat(gap)));
+        out.push_span(span(stop));
+    }
+    out
+}
+
+/// The fixed scale of the channel, always visible.
+fn legend(frame: &mut Frame, area: Rect, scene: &Scene) {
+    let channel = scene.app.channel;
+    let sample = |value: f32, label: String| [scene.span(channel.role(value), format!(" {label} ")), Span::raw(" ")];
+    let mut line = Line::from(scene.span(Role::Dim, format!(" {} ", channel.name())));
+    match channel.scale() {
+        Scale::Rising(limits) => {
+            line.spans.extend(sample(f32::MIN, format!("<{}", limits[0])));
+            limits.iter().for_each(|l| line.spans.extend(sample(*l, format!("≥{l}"))));
+        }
+        Scale::Signed(limits) => {
+            limits.iter().rev().for_each(|l| line.spans.extend(sample(-l, format!("≤−{l}"))));
+            line.spans.extend(sample(0.0, "0".into()));
+            limits.iter().for_each(|l| line.spans.extend(sample(*l, format!("≥{l}"))));
+        }
+    }
+    line.push_span(scene.span(Role::Dim, " gap ≪ − · + ≫  ░ masked, not learned from"));
+    scene.lines(frame, area, vec![line]);
+}
+
+/// All signals of the token under the cursor.
+fn cursor(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
+    let (tokens, start) = scene.app.turn_tokens();
+    let Some(token) = tokens.get(scene.app.pick.token) else {
+        let inner = scene.pane(frame, area, scene.title("cursor", focused).into(), focused);
+        return scene.lines(frame, inner, nothing(scene, "no token"));
+    };
+    let label = scene.app.labels.get(start + scene.app.pick.token).map_or("", String::as_str);
+    let title = format!("token {} \"{}\" id {}", token.position, text::fit(label, 24), token.id);
+    let learned = if token.mask { "sampled, in the loss" } else { "masked, not in the loss" };
+    let right = scene.span(if token.mask { Role::Good } else { Role::Masked }, format!(" {learned} ")).into();
+    let inner = scene.pane_with(frame, area, scene.title(&title, focused).into(), right, focused);
+    let cells = signals(token);
+    let columns = usize::from(inner.width / 26).clamp(1, 3);
+    let rows = cells.len().div_ceil(columns);
+    let value = |v: Option<f32>| v.map_or("—".into(), |v| text::number(f64::from(v)));
+    let lines = (0..rows).map(|row| {
+        let parts = (0..columns).filter_map(|column| cells.get(column * rows + row));
+        Line::from_iter(parts.flat_map(|(name, v)| {
+            [scene.span(Role::Dim, format!(" {name:<12}")), scene.span(Role::Text, format!("{:>9}    ", value(*v)))]
+        }))
+    });
+    scene.lines(frame, inner, lines.collect());
+}
+
+/// Sums and means over the turn.
+fn turn(frame: &mut Frame, area: Rect, scene: &Scene) {
+    let (tokens, _) = scene.app.turn_tokens();
+    let inner = scene.pane(frame, area, scene.title("this turn", false).into(), false);
+    let signal = TokenSignal::of(tokens);
+    let sum: f32 = tokens.iter().filter(|t| t.mask).filter_map(TokenRecord::gap).filter(|g| g.is_finite()).sum();
+    let mean = |v: Option<f32>| v.map_or("—".into(), |v| format!("{v:+.3}"));
+    let row = |name: &'static str, value: String| {
+        Line::from(vec![scene.span(Role::Dim, format!(" {name:<16}")), scene.span(Role::Text, value)])
+    };
+    let lines = vec![
+        row("sampled", format!("{} of {} tokens", signal.sampled, tokens.len())),
+        row("gap, sum", format!("{sum:+.2} nats")),
+        row("gap, mean", mean(signal.gap)),
+        row("gate, mean", mean(signal.gate)),
+        row("hot |gap|≥0.5", format!("{}   w b jump", signal.hot)),
+    ];
+    scene.lines(frame, inner, lines);
+}
