@@ -208,8 +208,19 @@ impl App {
     pub fn turn_tokens(&self) -> (&[TokenRecord], usize) {
         let Some(episode) = self.episode() else { return (&[], 0) };
         let turn = self.chosen().2;
-        let all = self.data.episode_tokens(episode);
+        let all = self.rollout_tokens();
         (self.data.turn_tokens(episode, turn), all.partition_point(|t| (t.turn as usize) < turn))
+    }
+
+    /// All tokens of the selected rollout.
+    pub fn rollout_tokens(&self) -> &[TokenRecord] {
+        self.episode().map_or(&[], |episode| self.data.episode_tokens(episode))
+    }
+
+    /// The token under the cursor, counted from the start of the rollout.
+    pub fn token_at(&self) -> usize {
+        let (tokens, start) = self.turn_tokens();
+        start + self.pick.token.min(tokens.len().saturating_sub(1))
     }
 
     /// Whether a trainer listens.

@@ -115,7 +115,7 @@ fn vertical(app: &mut App, to: Go) {
             }
         },
         (ScreenId::Tokens, _) => match to {
-            Go::By(by) => app.pick.token = tokens::line_move(app, by),
+            Go::By(by) => set_token(app, tokens::line_move(app, by)),
             Go::First => app.pick.token = 0,
             Go::Last => app.pick.token = app.turn_tokens().0.len().saturating_sub(1),
         },
@@ -145,17 +145,7 @@ fn horizontal(app: &mut App, by: i32) {
     match app.screen {
         ScreenId::Dash => crosshair(app, by),
         ScreenId::Rollouts => app.focus[1] = offset(app.focus[1], by.into()).min(2),
-        ScreenId::Tokens => match tokens::stop_move(app, by) {
-            Some(token) => app.pick.token = token,
-            None => {
-                let turn = app.chosen().2;
-                let next = offset(turn, by.into());
-                if next != turn && app.episode().is_some_and(|e| next < e.turns.len()) {
-                    set_turn(app, next);
-                    app.pick.token = if by < 0 { app.turn_tokens().0.len().saturating_sub(1) } else { 0 };
-                }
-            }
-        },
+        ScreenId::Tokens => set_token(app, tokens::stop_move(app, by)),
     }
 }
 
@@ -192,21 +182,24 @@ fn episodes(app: &App) -> Vec<(usize, usize)> {
     groups.flat_map(|(group, range)| (0..range.len()).map(move |member| (group, member))).collect()
 }
 
-/// Next or previous hot token of the episode, across turns.
+/// Next or previous hot token of the rollout, across turns.
 fn hot(app: &mut App, by: i32) {
-    let Some(episode) = app.episode() else { return };
-    let all = app.data.episode_tokens(episode);
-    let here = app.turn_tokens().1 + app.pick.token;
+    let (all, here) = (app.rollout_tokens(), app.token_at());
     let found = match by {
         1.. => (here + 1..all.len()).find(|at| is_hot(&all[*at])),
         _ => (0..here.min(all.len())).rev().find(|at| is_hot(&all[*at])),
     };
-    match found.map(|at| (at, all[at].turn as usize)) {
-        Some((at, turn)) => {
-            app.pick.turn = turn;
-            app.pick.token = at - app.turn_tokens().1;
-        }
-        None => app.notify("no more hot tokens in this rollout"),
+    set_token(app, found);
+    if found.is_none() {
+        app.notify("no more hot tokens in this rollout");
+    }
+}
+
+/// Puts the cursor on a token of the rollout, and on its turn.
+fn set_token(app: &mut App, token: Option<usize>) {
+    if let Some((at, turn)) = token.and_then(|at| Some((at, app.rollout_tokens().get(at)?.turn as usize))) {
+        app.pick.turn = turn;
+        app.pick.token = at - app.turn_tokens().1;
     }
 }
 

@@ -30,7 +30,7 @@ pub fn card(frame: &mut Frame, area: Rect, scene: &Scene) {
     let eta = eta_text(scene).unwrap_or_else(|| "—".into());
     let row = |name: &'static str, value: String| {
         let value = text::fit(&value, usize::from(width).saturating_sub(11));
-        Line::from(vec![scene.span(Role::Dim, format!(" {name:<9}")), scene.span(Role::Text, value)])
+        Line::from(vec![scene.span(Role::Dim, format!(" {name:<10}")), scene.span(Role::Text, value)])
     };
     let lines = vec![
         Line::from(state_spans(scene, usize::from(width))),
@@ -185,7 +185,7 @@ fn phase_bar<'a>(scene: &Scene<'a>, cells: usize, current: Option<Phase>) -> Vec
     for (at, phase) in Phase::ALL.into_iter().filter(|p| time(*p) > 0.0).enumerate() {
         let width = ((time(phase) / total * cells as f64).round() as usize).max(1);
         let fill = ["▓", "▒"][at % 2];
-        let name = if phase.name().len() < width { phase.name() } else { "" };
+        let name = if width > 2 { &phase.name()[..phase.name().len().min(width)] } else { "" };
         let role = if Some(phase) == current { Role::Accent } else { Role::Bar };
         spans.push(scene.span(if Some(phase) == current { Role::Accent } else { Role::Text }, name));
         spans.push(scene.span(role, fill.repeat(width - name.len())));

@@ -9,7 +9,7 @@ use crate::run::view::MarkKind;
 use crate::tui::app::Mode;
 use crate::tui::chart::{self, Chart, Layer};
 use crate::tui::keys::ScreenId;
-use crate::tui::scene::{Scene, window};
+use crate::tui::scene::Scene;
 use crate::tui::theme::Role;
 use crate::tui::{glyph, text};
 
@@ -133,7 +133,7 @@ pub fn skills(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let count = scene.span(Role::Dim, format!(" {} ", used.len()));
     let inner = scene.pane_with(frame, area, scene.title("skills in use", focused).into(), count.into(), focused);
     let cells = usize::from(inner.width);
-    let name = cells.saturating_sub(24).max(cells / 2);
+    let name = cells.saturating_sub(22).max(6);
     let line = |skill: &crate::core::event::SkillUse| {
         let won = f64::from(skill.won) / f64::from(skill.uses.max(1));
         let gap = skill.gap.map_or("—".into(), |g| format!("{g:+.2}"));
@@ -184,10 +184,12 @@ pub fn tabs(frame: &mut Frame, area: Rect, scene: &Scene, names: &[&str]) {
     line.push_span(scene.span(Role::Faint, "│"));
     let headline = headline(scene);
     let room = usize::from(area.width).saturating_sub(line.width() + text::width(&headline) + 1);
-    let fit = room / 11;
     let focus = app.focus[app.screen as usize];
-    let first = window(names.len(), focus, fit);
-    for (at, name) in names.iter().enumerate().skip(first).take(fit) {
+    let end = line.width() + room;
+    for (at, name) in names.iter().enumerate().skip(focus.saturating_sub(1)) {
+        if line.width() + name.len() + 1 > end {
+            break;
+        }
         line.push_span(scene.span(if at == focus { Role::Focus } else { Role::Dim }, format!(" {name}")));
     }
     let used = line.width() + text::width(&headline);

@@ -1,9 +1,9 @@
 //! Screen 2: rollouts, group first. A group whose rewards are all equal teaches nothing, and its row says so.
 //!
 //! ```text
-//! three columns                   two columns          one
-//! tasks | rollouts | turns        tasks    | turns     tabs
-//!                                 rollouts |           the focused pane
+//! three columns                         two columns          one
+//! tasks    | turns | teacher prompt     tasks    | turns     tabs
+//! rollouts |       |                    rollouts |           the focused pane
 //! ```
 
 use ratatui::Frame;
@@ -37,13 +37,11 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     if room <= Room::One || scene.app.zoomed {
         return panes[focus](frame, body, scene, true);
     }
-    let areas = if room == Room::Three {
-        Layout::horizontal([Constraint::Fill(3), Constraint::Fill(3), Constraint::Fill(6)]).areas(body)
-    } else {
-        let [left, right] = Layout::horizontal([Constraint::Fill(2), Constraint::Fill(3)]).areas(body);
-        let [top, bottom] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
-        [top, bottom, right]
-    };
+    let third = Constraint::Fill(if room == Room::Three { 2 } else { 0 });
+    let [left, middle, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(4), third]).areas(body);
+    let [top, bottom] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
+    let areas = [top, bottom, middle];
+    prompts::teacher(frame, right, scene);
     for (at, (draw, area)) in panes.iter().zip(areas).enumerate() {
         draw(frame, area, scene, at == focus);
     }

@@ -1,9 +1,9 @@
-//! Screen 3: the tokens of one turn, coloured by what the teacher thinks of each.
+//! Screen 3: the tokens of one rollout, coloured by what the teacher thinks of each.
 //!
 //! ```text
-//! text of the turn; under each token its channel as a bar and the sign of its gap
+//! turn by turn, the text; under each token its channel as a bar and the sign of its gap
 //! legend with the fixed scale
-//! cursor: every signal of the token      turn: sums and means
+//! cursor: every signal of the token      turn: sums and means      gaps of the rollout
 //! ```
 
 use ratatui::Frame;
@@ -16,7 +16,7 @@ use crate::core::TokenRecord;
 use crate::tui::data::TokenSignal;
 use crate::tui::scene::{Scene, signals, window};
 use crate::tui::theme::Role;
-use crate::tui::tokens::{Channel, Flow, Scale, Stop};
+use crate::tui::tokens::{Channel, Flow, FlowLine, Scale, Stop};
 use crate::tui::{glyph, text};
 
 /// Draws the screen in the room there is.
@@ -40,46 +40,63 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     if room <= Room::One {
         return cursor(frame, bottom, scene, focus == 1);
     }
-    let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(bottom);
+    let columns = [Constraint::Fill(6), Constraint::Fill(3), Constraint::Fill(if room == Room::Three { 3 } else { 0 })];
+    let [left, middle, right] = Layout::horizontal(columns).areas(bottom);
     cursor(frame, left, scene, focus == 1);
-    turn(frame, right, scene);
+    turn(frame, middle, scene);
+    gaps(frame, right, scene);
 }
 
 /// The text pane with its legend as last line.
 fn stream(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let app = scene.app;
-    let (tokens, start) = app.turn_tokens();
     let Some(episode) = app.episode() else {
         let inner = scene.pane(frame, area, scene.title("tokens", focused).into(), focused);
         return scene.lines(frame, inner, nothing(scene, "no rollout is selected"));
     };
-    let place = format!(
-        "step {} · #{} · turn {}/{}",
-        app.data.step,
-        episode.id.member + 1,
-        app.chosen().2 + 1,
-        episode.turns.len()
-    );
-    let right = channels(scene);
-    let inner = scene.pane_with(frame, area, scene.title(&place, focused).into(), right, focused);
+    let (turn, turns) = (app.chosen().2 + 1, episode.turns.len());
+    let place = format!("step {} · #{} · turn {turn}/{turns}", app.data.step, episode.id.member + 1);
+    let inner = scene.pane_with(frame, area, scene.title(&place, focused).into(), channels(scene), focused);
     let [text, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(1)]).areas(inner);
+    let tokens = app.rollout_tokens();
     if tokens.is_empty() {
-        let what = if app.data.has_tokens() { "no tokens in this turn" } else { "no tokens were kept of this step" };
-        return scene.lines(frame, text, nothing(scene, what));
+        return scene.lines(frame, text, nothing(scene, "no tokens were kept of this step"));
     }
-    let lines = Flow::of(app).lay(tokens, app.labels.get(start..).unwrap_or(&[]));
-    let here = |s: &Stop| (s.first..s.first + s.count).contains(&app.pick.token);
-    let row = lines.iter().position(|line| line.iter().any(here)).unwrap_or(0);
-    let pairs = usize::from(text.height / 2).max(1);
-    let first = window(lines.len(), row, pairs);
-    let mut shown = Vec::new();
-    for line in lines.iter().skip(first).take(pairs) {
-        shown.push(words(scene, line, tokens));
-        shown.push(glyphs(scene, line, tokens));
-    }
+    let lines = Flow::of(app).lay(tokens, &app.labels);
+    let rows: Vec<(&FlowLine, bool)> = lines
+        .iter()
+        .flat_map(|line| [(line, false), (line, true)].into_iter().take(1 + usize::from(!line.stops().is_empty())))
+        .collect();
+    let here = app.token_at();
+    let cursor = rows.iter().position(|(line, _)| line.stops().iter().any(|s| s.holds(here))).unwrap_or(0);
+    let height = usize::from(text.height);
+    let first = window(rows.len(), cursor, height);
+    let shown = rows[first..].iter().take(height).map(|(line, under)| match line {
+        FlowLine::Heading(turn) => heading(scene, *turn, usize::from(text.width).saturating_sub(2)),
+        FlowLine::Stops(stops) if *under => glyphs(scene, stops, tokens),
+        FlowLine::Stops(stops) => words(scene, stops, tokens),
+    });
     let pad = Rect { x: text.x + text.width.min(1), width: text.width.saturating_sub(2), ..text };
-    scene.lines(frame, pad, shown);
+    scene.lines(frame, pad, shown.collect());
     legend(frame, foot, scene);
+}
+
+/// `── turn 2 ─ go to cabinet 3 ──────────── gate 0.49 gap -0.16 ──`
+fn heading<'a>(scene: &Scene<'a>, turn: usize, cells: usize) -> Line<'a> {
+    let chosen = turn == scene.app.chosen().2;
+    let mut spans = vec![
+        scene.span(Role::Faint, "── "),
+        scene.span(if chosen { Role::Accent } else { Role::Dim }, format!("turn {} ", turn + 1)),
+    ];
+    if let Some(episode) = scene.app.episode() {
+        let signal = TokenSignal::of(scene.app.data.turn_tokens(episode, turn));
+        if let Some((gate, gap)) = signal.gate.zip(signal.gap) {
+            spans.push(scene.span(Role::Dim, format!("· gate {gate:.2} · gap {gap:+.2} · hot {} ", signal.hot)));
+        }
+    }
+    let used: usize = spans.iter().map(Span::width).sum();
+    spans.push(scene.span(Role::Faint, "─".repeat(cells.saturating_sub(used))));
+    Line::from(spans)
 }
 
 /// `channel [gate] gap ...`, as a title.
@@ -95,7 +112,7 @@ fn channels<'a>(scene: &Scene<'a>) -> Line<'a> {
 fn words<'a>(scene: &Scene<'a>, line: &[Stop], tokens: &[TokenRecord]) -> Line<'a> {
     spaced(line, |stop| {
         let token = &tokens[stop.first];
-        let here = (stop.first..stop.first + stop.count).contains(&scene.app.pick.token);
+        let here = stop.holds(scene.app.token_at());
         let value = scene.app.channel.value(token);
         let role = match value {
             _ if here => Role::Select,
@@ -204,4 +221,32 @@ fn turn(frame: &mut Frame, area: Rect, scene: &Scene) {
         row("hot |gap|≥0.5", format!("{}   w b jump", signal.hot)),
     ];
     scene.lines(frame, inner, lines);
+}
+
+/// How many sampled tokens of the rollout the teacher rejects or endorses, from ≪ to ≫.
+fn gaps(frame: &mut Frame, area: Rect, scene: &Scene) {
+    const SIGNS: [(&str, &str, Role); 5] = [
+        ("≪", "rejected", Role::Series2),
+        ("−", "", Role::Series2),
+        ("·", "indifferent", Role::Dim),
+        ("+", "", Role::Series1),
+        ("≫", "endorsed", Role::Series1),
+    ];
+    let inner = scene.pane(frame, area, scene.title("this rollout", false).into(), false);
+    let sampled = scene.app.rollout_tokens().iter().filter(|t| t.mask);
+    let signs: Vec<&str> = sampled.filter_map(TokenRecord::gap).map(glyph::gap_sign).collect();
+    let count = |sign: &str| signs.iter().filter(|s| **s == sign).count();
+    let most = SIGNS.iter().map(|(sign, ..)| count(sign)).max().unwrap_or(0).max(1);
+    let cells = usize::from(inner.width).saturating_sub(23);
+    let line = |(sign, word, role): &(&'static str, &'static str, Role)| {
+        let n = count(sign);
+        let bar = glyph::gauge(n as f64 / most as f64, cells);
+        Line::from(vec![
+            scene.span(*role, format!(" {sign} ")),
+            scene.span(Role::Dim, format!("{word:<12}")),
+            scene.span(Role::Text, format!("{n:>5}  ")),
+            scene.span(*role, bar),
+        ])
+    };
+    scene.lines(frame, inner, SIGNS.iter().map(line).collect());
 }
