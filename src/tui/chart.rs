@@ -63,32 +63,14 @@ pub fn value_at(series: &[(u64, Option<f64>)], step: u64) -> Option<f64> {
     series[..upto].iter().rev().find_map(|(_, y)| *y)
 }
 
-/// Draws a chart with axes. Draws nothing where there is no room for it or nothing to show.
+/// Draws a chart with axes. Draws a note where there is no room for it or nothing to show.
 pub fn draw(frame: &mut Frame, area: Rect, chart: &Chart, theme: &Theme) {
     let area = area.intersection(frame.area());
-    let values = || chart.layers.iter().flat_map(|l| &l.points).filter_map(|(_, y)| *y);
-    if area.width < 8 || area.height < 3 || !values().any(|y| shown(y, chart.log)) {
+    let mut values = chart.layers.iter().flat_map(|l| &l.points).filter_map(|(_, y)| *y);
+    if area.width < 8 || area.height < 3 || !values.any(|y| shown(y, chart.log)) {
         return empty(frame, area, theme);
     }
-    let mut plot = Plot::new().x_domain(chart.steps.0 as f64, chart.steps.1.max(chart.steps.0 + 1) as f64);
-    if chart.log {
-        plot = plot.log_y();
-    } else if let Some((low, high)) = flat_range(values()) {
-        plot = plot.y_domain(low, high);
-    }
-    for layer in chart.layers.iter().filter(|l| !l.dots) {
-        for (points, role, faint) in curves(layer, chart.smooth) {
-            let (x, y) = columns(&points, chart.log);
-            let ink = ink(theme.style(role).fg);
-            plot = if faint { plot.layer(Points::xy(x, y).color(ink)) } else { plot.layer(Curve::xy(x, y).color(ink)) };
-        }
-    }
-    let dots: Vec<_> = chart.layers.iter().filter(|l| l.dots).collect();
-    for layer in &dots {
-        // Drawn over below; here they only take part in the range of the axis.
-        let (x, y) = columns(&layer.points, chart.log);
-        plot = plot.layer(Points::xy(x, y).color(Ink::Default));
-    }
+    let plot = plotted(chart, theme);
     let mut state = PlotState::default();
     let charset = if chart.ascii { Charset::Ascii } else { Charset::Braille };
     let widget = plot.widget().charset(charset).crosshair(false).readout(false).snap(false);
@@ -96,8 +78,33 @@ pub fn draw(frame: &mut Frame, area: Rect, chart: &Chart, theme: &Theme) {
     paint_axes(frame, area, &state, theme);
     let mut over = Over { frame, area, state: &state, theme };
     chart.marks.iter().for_each(|mark| over.mark(mark));
-    dots.iter().for_each(|layer| over.dots(layer));
+    chart.layers.iter().filter(|l| l.dots).for_each(|layer| over.dots(layer));
     over.cross(chart.cross);
+}
+
+/// The curves and axes. Single points only take part in the range here; they are drawn over it later.
+fn plotted(chart: &Chart, theme: &Theme) -> Plot<'static> {
+    let values = chart.layers.iter().flat_map(|l| &l.points).filter_map(|(_, y)| *y);
+    let mut plot =
+        Plot::new().x_domain(chart.steps.0 as f64, chart.steps.1.max(chart.steps.0.saturating_add(1)) as f64);
+    if chart.log {
+        plot = plot.log_y();
+    } else if let Some((low, high)) = flat_range(values) {
+        plot = plot.y_domain(low, high);
+    }
+    for layer in &chart.layers {
+        let curves =
+            if layer.dots { vec![(layer.points.clone(), layer.role, true)] } else { curves(layer, chart.smooth) };
+        for (points, role, faint) in curves {
+            let (x, y) = columns(&points, chart.log);
+            let ink = ink(theme.style(role).fg);
+            plot = match faint {
+                true => plot.layer(Points::xy(x, y).color(ink)),
+                false => plot.layer(Curve::xy(x, y).color(ink)),
+            };
+        }
+    }
+    plot
 }
 
 /// What is drawn over the finished plot, cell by cell.

@@ -26,38 +26,43 @@ impl Loader {
         if !records.is_empty() {
             app.history.extend(records);
         }
-        changed |= self.step(app, feed)?;
-        changed |= self.playing(app, feed)?;
+        changed |= self.step(app, feed);
+        changed |= self.playing(app, feed);
         changed |= self.labels(app, feed);
         Ok(changed)
     }
 
     /// The selected step, again when a newer one completed while this one had no tokens yet.
-    fn step(&mut self, app: &mut App, feed: &mut dyn Feed) -> Result<bool> {
+    fn step(&mut self, app: &mut App, feed: &mut dyn Feed) -> bool {
         let (step, newest) = (app.step(), app.view().last_step());
         let same = self.step.is_some_and(|(s, n)| s == step && (n == newest || app.data.has_tokens()));
         if same {
-            return Ok(false);
+            return false;
         }
-        app.data = StepData::new(step, feed.episodes(step)?, feed.tokens(step)?);
+        let episodes = or_notice(app, feed.episodes(step), "rollouts");
+        let tokens = or_notice(app, feed.tokens(step), "tokens");
+        app.data = StepData::new(step, episodes, tokens);
         self.step = Some((step, newest));
         self.episode = None;
-        Ok(true)
+        true
     }
 
     /// The step being played, when it got on, four times a second at most.
-    fn playing(&mut self, app: &mut App, feed: &mut dyn Feed) -> Result<bool> {
+    fn playing(&mut self, app: &mut App, feed: &mut dyn Feed) -> bool {
         let progress = app.view().progress.filter(|_| app.mode == Mode::Live);
         let key = progress.map(|p| (p.step, p.phase as u64, p.done));
         if key == self.progress || app.clock_ms < self.looked_ms + 250 {
-            return Ok(false);
+            return false;
         }
         (self.progress, self.looked_ms) = (key, app.clock_ms);
-        app.playing = match progress {
-            Some(p) => StepData::new(p.step, feed.episodes(p.step)?, vec![]),
-            None => StepData::default(),
-        };
-        Ok(true)
+        app.playing = StepData::default();
+        if let Some(p) = progress {
+            app.playing = StepData::new(p.step, or_notice(app, feed.episodes(p.step), "rollouts"), vec![]);
+            if app.data.step == p.step {
+                app.data = app.playing.clone();
+            }
+        }
+        true
     }
 
     /// The text of every token of the selected episode.
@@ -75,4 +80,12 @@ impl Loader {
         self.episode = key;
         true
     }
+}
+
+/// A file that cannot be read must not close the screen: say so and show nothing of it.
+fn or_notice<T>(app: &mut App, read: Result<Vec<T>>, what: &str) -> Vec<T> {
+    read.unwrap_or_else(|error| {
+        app.notify(format!("cannot read the {what}: {error:#}"));
+        vec![]
+    })
 }

@@ -22,6 +22,7 @@ pub mod glyph;
 pub mod history;
 pub mod keys;
 pub mod loader;
+pub mod options;
 pub mod overlay;
 pub mod pace;
 pub mod scene;
@@ -32,6 +33,6 @@ pub mod theme;
 pub mod tokens;
 mod update;
 
-pub use app::{Exit, Mode, Options};
 pub use feed::{Feed, Liveness};
+pub use options::{Exit, Mode, Options};
 pub use shell::run;

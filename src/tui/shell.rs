@@ -1,11 +1,11 @@
 //! The terminal and the main loop: drain the feed, read input, draw. Nothing here decides what is shown.
 
-use std::io::{Write, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use crossterm::event::{self, Event, KeyEventKind};
 use crossterm::execute;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
@@ -22,15 +22,23 @@ use super::screens;
 /// # Errors
 /// If the terminal cannot be set up, a theme file is wrong, or the feed fails.
 pub fn run(mut feed: impl Feed, options: &Options) -> Result<Exit> {
+    if !stdout().is_terminal() {
+        bail!("cannot open the screen: standard output is not a terminal, use `--batch`");
+    }
     let mut app = App::new(options)?;
     let asked = Arc::new(AtomicBool::new(false));
     watch_signals(Arc::clone(&asked))?;
-    let mut terminal = ratatui::try_init().context("cannot open the screen: standard output is not a terminal")?;
+    let mut terminal = open()?;
     let result = show(&mut terminal, &mut app, &mut feed, (options, &asked));
     let restored = ratatui::try_restore();
     let exit = result?;
     restored.context("cannot restore the terminal, run `reset`")?;
     Ok(exit)
+}
+
+/// Raw mode, the alternate screen and a panic hook that leaves both; all of it or nothing.
+fn open() -> Result<DefaultTerminal> {
+    ratatui::try_init().inspect_err(|_| drop(ratatui::try_restore())).context("cannot open the screen")
 }
 
 /// The loop itself: *drain feed, read input, draw*. Draws only when something changed, and never more often than
@@ -117,7 +125,7 @@ fn carry_out(
 fn suspend(terminal: &mut DefaultTerminal) -> Result<()> {
     ratatui::try_restore()?;
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
-    *terminal = ratatui::try_init()?;
+    *terminal = open()?;
     Ok(terminal.clear()?)
 }
 

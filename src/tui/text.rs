@@ -75,8 +75,8 @@ pub fn number(value: f64) -> String {
     let size = value.abs();
     match value {
         v if !v.is_finite() => "—".into(),
-        v if v == 0.0 => "0".into(),
-        v if size < 0.001 || size >= 1e6 => format!("{v:.1e}"),
+        0.0 => "0".into(),
+        v if !(0.001..1e6).contains(&size) => format!("{v:.1e}"),
         v if size >= 1000.0 => format!("{:.1}k", v / 1000.0),
         v if size >= 100.0 => format!("{v:.0}"),
         v if size >= 10.0 => format!("{v:.1}"),

@@ -155,13 +155,13 @@ fn records() -> Vec<Record> {
 
 fn step_events(step: u64) -> Vec<RunEvent> {
     let mut out = vec![RunEvent::Stepped { step, metrics: metrics(step), skills: skills(step) }];
-    if step % 8 == 0 {
+    if step.is_multiple_of(8) {
         let metrics =
             Metrics::from([("success".into(), Some(0.12 + 0.011 * step as f64)), ("turns".into(), Some(14.0))]);
         let (panel, outcomes) = ("valid-seen/64".into(), "01".repeat(32));
         out.push(RunEvent::Evaluated { step, panel, with_skills: false, metrics, outcomes });
     }
-    if step % 20 == 0 {
+    if step.is_multiple_of(20) {
         let path = format!("checkpoints/step_{step:06}");
         out.push(RunEvent::Checkpointed { step, path, bytes: 41_600_000, seconds: 0.4 });
     }
@@ -257,7 +257,7 @@ const ACTIONS: [&str; 6] = [
 pub fn episode(step: u64, group: u32, member: u32) -> Episode {
     let seed = step as usize * 7 + group as usize * 5 + member as usize * 4;
     let playing = step > STEPS && (group, member) > (4, 0);
-    let won = !playing && group != 2 && (group == 1 || seed % 3 == 0);
+    let won = !playing && group != 2 && (group == 1 || seed.is_multiple_of(3));
     let count = if won {
         4 + seed % 6
     } else if playing {

@@ -68,14 +68,13 @@ fn row_of<'a>(scene: &Scene<'a>, episode: &Episode, last: bool, chosen: bool, ce
     let action = episode.turns.last().map_or("", |t| if t.action.is_empty() { &t.reply } else { &t.action });
     let head = format!("#{:<2} turn{:>3} {tokens:>5} tok ", episode.id.member + 1, episode.turns.len());
     let used = 2 + text::width(&head) + 8 + 9;
-    let line = Line::from(vec![
+    Line::from(vec![
         scene.span(Role::Faint, if last { "╰ " } else { "│ " }),
         scene.span(if chosen { Role::Select } else { Role::Text }, head),
         scene.span(role, format!("{sign} {reward}")),
         scene.span(Role::Dim, format!(" A{advantage}  ")),
         scene.span(Role::Action, text::fit(split_thought(action).1, cells.saturating_sub(used))),
-    ]);
-    line
+    ])
 }
 
 /// The sign of how an episode ended.

@@ -45,7 +45,7 @@ fn help(frame: &mut Frame, scene: &Scene, query: &str, scroll: usize) {
 }
 
 fn quit(frame: &mut Frame, scene: &Scene, item: usize) {
-    let inner = scene.popup(frame, 66, QUIT_MENU.len() as u16 + 4, "leave this run?");
+    let inner = scene.popup(frame, 74, QUIT_MENU.len() as u16 + 4, "leave this run?");
     let row = |(at, (key, name, what, _)): (usize, &(char, &'static str, &'static str, _))| {
         let role = if at == item { Role::Select } else { Role::Text };
         Line::from(vec![

@@ -42,30 +42,13 @@ const CURVES: [Role; 3] = [Role::Series1, Role::Series2, Role::Series3];
 /// Draws chart `index` with its read-out at the selected step.
 pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, index: usize) {
     let (app, spec) = (scene.app, &CHARTS[index]);
-    let step = app.step();
-    let mut layers: Vec<Layer> = Vec::new();
     let mut right = Line::default();
-    for ((metric, word), role) in spec.metrics.iter().zip(CURVES) {
-        let points = scene.view.series(metric);
-        read_out(&mut right, scene, role, word, chart::value_at(&points, step));
-        layers.push(Layer { points, role, dots: false });
-    }
-    if let Some(metric) = spec.eval {
-        let points = evaluations(scene, metric);
-        read_out(&mut right, scene, Role::Eval, "◆", chart::value_at(&points, step));
-        layers.push(Layer { points, role: Role::Eval, dots: true });
-    }
+    let layers = layers(scene, spec, &mut right);
     let focused = app.focus[0] == index;
     let log = app.log & (1 << index) != 0;
-    let title =
-        Line::from(vec![scene.title(spec.title, focused), scene.span(Role::Dim, if log { "log " } else { "" })]);
-    let inner = scene.pane_with(frame, area, title, right, focused);
-    let first = scene
-        .view
-        .steps
-        .first()
-        .map_or(0, |s| s.step)
-        .min(layers.iter().flat_map(|l| &l.points).map(|p| p.0).min().unwrap_or(0));
+    let note = scene.span(Role::Dim, if log { "log " } else { "" });
+    let inner = scene.pane_with(frame, area, vec![scene.title(spec.title, focused), note].into(), right, focused);
+    let first = layers.iter().filter_map(|l| l.points.first()).map(|(step, _)| *step).min().unwrap_or(0);
     let last = if app.mode == Mode::Replay { app.history.last_recorded_step() } else { scene.view.last_step() };
     let chart = Chart {
         layers,
@@ -77,6 +60,23 @@ pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, index: usize) {
         ascii: app.ascii,
     };
     chart::draw(frame, inner, &chart, scene.theme);
+}
+
+/// The curves of a chart; their values at the selected step go to `right`.
+fn layers<'a>(scene: &Scene<'a>, spec: &ChartSpec, right: &mut Line<'a>) -> Vec<Layer> {
+    let step = scene.app.step();
+    let mut layers = Vec::new();
+    for ((metric, word), role) in spec.metrics.iter().zip(CURVES) {
+        let points = scene.view.series(metric);
+        read_out(right, scene, role, word, chart::value_at(&points, step));
+        layers.push(Layer { points, role, dots: false });
+    }
+    if let Some(metric) = spec.eval {
+        let points = evaluations(scene, metric);
+        read_out(right, scene, Role::Eval, "◆", chart::value_at(&points, step));
+        layers.push(Layer { points, role: Role::Eval, dots: true });
+    }
+    layers
 }
 
 fn read_out<'a>(line: &mut Line<'a>, scene: &Scene<'a>, role: Role, word: &str, value: Option<f64>) {

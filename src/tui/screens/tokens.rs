@@ -56,7 +56,7 @@ fn stream(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     };
     let (turn, turns) = (app.chosen().2 + 1, episode.turns.len());
     let place = format!("step {} · #{} · turn {turn}/{turns}", app.data.step, episode.id.member + 1);
-    let inner = scene.pane_with(frame, area, scene.title(&place, focused).into(), channels(scene), focused);
+    let inner = scene.pane_with(frame, area, scene.title(&place, focused).into(), channels(scene, area.width), focused);
     let [text, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(1)]).areas(inner);
     let tokens = app.rollout_tokens();
     if tokens.is_empty() {
@@ -99,12 +99,14 @@ fn heading<'a>(scene: &Scene<'a>, turn: usize, cells: usize) -> Line<'a> {
     Line::from(spans)
 }
 
-/// `channel [gate] gap ...`, as a title.
-fn channels<'a>(scene: &Scene<'a>) -> Line<'a> {
+/// The channels as a title, or where it is narrow the chosen one.
+fn channels<'a>(scene: &Scene<'a>, cells: u16) -> Line<'a> {
     let mut line = Line::from(scene.span(Role::Key, " t "));
     for channel in Channel::ALL {
         let on = channel == scene.app.channel;
-        line.push_span(scene.span(if on { Role::Select } else { Role::Dim }, format!(" {} ", channel.name())));
+        if on || cells >= 96 {
+            line.push_span(scene.span(if on { Role::Select } else { Role::Dim }, format!(" {} ", channel.name())));
+        }
     }
     line
 }
@@ -209,15 +211,14 @@ fn turn(frame: &mut Frame, area: Rect, scene: &Scene) {
     let inner = scene.pane(frame, area, scene.title("this turn", false).into(), false);
     let signal = TokenSignal::of(tokens);
     let sum: f32 = tokens.iter().filter(|t| t.mask).filter_map(TokenRecord::gap).filter(|g| g.is_finite()).sum();
-    let mean = |v: Option<f32>| v.map_or("—".into(), |v| format!("{v:+.3}"));
     let row = |name: &'static str, value: String| {
         Line::from(vec![scene.span(Role::Dim, format!(" {name:<16}")), scene.span(Role::Text, value)])
     };
     let lines = vec![
-        row("sampled", format!("{} of {} tokens", signal.sampled, tokens.len())),
+        row("sampled", format!("{} of {}", signal.sampled, tokens.len())),
         row("gap, sum", format!("{sum:+.2} nats")),
-        row("gap, mean", mean(signal.gap)),
-        row("gate, mean", mean(signal.gate)),
+        row("gap, mean", signal.gap.map_or("—".into(), |v| format!("{v:+.3}"))),
+        row("gate, mean", signal.gate.map_or("—".into(), |v| format!("{v:.3}"))),
         row("hot |gap|≥0.5", format!("{}   w b jump", signal.hot)),
     ];
     scene.lines(frame, inner, lines);

@@ -86,7 +86,7 @@ fn block<'a>(scene: &Scene<'a>, episode: &Episode, at: usize, cells: usize) -> V
         Folds::Closed => false,
     };
     let signal = TokenSignal::of(scene.app.data.turn_tokens(episode, at));
-    let mut lines = vec![turn_line(scene, turn, at, &signal, (chosen, open, cells))];
+    let mut lines = vec![turn_line(scene, turn, at, &signal, Look { chosen, open, cells })];
     if open {
         lines.extend(observation(scene, &turn.observation, cells));
         lines.extend(reply(scene, turn, cells));
@@ -94,42 +94,51 @@ fn block<'a>(scene: &Scene<'a>, episode: &Episode, at: usize, cells: usize) -> V
     lines
 }
 
-/// `▾ turn 6  go to cabinet 3 ──────── 12 tok  gate ▇▆▅▁ 0.41  gap -3.7 ◀ hot 2`
-fn turn_line<'a>(
-    scene: &Scene<'a>,
-    turn: &Turn,
-    at: usize,
-    signal: &TokenSignal,
-    (chosen, open, cells): (bool, bool, usize),
-) -> Line<'a> {
-    let mut right = vec![scene.span(Role::Dim, format!(" {:>3} tok", turn.tokens))];
+/// How a turn's line is drawn.
+#[derive(Clone, Copy)]
+struct Look {
+    chosen: bool,
+    open: bool,
+    cells: usize,
+}
+
+/// `▾ turn 6  go to cabinet 3 ──────── 12 tok  gate ▇▆▅▁ 0.41  gap -3.7 ◀ 2`
+fn turn_line<'a>(scene: &Scene<'a>, turn: &Turn, at: usize, signal: &TokenSignal, look: Look) -> Line<'a> {
+    let name = format!("{} turn {:<3}", if look.open { "▾" } else { "▸" }, at + 1);
+    let mut spans = vec![scene.span(if look.chosen { Role::Select } else { Role::Title }, name)];
+    let mut right = signal_spans(scene, turn, signal);
+    // What was done comes first: numbers make room for it, the most repeated ones before the others.
+    let wanted = if look.open { 4 } else { text::width(spoken(turn)).min(ACTION_CELLS) + 2 };
+    let width = |spans: &[Span]| spans.iter().map(Span::width).sum::<usize>();
+    while !right.is_empty() && width(&spans) + width(&right) + wanted > look.cells {
+        right.remove(0);
+    }
+    let room = look.cells.saturating_sub(width(&spans) + width(&right));
+    let action = if look.open { String::new() } else { text::fit(&format!(" {}", spoken(turn)), room) };
+    let filler = match room.saturating_sub(text::width(&action)) {
+        n @ 0..3 => " ".repeat(n),
+        n => format!(" {} ", "─".repeat(n - 2)),
+    };
+    spans.push(scene.span(Role::Action, action));
+    spans.push(scene.span(Role::Faint, filler));
+    spans.extend(right);
+    Line::from(spans)
+}
+
+/// What the teacher thought of a turn; the first pieces are the first to go when there is no room.
+fn signal_spans<'a>(scene: &Scene<'a>, turn: &Turn, signal: &TokenSignal) -> Vec<Span<'a>> {
+    let mut out = vec![scene.span(Role::Dim, format!("{:>3} tok", turn.tokens))];
     if let Some(gate) = signal.gate {
         let bars: String = signal.gates.iter().take(6).map(|g| glyph::bar(*g)).collect();
-        right.push(scene.span(Role::Series1, format!("  gate {bars:<6} {gate:.2}")));
+        out.insert(0, scene.span(Role::Series1, format!("{bars:<6} ")));
+        out.push(scene.span(Role::Text, format!("  gate {gate:.2}")));
     }
     if let Some(gap) = signal.gap {
-        right.push(scene.span(if gap < 0.0 { Role::Warn } else { Role::Good }, format!("  gap {gap:+.2}")));
-    }
-    if signal.gap.is_some() {
+        out.push(scene.span(if gap < 0.0 { Role::Warn } else { Role::Good }, format!("  gap {gap:+.2}")));
         let hot = if signal.hot > 0 { format!(" ◀ {:<3}", signal.hot) } else { "      ".into() };
-        right.push(scene.span(Role::Accent, hot));
+        out.push(scene.span(Role::Accent, hot));
     }
-    let right_width: usize = right.iter().map(Span::width).sum();
-    let fold = if open { "▾" } else { "▸" };
-    let mut spans =
-        vec![scene.span(if chosen { Role::Select } else { Role::Title }, format!("{fold} turn {:<3}", at + 1))];
-    let action = if open { String::new() } else { format!(" {}", spoken(turn)) };
-    let room = cells.saturating_sub(spans[0].width() + right_width);
-    let action = text::fit(&action, room);
-    let rule = "─".repeat(room.saturating_sub(text::width(&action) + 2));
-    spans.push(scene.span(Role::Action, action));
-    if !rule.is_empty() {
-        spans.push(scene.span(Role::Faint, format!(" {rule} ")));
-    }
-    if room > 0 {
-        spans.extend(right);
-    }
-    Line::from(spans)
+    out
 }
 
 fn spoken(turn: &Turn) -> &str {
@@ -196,3 +205,6 @@ fn prefixed<'a>(scene: &Scene<'a>, lines: Vec<String>, who: &'static str, role: 
 
 /// Lines of an observation shown before it is folded.
 const OBSERVATION_LINES: usize = 4;
+
+/// Cells of a folded turn's action that are kept before its numbers.
+const ACTION_CELLS: usize = 30;
