@@ -38,11 +38,11 @@ pub fn gauge(share: f64, cells: usize) -> String {
 pub fn gap_sign(gap: f32) -> &'static str {
     match gap {
         g if g.is_nan() => " ",
-        g if g <= -0.5 => "≪",
+        g if g <= -0.5 => "«",
         g if g < -0.05 => "−",
         g if g <= 0.05 => "·",
         g if g < 0.5 => "+",
-        _ => "≫",
+        _ => "»",
     }
 }
 
@@ -55,7 +55,7 @@ pub fn to_ascii(buffer: &mut Buffer) {
     }
 }
 
-const STAND_INS: [(&str, char); 32] = [
+const STAND_INS: [(&str, char); 31] = [
     ("─━╌╶╴═┄┈−—–", '-'),
     ("│┃┊▏▕┆║", '|'),
     ("╭╮╰╯┌┐└┘├┤┴┼╞╡", '+'),
@@ -70,8 +70,7 @@ const STAND_INS: [(&str, char); 32] = [
     ("▲", '^'),
     ("▼▾┬", 'v'),
     ("▸▶→", '>'),
-    ("◀←≪≤", '<'),
-    ("≫", '>'),
+    ("◀←≤", '<'),
     ("∅", '0'),
     ("✔", 'Y'),
     ("✘✖", 'x'),
@@ -105,6 +104,6 @@ mod tests {
 
     #[test]
     fn gap_signs_split_at_half_a_nat() {
-        assert_eq!([-3.0, -0.2, 0.0, 0.2, 0.5].map(gap_sign), ["≪", "−", "·", "+", "≫"]);
+        assert_eq!([-3.0, -0.2, 0.0, 0.2, 0.5].map(gap_sign), ["«", "−", "·", "+", "»"]);
     }
 }

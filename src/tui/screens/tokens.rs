@@ -176,7 +176,7 @@ fn legend(frame: &mut Frame, area: Rect, scene: &Scene) {
             limits.iter().for_each(|l| line.spans.extend(sample(*l, format!("≥{l}"))));
         }
     }
-    line.push_span(scene.span(Role::Dim, " gap ≪ − · + ≫  ░ masked, not learned from"));
+    line.push_span(scene.span(Role::Dim, " gap « − · + »  ░ masked, not learned from"));
     scene.lines(frame, area, vec![line]);
 }
 
@@ -224,14 +224,14 @@ fn turn(frame: &mut Frame, area: Rect, scene: &Scene) {
     scene.lines(frame, inner, lines);
 }
 
-/// How many sampled tokens of the rollout the teacher rejects or endorses, from ≪ to ≫.
+/// How many sampled tokens of the rollout the teacher rejects or endorses, from « to ».
 fn gaps(frame: &mut Frame, area: Rect, scene: &Scene) {
     const SIGNS: [(&str, &str, Role); 5] = [
-        ("≪", "rejected", Role::Series2),
+        ("«", "rejected", Role::Series2),
         ("−", "", Role::Series2),
         ("·", "indifferent", Role::Dim),
         ("+", "", Role::Series1),
-        ("≫", "endorsed", Role::Series1),
+        ("»", "endorsed", Role::Series1),
     ];
     let inner = scene.pane(frame, area, scene.title("this rollout", false).into(), false);
     let sampled = scene.app.rollout_tokens().iter().filter(|t| t.mask);

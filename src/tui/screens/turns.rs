@@ -107,8 +107,8 @@ fn turn_line<'a>(scene: &Scene<'a>, turn: &Turn, at: usize, signal: &TokenSignal
     let name = format!("{} turn {:<3}", if look.open { "▾" } else { "▸" }, at + 1);
     let mut spans = vec![scene.span(if look.chosen { Role::Select } else { Role::Title }, name)];
     let mut right = signal_spans(scene, turn, signal);
-    // What was done comes first: numbers make room for it, the most repeated ones before the others.
-    let wanted = if look.open { 4 } else { text::width(spoken(turn)).min(ACTION_CELLS) + 2 };
+    // What was done comes first: numbers make room for it. The same in every line, so that columns stay columns.
+    let wanted = look.cells / 4;
     let width = |spans: &[Span]| spans.iter().map(Span::width).sum::<usize>();
     while !right.is_empty() && width(&spans) + width(&right) + wanted > look.cells {
         right.remove(0);
@@ -205,6 +205,3 @@ fn prefixed<'a>(scene: &Scene<'a>, lines: Vec<String>, who: &'static str, role: 
 
 /// Lines of an observation shown before it is folded.
 const OBSERVATION_LINES: usize = 4;
-
-/// Cells of a folded turn's action that are kept before its numbers.
-const ACTION_CELLS: usize = 30;
