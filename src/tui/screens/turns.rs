@@ -114,7 +114,8 @@ fn turn_line<'a>(scene: &Scene<'a>, turn: &Turn, at: usize, signal: &TokenSignal
         right.remove(0);
     }
     let room = look.cells.saturating_sub(width(&spans) + width(&right));
-    let action = if look.open { String::new() } else { text::fit(&format!(" {}", spoken(turn)), room) };
+    let action =
+        if look.open { String::new() } else { text::fit(&format!(" {}", spoken(turn)), room.saturating_sub(1)) };
     let filler = match room.saturating_sub(text::width(&action)) {
         n @ 0..3 => " ".repeat(n),
         n => format!(" {} ", "─".repeat(n - 2)),
