@@ -1,1 +1,150 @@
-//! `--batch`: the records of a run as JSON Lines on stdout.
+//! `--batch`: the records of a run as JSON Lines on stdout, and nothing else there.
+//!
+//! | line | fields |
+//! |---|---|
+//! | `launch` | `v` (version of this contract), `run_id`, `pid`, `run_dir`, `control.socket_path` |
+//! | `step` | `step`, and every metric of the step under its own name |
+//! | `eval` | `step`, `panel`, `with_skills`, `outcomes`, and every metric |
+//! | `checkpoint` | `step`, `path`, `bytes`, `seconds` |
+//! | `config` | `step`, `changed` (key: [before, after]), `scope`, `rev`; one line for each scope |
+//! | `alert` | `step`, `level`, `rule`, `message`, `value` where there is one |
+//! | `done` | `status`, `steps`, `exit`, `message` where there is one; always the last line of a process |
+//!
+//! A line comes with its record, `launch` after the control socket is bound. No `done` line means that the process
+//! died. A number that is not finite is `null`. Readers ignore fields and lines they do not know.
+
+use std::io::{self, ErrorKind, Write};
+
+use serde_json::{Map, Value, json};
+
+use crate::core::event::{KeyChange, Level, Scope};
+use crate::core::{Metrics, Record, RunEvent};
+use crate::run::{Result as RunResult, RunFolder, Source};
+
+/// Version of the contract.
+pub const VERSION: u32 = 1;
+
+/// Prints the lines of the contract from records.
+pub struct BatchPrinter<W: Write> {
+    out: W,
+    run_dir: String,
+    socket: String,
+    closed: bool,
+}
+
+impl<W: Write> BatchPrinter<W> {
+    /// Prints to `out` what happens in the run of `folder`.
+    pub fn new(out: W, folder: &RunFolder) -> BatchPrinter<W> {
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        BatchPrinter { out, run_dir: text(folder.path()), socket: text(&folder.socket()), closed: false }
+    }
+
+    /// Prints the lines of one record (often none) and flushes. A reader that has gone away is not an error: nothing
+    /// is printed from then on, and the run goes on.
+    ///
+    /// # Errors
+    /// Any other I/O error, e.g. a full disk behind a redirection.
+    pub fn print(&mut self, record: &Record) -> io::Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        let text: String = self.lines(&record.event).into_iter().map(|line| format!("{line}\n")).collect();
+        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the reader has gone away.
+    pub fn closed(&self) -> bool {
+        self.closed
+    }
+
+    fn lines(&self, event: &RunEvent) -> Vec<Value> {
+        match event {
+            RunEvent::Started { run, pid, .. } => vec![json!({
+                "event": "launch", "v": VERSION, "run_id": run, "pid": pid, "run_dir": self.run_dir,
+                "control": { "socket_path": self.socket },
+            })],
+            RunEvent::Stepped { step, metrics, .. } => vec![with(json!({ "event": "step", "step": step }), metrics)],
+            RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } => vec![with(
+                json!({
+                    "event": "eval", "step": step, "panel": panel, "with_skills": with_skills, "outcomes": outcomes,
+                }),
+                metrics,
+            )],
+            RunEvent::Checkpointed { step, path, bytes, seconds } => vec![json!({
+                "event": "checkpoint", "step": step, "path": path, "bytes": bytes, "seconds": seconds,
+            })],
+            RunEvent::ConfigChanged { step, revision, changes } => config_lines(*step, *revision, changes),
+            RunEvent::ConfigRejected { step, message } => vec![alert(*step, Level::Warn, "config", message, None)],
+            RunEvent::Alerted { step, level, rule, message, value } => {
+                vec![alert(*step, *level, rule, message, *value)]
+            }
+            RunEvent::Warned { step, message } => vec![alert(*step, Level::Warn, "warning", message, None)],
+            RunEvent::Finished { step, status, exit, message } => {
+                let mut line = json!({ "event": "done", "status": status, "steps": step, "exit": exit });
+                if !message.is_empty() {
+                    line["message"] = message.as_str().into();
+                }
+                vec![line]
+            }
+            RunEvent::Progress { .. } | RunEvent::Paused { .. } | RunEvent::Resumed { .. } | RunEvent::Unknown => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Prints a saved run as `--batch` printed it while it ran. A run that was resumed has a `launch` for each process.
+///
+/// # Errors
+/// If the records cannot be read, or `out` cannot be written.
+pub fn replay<W: Write>(folder: &RunFolder, out: W) -> anyhow::Result<()> {
+    let records: RunResult<Vec<Record>> = Source::open(folder).and_then(|mut source| source.all());
+    let mut printer = BatchPrinter::new(out, folder);
+    for record in records? {
+        printer.print(&record)?;
+    }
+    Ok(())
+}
+
+/// Metrics stand beside the fixed fields; one that bears the name of a fixed field gives way.
+fn with(mut line: Value, metrics: &Metrics) -> Value {
+    if let Value::Object(fields) = &mut line {
+        for (name, value) in metrics {
+            if !fields.contains_key(name) {
+                fields.insert(name.clone(), (*value).into());
+            }
+        }
+    }
+    line
+}
+
+fn config_lines(step: u64, revision: u32, changes: &[KeyChange]) -> Vec<Value> {
+    let line = |scope: Scope| {
+        let of_scope = changes.iter().filter(|change| change.scope == scope);
+        let changed: Map<String, Value> =
+            of_scope.map(|c| (c.key.clone(), json!([typed(&c.before), typed(&c.after)]))).collect();
+        let any = !changed.is_empty();
+        let line = json!({ "event": "config", "step": step, "changed": changed, "scope": scope, "rev": revision });
+        any.then_some(line)
+    };
+    [Scope::Live, Scope::NextStep, Scope::NextRun].into_iter().filter_map(line).collect()
+}
+
+/// A configuration value as written in TOML: numbers, booleans, strings and lists are the same in JSON.
+fn typed(value: &str) -> Value {
+    serde_json::from_str(value).unwrap_or_else(|_| value.into())
+}
+
+fn alert(step: u64, level: Level, rule: &str, message: &str, value: Option<f64>) -> Value {
+    let mut line = json!({ "event": "alert", "step": step, "level": level, "rule": rule, "message": message });
+    if let Some(value) = value {
+        line["value"] = value.into();
+    }
+    line
+}

@@ -1,1 +1,246 @@
-//! Command line: arguments to mode.
+//! Command line: arguments to mode. [`Cli`] is what was typed, [`Mode`] what it means, [`run`] one match on it.
+
+mod ctl;
+mod show;
+mod train;
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{ConfigError, Overrides};
+use crate::core::exit::Exit;
+use crate::run::{RunError, RunFolder};
+use crate::wiring::{self, View};
+
+pub use self::ctl::Verb;
+
+/// Trains small LLM agents with reinforcement learning and self-distillation, and shows every token's teacher signal
+/// while it happens.
+#[derive(Debug, Parser)]
+#[command(name = "sdlab", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+
+    /// Recipe to train, or the folder of a run to continue; without one, the built-in recipe
+    recipe: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Verbs>,
+}
+
+/// Options of every mode that trains or looks for runs.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Options {
+    /// No screen: JSON Lines on stdout, talk on stderr, exit codes
+    #[arg(long, global = true)]
+    batch: bool,
+
+    /// Training steps in all
+    #[arg(long, global = true, value_name = "N")]
+    steps: Option<u64>,
+
+    /// Change one key of the recipe, e.g. `--set method.sdar.beta=10`; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+
+    /// Seed of everything random
+    #[arg(long, global = true, value_name = "S")]
+    seed: Option<u64>,
+
+    /// Folder in which run folders are made and looked for
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// Print the recipe with every key explained, and do nothing else
+    #[arg(long, global = true)]
+    print_config: bool,
+}
+
+impl Options {
+    /// What these options change in a recipe.
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            set: self.set.clone(),
+            steps: self.steps,
+            seed: self.seed,
+            root: self.root.as_ref().map(|root| root.display().to_string()),
+        }
+    }
+
+    /// Opens an existing run by name or path.
+    fn open(&self, run: &str) -> Result<RunFolder> {
+        let root = self.root.clone().unwrap_or_else(|| PathBuf::from("runs"));
+        Ok(RunFolder::open(run, &root)?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verbs {
+    /// Train a recipe, or continue a run
+    Train {
+        /// Recipe file, or the folder of a run to continue
+        recipe: Option<PathBuf>,
+    },
+    /// Open the screen on a run that is being trained
+    Attach { run: String },
+    /// Open the screen on a saved run, with a transport bar (with --batch: print its records)
+    Replay { run: String },
+    /// Ask a trainer something, or tell it what to do
+    Ctl {
+        run: String,
+        #[command(subcommand)]
+        verb: Verb,
+        /// Print the answer as one JSON object
+        #[arg(long, global = true)]
+        json: bool,
+    },
+    /// Train the starter model from scripted play
+    Pretrain(wiring::PretrainArgs),
+    /// Explain the methods
+    Methods {
+        #[command(subcommand)]
+        what: Option<Topic>,
+    },
+    /// Explain the skills of the recipe's bank
+    Skills {
+        #[command(subcommand)]
+        what: Option<Topic>,
+    },
+    /// List the environments
+    Envs,
+    /// The trainer process of a run (started by `train`)
+    #[command(name = "__train", hide = true)]
+    TrainProcess {
+        #[arg(long)]
+        run_dir: PathBuf,
+    },
+}
+
+/// What to explain.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Topic {
+    /// One line each
+    List,
+    /// Everything about one
+    Show { name: String },
+}
+
+/// What the arguments mean.
+#[derive(Debug)]
+enum Mode {
+    PrintConfig(Option<PathBuf>),
+    Train(Option<PathBuf>),
+    TrainProcess(PathBuf),
+    Look(View, String),
+    Ctl { run: String, verb: Verb, json: bool },
+    Pretrain(wiring::PretrainArgs),
+    Methods(Topic),
+    Skills(Topic),
+    Envs,
+}
+
+/// A wrong command line: one clear sentence, exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Reads the process's arguments and does what they say.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+/// Does what the arguments say (the first is the program's name).
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // help and version come this way too; a closed pipe is no reason to complain
+            let _ = error.print();
+            return exit_code(error.exit_code());
+        }
+    };
+    let options = cli.options.clone();
+    match mode(cli).and_then(|mode| enter(mode, &options)) {
+        Ok(exit) => exit_code(exit.code()),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_code(code_of(&error).code())
+        }
+    }
+}
+
+fn mode(cli: Cli) -> Result<Mode> {
+    let print = cli.options.print_config;
+    Ok(match (cli.recipe, cli.command) {
+        (Some(recipe), Some(_)) => {
+            let message = format!("`{}` stands before a command, put it behind", recipe.display());
+            return Err(Usage(message).into());
+        }
+        (recipe, None) | (None, Some(Verbs::Train { recipe })) if print => Mode::PrintConfig(recipe),
+        (recipe, None) | (None, Some(Verbs::Train { recipe })) => Mode::Train(recipe),
+        (None, Some(Verbs::Attach { run })) => Mode::Look(View::Live, run),
+        (None, Some(Verbs::Replay { run })) => Mode::Look(View::Replay, run),
+        (None, Some(Verbs::Ctl { run, verb, json })) => Mode::Ctl { run, verb, json },
+        (None, Some(Verbs::Pretrain(args))) => Mode::Pretrain(args),
+        (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
+        (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
+        (None, Some(Verbs::Envs)) => Mode::Envs,
+        (None, Some(Verbs::TrainProcess { run_dir })) => Mode::TrainProcess(run_dir),
+    })
+}
+
+fn enter(mode: Mode, options: &Options) -> Result<Exit> {
+    match mode {
+        Mode::PrintConfig(recipe) => show::config(recipe.as_deref(), &options.overrides()),
+        Mode::Train(recipe) => train::train(recipe.as_deref(), options),
+        Mode::TrainProcess(folder) => train::process(&folder),
+        Mode::Look(View::Replay, run) if options.batch => wiring::replay_batch(&options.open(&run)?),
+        Mode::Look(view, run) => {
+            need_terminal()?;
+            wiring::screen(&options.open(&run)?, view)
+        }
+        Mode::Ctl { run, verb, json } => ctl::ctl(&options.open(&run)?, &verb, json),
+        Mode::Pretrain(args) => wiring::pretrain(&args),
+        Mode::Methods(topic) => show::methods(&topic),
+        Mode::Skills(topic) => wiring::skills(&topic, &options.overrides()),
+        Mode::Envs => show::envs(),
+    }
+}
+
+/// # Errors
+/// There is no terminal to draw on.
+fn need_terminal() -> Result<()> {
+    let both = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if both { Ok(()) } else { Err(Usage(NO_TERMINAL.into()).into()) }
+}
+
+fn code_of(error: &anyhow::Error) -> Exit {
+    let usage = error.is::<Usage>() || error.is::<ConfigError>();
+    let wrong_run = matches!(error.downcast_ref(), Some(RunError::Missing { .. } | RunError::BadName(_)));
+    if usage || wrong_run { Exit::Usage } else { Exit::Failed }
+}
+
+fn exit_code(code: i32) -> ExitCode {
+    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+const NO_TERMINAL: &str = "the screen needs a terminal, use `--batch` for JSON Lines on stdout";
+
+const EXAMPLES: &str = "\
+Examples:
+  sdlab                                       train the starter recipe and watch it
+  sdlab train my.toml --set method.sdar.beta=10
+  sdlab --batch my.toml --steps 100 | jq .    no screen
+  sdlab train runs/household-sdar-1           continue a run
+  sdlab replay runs/starter                   look at a saved run
+  sdlab ctl household-sdar-1 pause
+  sdlab --print-config                        every key of a recipe, explained
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an `error` alert fired,
+75 stopped and resumable, 130 and 143 signals.";

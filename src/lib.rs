@@ -18,7 +18,7 @@
 //!
 //! # Layers
 //!
-//! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli`, then `tui` and `batch`, then
+//! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli` and `wiring`, then `tui` and `batch`, then
 //! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text`, then `run`, then `core`.
 
 pub mod batch;
@@ -34,3 +34,4 @@ pub mod skill;
 pub mod text;
 pub mod train;
 pub mod tui;
+pub mod wiring;

@@ -1,1 +1,31 @@
 //! Configuration: recipe files, overrides, errors with a place, typed differences, watching.
+//!
+//! A [`Recipe`] is everything that decides a run. It comes from a TOML file (or the built-in default), changed by
+//! `--set key=value` arguments ([`load`]), is written back fully commented ([`sample`]), and may be edited while the
+//! run is going: [`Watch`] notices, [`changes`] says what differs and when each difference takes effect, and
+//! [`applied`] is what the running trainer may take over.
+
+mod check;
+mod diff;
+mod edit;
+mod error;
+mod fields;
+mod load;
+mod print;
+mod recipe;
+mod suggest;
+mod watch;
+
+pub use diff::{applied, changes, scope_of};
+pub use edit::{set, set_in_file};
+pub use error::ConfigError;
+pub use fields::{Field, Table};
+pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, parse};
+pub use print::{render, sample};
+pub use recipe::{
+    AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, HouseholdSettings, Layout,
+    ModelSettings, OptimSettings, Placement, Recipe, RecordSettings, RecordedTokens, Retrieval, RolloutSettings, Rooms,
+    RunSettings, SkillSettings, TABLES,
+};
+pub use suggest::closest;
+pub use watch::Watch;

@@ -2,7 +2,9 @@
 
 pub mod episode;
 pub mod event;
+pub mod exit;
 pub mod rng;
 
 pub use episode::{Ending, Episode, EpisodeId, Split, Stop, Task, TokenRecord, Turn};
 pub use event::{Command, Metrics, Phase, Record, RunEvent};
+pub use exit::Exit;

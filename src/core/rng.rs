@@ -4,8 +4,13 @@
 //! what the uninterrupted one would have drawn: there is no generator state to save.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
+
+/// A seed for one purpose, for those who keep their own generator.
+pub fn seed(seed: u64, label: &str, counters: &[u64]) -> u64 {
+    stream(seed, label, counters).next_u64()
+}
 
 /// A generator for one purpose: `stream(seed, "rollout", &[step, group, member])`.
 pub fn stream(seed: u64, label: &str, counters: &[u64]) -> ChaCha8Rng {

@@ -3,6 +3,8 @@
 //! It never knows the method. A loss reaches it only as coefficients `dL/dlp` and `dL/dH` per token, which is
 //! all any objective of this family needs (chain rule), and what a remote engine can also be asked for.
 
+pub mod candle;
+
 use std::path::Path;
 
 use anyhow::Result;
@@ -71,9 +73,9 @@ pub struct ScoreRow<'a> {
 /// Scores of one row at its masked positions, in order: `n` = number of true mask entries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
-    /// log pi(ids[t] | ids[..t]), temperature 1. [n]
+    /// log pi(ids[t] | ids[..t]) of the temperature-scaled policy. [n]
     pub logp: Vec<f32>,
-    /// Entropy of pi(. | ids[..t]) in nats. [n]
+    /// Entropy of the same distribution in nats. [n]
     pub entropy: Vec<f32>,
 }
 
@@ -107,6 +109,9 @@ pub struct Update {
     pub skipped: bool,
 }
 
+/// From the scores of all rows to what shall be back-propagated.
+pub type LossFn<'a> = dyn FnMut(&[Scores]) -> Result<Vec<Coefficients>> + 'a;
+
 /// A model that can be sampled from, scored and trained.
 pub trait Engine: Send {
     fn info(&self) -> ModelInfo;
@@ -118,15 +123,11 @@ pub trait Engine: Send {
     fn release(&mut self);
 
     /// Scores rows without gradient.
-    fn score(&mut self, weights: WeightSet, rows: &[ScoreRow]) -> Result<Vec<Scores>>;
+    fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>>;
 
     /// Scores rows with the live weights, asks `loss` for coefficients, and adds the gradient to the
     /// accumulated one.
-    fn forward_backward(
-        &mut self,
-        rows: &[ScoreRow],
-        loss: &mut dyn FnMut(&[Scores]) -> Result<Vec<Coefficients>>,
-    ) -> Result<()>;
+    fn forward_backward(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()>;
 
     /// Clips the accumulated gradient, updates the live weights, clears the gradient.
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update>;

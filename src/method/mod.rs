@@ -3,9 +3,73 @@
 //! A method sees a step in two views: the [`Outcomes`] of its groups, from which it gives every row an
 //! advantage, and batches of sampled [`Tokens`] with log-probabilities, for which it returns a [`Plan`]: the
 //! loss and its exact derivative by each student log-prob and entropy.
+//!
+//! One file per method; adding one is its file, its line in [`MethodConfig`] and its line in [`METHODS`]. The pieces
+//! they share, each a value with its derivative, are in [`math`].
+
+pub mod grpo;
+pub mod manual;
+pub mod math;
+pub mod sdar;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::grpo::{Grpo, Variant};
+pub use self::manual::Key;
+pub use self::sdar::Sdar;
+
+/// The one `[method.<name>]` table of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MethodConfig {
+    Grpo(Grpo),
+    Sdar(Sdar),
+}
+
+impl MethodConfig {
+    /// The method with these settings.
+    pub fn build(&self) -> Box<dyn Method> {
+        match self {
+            MethodConfig::Grpo(grpo) => Box::new(grpo.clone()),
+            MethodConfig::Sdar(sdar) => Box::new(sdar.clone()),
+        }
+    }
+
+    /// Name as in `[method.<name>]`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            MethodConfig::Grpo(_) => grpo::INFO.name,
+            MethodConfig::Sdar(_) => sdar::INFO.name,
+        }
+    }
+}
+
+impl Default for MethodConfig {
+    fn default() -> Self {
+        MethodConfig::Sdar(Sdar::default())
+    }
+}
+
+/// A method as `sdlab methods list|show` presents it.
+#[derive(Clone, Copy, Debug)]
+pub struct MethodInfo {
+    /// Name as in `[method.<name>]`.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// Idea, formula, source, true expected gradient, preconditions, variants, deviations.
+    pub docs: &'static str,
+    /// What is published, what was inferred, what is ours.
+    pub provenance: &'static str,
+    /// Its settings.
+    pub keys: &'static [Key],
+}
+
+/// Every method, in the order they are listed.
+pub const METHODS: &[MethodInfo] = &[sdar::INFO, grpo::INFO];
 
 /// What a method must have been given before its loss can be computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +78,20 @@ pub struct Needs {
     pub teacher: bool,
     /// Log-probs under the frozen reference weights.
     pub reference: bool,
+}
+
+impl Needs {
+    /// What `tokens` lack of it, by name (`teacher`, `reference`); empty = the loss can be computed in full. A loss
+    /// leaves out the terms whose log-probs are missing.
+    pub fn missing(self, tokens: &Tokens) -> Vec<&'static str> {
+        [
+            ("teacher", self.teacher && tokens.teacher.is_none()),
+            ("reference", self.reference && tokens.reference.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(name, lacks)| lacks.then_some(name))
+        .collect()
+    }
 }
 
 /// One training row as credit sees it: the whole episode (`transcript`) or one turn of it (`history`).
@@ -46,6 +124,17 @@ pub struct Tokens<'a> {
     pub reference: Option<&'a [f32]>,
     /// Advantage, detached. [N]
     pub advantage: &'a [f32],
+}
+
+impl Tokens<'_> {
+    /// Tokens in the batch, N.
+    pub fn len(&self) -> usize {
+        self.student.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.student.is_empty()
+    }
 }
 
 /// A loss value with its exact derivatives.

@@ -1,3 +1,38 @@
 //! The run folder: the only interface between the process that trains and everything that reads.
+//!
+//! ```text
+//! trainer                                   readers (screen, --batch, replay, compare, export)
+//! Recorder --record--> events.jsonl ------> Source --> view::RunView::apply
+//!          --turn----> rollouts/*.jsonl --> Store::episodes   (parquet once the step is closed)
+//!          --close---> tokens/*.parquet --> Store::tokens
+//! RunLock, Heartbeat -> lock, status.json -> status::life
+//! ```
 
+mod append;
+mod error;
+mod file;
+mod finite;
+mod live;
+mod parquet_columns;
+mod parquet_rows;
+mod process;
+
+pub mod folder;
+pub mod lock;
+pub mod manifest;
+pub mod recorder;
+pub mod source;
+pub mod status;
+pub mod store;
 pub mod view;
+
+pub use error::{Result, RunError};
+pub use file::atomic_write;
+pub use finite::metrics_from;
+pub use folder::{RunFolder, list_runs};
+pub use lock::RunLock;
+pub use manifest::Manifest;
+pub use recorder::Recorder;
+pub use source::{Source, up_to};
+pub use status::{Heartbeat, Life};
+pub use store::Store;

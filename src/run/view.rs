@@ -114,17 +114,12 @@ impl RunView {
             RunEvent::Started { .. } => self.start(record),
             RunEvent::Progress { step, phase, done, total } => self.advance(at_ms, *step, *phase, *done, *total),
             RunEvent::Stepped { step, metrics, skills } => {
-                self.forget_from(*step);
+                if *step <= self.last_step() {
+                    self.forget_from(*step);
+                }
                 self.steps.push(StepView { step: *step, at_ms, metrics: metrics.clone(), skills: skills.clone() });
             }
-            RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } => self.evals.push(EvalView {
-                step: *step,
-                at_ms,
-                panel: panel.clone(),
-                with_skills: *with_skills,
-                metrics: metrics.clone(),
-                outcomes: outcomes.clone(),
-            }),
+            RunEvent::Evaluated { .. } => self.evaluated(record),
             RunEvent::Checkpointed { step, path, .. } => {
                 self.last_checkpoint = Some((*step, at_ms));
                 self.mark(*step, MarkKind::Checkpoint, path.clone());
@@ -210,10 +205,27 @@ impl RunView {
         self.finished = None;
         self.paused = false;
         self.progress = None;
+        self.forget_from(resumed.saturating_add(1));
+        self.marks.retain(|m| m.step <= *resumed || m.kind == MarkKind::Config);
         if *resumed > 0 {
-            self.forget_from(*resumed + 1);
             self.mark(*resumed, MarkKind::Resume, format!("resumed after step {resumed}"));
         }
+    }
+
+    /// A panel that is played again at the same step (after a resume) replaces its first playing.
+    fn evaluated(&mut self, record: &Record) {
+        let RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } = &record.event else {
+            return;
+        };
+        self.evals.retain(|e| (e.step, &e.panel, e.with_skills) != (*step, panel, *with_skills));
+        self.evals.push(EvalView {
+            step: *step,
+            at_ms: record.at_ms,
+            panel: panel.clone(),
+            with_skills: *with_skills,
+            metrics: metrics.clone(),
+            outcomes: outcomes.clone(),
+        });
     }
 
     fn advance(&mut self, at_ms: u64, step: u64, phase: Phase, done: u32, total: u32) {

@@ -1,1 +1,28 @@
 //! The trainer process: control socket, reload rules, checkpoints, shutdown.
+//!
+//! [`serve`] is the whole life of a trainer on one page. It drives a [`Job`] (the training itself) step by step,
+//! records what the job says, and between steps does what it was asked: by readers over the control socket
+//! ([`Control`], [`send`]), by an edited `config.toml`, by signals ([`Halt`]). [`spawn`] starts such a process so that
+//! it outlives the terminal it was started from.
+
+mod alerts;
+mod client;
+mod control;
+mod halt;
+mod job;
+mod journal;
+mod reply;
+mod serve;
+#[cfg(test)]
+mod serve_tests;
+mod socket;
+mod spawn;
+mod tuning;
+
+pub use client::{is_served, send};
+pub use control::{Control, Order};
+pub use halt::{Halt, Urgency, watch_signals};
+pub use job::{Job, Out};
+pub use reply::{Reply, Standing};
+pub use serve::{Desk, serve};
+pub use spawn::{Trainer, spawn};

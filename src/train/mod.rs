@@ -1,1 +1,238 @@
-//! Training: one step on one page, and what it is made of.
+//! Training: one step on one page ([`Trainer::step`]), and what it is made of.
+
+pub mod checkpoint;
+pub mod evaluate;
+pub mod lesson;
+pub mod metrics;
+pub mod pretrain;
+pub mod rollout;
+pub mod row;
+pub mod teacher;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use rand::seq::SliceRandom;
+
+use self::lesson::{Lesson, Sums};
+use self::metrics::StepMetrics;
+use self::rollout::{Played, Sampling, Seat, Table};
+use crate::core::event::SkillUse;
+use crate::core::{Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
+use crate::engine::{AdamW, Engine, WeightSet};
+use crate::env::World;
+use crate::env::prompt::Prompts;
+use crate::method::{Method, RowOutcome};
+use crate::skill::SkillBook;
+use crate::text::Text;
+
+/// Everything a step needs to know that is not the method, the model or the environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub seed: u64,
+    /// Tasks per step.
+    pub groups: u32,
+    /// Rollouts per task (G).
+    pub members: u32,
+    pub sampling: Sampling,
+    pub optim: AdamW,
+    /// Updates per step.
+    pub minibatches: usize,
+    /// Steps over which the learning rate rises from 0.
+    pub warmup_steps: u64,
+    /// Most tokens of skill text in a teacher prompt; 0 = no limit.
+    pub skill_budget: usize,
+    pub eval: evaluate::Panel,
+    /// Whether every token is recorded.
+    pub record_tokens: bool,
+}
+
+/// Where a trainer's doings go: records, and the files of a step. What cannot be written is the sink's business:
+/// training does not stop for it.
+pub trait Sink {
+    fn event(&mut self, event: RunEvent);
+    /// An episode in progress has moved on, or ended.
+    fn live(&mut self, episode: &Episode);
+    fn close_step(&mut self, step: u64, episodes: &[Episode], tokens: &[TokenRecord]);
+    fn close_eval(&mut self, step: u64, episodes: &[Episode]);
+}
+
+/// Returned (inside an [`anyhow::Error`]) when a step was given up, before its first update, on request.
+#[derive(Debug, thiserror::Error)]
+#[error("the step was aborted")]
+pub struct Aborted;
+
+/// A model, an environment, a method, and the number of steps done.
+pub struct Trainer {
+    pub settings: Settings,
+    pub engine: Box<dyn Engine>,
+    pub text: Text,
+    pub world: Box<dyn World>,
+    pub prompts: Prompts,
+    pub skills: SkillBook,
+    pub method: Box<dyn Method>,
+    /// Completed steps.
+    pub done: u64,
+}
+
+impl Trainer {
+    /// One training step: play, let the teacher score the same tokens, give credit, update, learn, record.
+    pub fn step(&mut self, sink: &mut dyn Sink, abort: &AtomicBool) -> Result<()> {
+        let step = self.done + 1;
+        let mut clock = StepMetrics::start();
+        let tasks = self.tasks(step)?;
+        self.engine.keep(WeightSet::StepStart)?;
+
+        let mut played = self.rollout(step, &tasks, sink, abort)?;
+        clock.lap(Phase::Rollout);
+        let mut lessons = self.lessons(&played);
+        sink.event(progress(step, Phase::Teacher, 0, lessons.len()));
+        let taught = teacher::teach(self, step, &mut played, &mut lessons)?;
+        clock.lap(Phase::Teacher);
+        if self.method.needs().reference {
+            teacher::score_reference(self, &mut lessons)?;
+        }
+        clock.lap(Phase::Score);
+        self.credit(&mut played, &mut lessons);
+        self.update(step, &mut lessons, &mut clock, sink)?;
+
+        let skills = self.learn(&played, &lessons, &taught);
+        let metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
+        self.record(step, played, &lessons, sink);
+        self.done = step;
+        sink.event(RunEvent::Stepped { step, metrics, skills });
+        Ok(())
+    }
+
+    /// Tasks of a step: the same for every method and model under one seed.
+    fn tasks(&self, step: u64) -> Result<Vec<Task>> {
+        let size = self.world.size(Split::Train);
+        let index = |group: u32| rng::seed(self.settings.seed, "task", &[step, group as u64]) % size.min(1 << 40);
+        (0..self.settings.groups).map(|g| self.world.task(Split::Train, index(g))).collect()
+    }
+
+    fn rollout(&mut self, step: u64, tasks: &[Task], sink: &mut dyn Sink, abort: &AtomicBool) -> Result<Vec<Played>> {
+        let seat = |group: usize, member: u32| Seat {
+            id: EpisodeId { step, group: group as u32, member },
+            task: tasks[group].clone(),
+            skills: None,
+        };
+        let members = self.settings.members;
+        let seats: Vec<Seat> =
+            (0..tasks.len()).flat_map(|g| (0..members).map(move |m| (g, m))).map(|(g, m)| seat(g, m)).collect();
+        let total = seats.len();
+        sink.event(progress(step, Phase::Rollout, 0, total));
+        let mut told = vec![0; total];
+        let sampling = self.settings.sampling;
+        let mut table = self.table();
+        rollout::play(&mut table, &seats, &sampling, &mut |episodes, over| {
+            if abort.load(Ordering::Relaxed) {
+                bail!(Aborted)
+            }
+            for (episode, told) in episodes.iter().zip(&mut told) {
+                if episode.turns.len() > *told {
+                    *told = episode.turns.len();
+                    sink.live(episode);
+                }
+            }
+            sink.event(progress(step, Phase::Rollout, over, total));
+            Ok(())
+        })
+    }
+
+    fn table(&mut self) -> Table<'_> {
+        Table { engine: &mut *self.engine, text: &self.text, world: &*self.world, prompts: &self.prompts }
+    }
+
+    fn lessons(&self, played: &[Played]) -> Vec<Lesson> {
+        let lesson = |p: &Played, row: &row::Row| Lesson {
+            id: p.episode.id,
+            row: row.clone(),
+            advantage: 0.0,
+            teacher: None,
+            reference: None,
+            seen: None,
+        };
+        played.iter().flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
+    }
+
+    /// Advantages by the method, from episode returns and penalties. Lessons stand in the order of `played`.
+    fn credit(&self, played: &mut [Played], lessons: &mut [Lesson]) {
+        let mut groups = vec![vec![]; self.settings.groups as usize];
+        for p in played.iter() {
+            for row in &p.rows {
+                groups[p.episode.id.group as usize].push(RowOutcome {
+                    member: p.episode.id.member as usize,
+                    episode_return: p.episode.reward as f64,
+                    penalty: row.penalty as f64,
+                });
+            }
+        }
+        let advantages = self.method.credit(&groups).into_iter().flatten();
+        for (lesson, advantage) in lessons.iter_mut().zip(advantages) {
+            lesson.advantage = advantage as f32;
+        }
+        for p in played {
+            let own: Vec<f32> = lessons.iter().filter(|l| l.id == p.episode.id).map(|l| l.advantage).collect();
+            p.episode.advantage = Some(own.iter().sum::<f32>() / own.len().max(1) as f32);
+        }
+    }
+
+    fn update(
+        &mut self,
+        step: u64,
+        lessons: &mut [Lesson],
+        clock: &mut StepMetrics,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let mut order: Vec<usize> = (0..lessons.len()).collect();
+        order.shuffle(&mut rng::stream(self.settings.seed, "order", &[step]));
+        let size = order.len().div_ceil(self.settings.minibatches.max(1));
+        let batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
+        let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
+        let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
+        let mut sums = Sums::new();
+        for (i, batch) in batches.iter().enumerate() {
+            sink.event(progress(step, Phase::Student, i, batches.len()));
+            let mut part: Vec<&mut Lesson> =
+                lessons.iter_mut().enumerate().filter(|(l, _)| batch.contains(l)).map(|(_, l)| l).collect();
+            let temperature = self.settings.sampling.temperature;
+            lesson::update(&mut *self.engine, &*self.method, &mut part, temperature, &mut sums)?;
+            if i == 0 {
+                clock.mismatch(&part);
+            }
+            clock.lap(Phase::Student);
+            let update = self.engine.optim_step(&optim)?;
+            clock.updated(&update, optim.lr);
+            clock.lap(Phase::Optim);
+        }
+        clock.sums(sums);
+        Ok(())
+    }
+
+    /// Statistics of the skills that conditioned this step's teacher.
+    fn learn(&mut self, played: &[Played], lessons: &[Lesson], taught: &teacher::Taught) -> Vec<SkillUse> {
+        let uses = metrics::skill_uses(played, lessons, &taught.titles);
+        self.skills.learn(&uses);
+        uses
+    }
+
+    fn record(&self, step: u64, played: Vec<Played>, lessons: &[Lesson], sink: &mut dyn Sink) {
+        let tokens: Vec<TokenRecord> =
+            if self.settings.record_tokens { lessons.iter().flat_map(lesson::records).collect() } else { vec![] };
+        let episodes: Vec<Episode> = played.into_iter().map(|p| p.episode).collect();
+        sink.close_step(step, &episodes, &tokens);
+    }
+}
+
+fn progress(step: u64, phase: Phase, done: usize, total: usize) -> RunEvent {
+    RunEvent::Progress { step, phase, done: done as u32, total: total as u32 }
+}
+
+/// Seconds since `start`, and `start` moved to now.
+fn lap(start: &mut Instant) -> f64 {
+    let seconds = start.elapsed().as_secs_f64();
+    *start = Instant::now();
+    seconds
+}

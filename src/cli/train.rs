@@ -1,0 +1,60 @@
+//! `sdlab [RECIPE]`, `sdlab train`: a new run or the continuation of one, with a screen or as JSON Lines.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Options, Usage, need_terminal};
+use crate::config::{self, Overrides};
+use crate::core::exit::Exit;
+use crate::run::{RunFolder, list_runs};
+use crate::session;
+use crate::wiring::{self, View};
+
+/// Trains a recipe, or continues the run whose folder is named instead of one.
+pub(super) fn train(recipe: Option<&Path>, options: &Options) -> Result<Exit> {
+    if !options.batch {
+        need_terminal()?;
+    }
+    let folder = match recipe.filter(|path| path.is_dir()) {
+        Some(folder) => resume(folder, options)?,
+        None => wiring::create_run(&config::load(recipe, &options.overrides())?)?,
+    };
+    eprintln!("run `{}`", folder.path().display());
+    if options.batch {
+        return wiring::train_here(&folder, Some(wiring::batch_tap(&folder)));
+    }
+    if !session::is_served(folder.path()) {
+        session::spawn(folder.path())?;
+    }
+    wiring::screen(&folder, View::Live)
+}
+
+/// The body of the trainer process. It becomes the leader of a session of its own, out of reach of the terminal.
+pub(super) fn process(folder: &Path) -> Result<Exit> {
+    // fails only if it leads one already, which is as good
+    let _ = rustix::process::setsid();
+    let folder = RunFolder::open(&folder.to_string_lossy(), Path::new("."))?;
+    wiring::train_here(&folder, None)
+}
+
+/// Opens a run to be continued and writes the overrides into its configuration.
+fn resume(folder: &Path, options: &Options) -> Result<RunFolder> {
+    let not_a_run = || {
+        let known = list_runs(folder).first().map(|name| format!(", did you mean `{}`?", folder.join(name).display()));
+        Usage(format!("`{}` is a folder but not a run{}", folder.display(), known.unwrap_or_default()))
+    };
+    if !folder.join("config.toml").is_file() {
+        return Err(not_a_run().into());
+    }
+    let run = RunFolder::open(&folder.to_string_lossy(), Path::new("."))?;
+    let Overrides { set, steps, seed, .. } = options.overrides();
+    let own = [steps.map(|n| format!("run.steps={n}")), seed.map(|n| format!("run.seed={n}"))];
+    for change in set.into_iter().chain(own.into_iter().flatten()) {
+        let (key, value) =
+            change.split_once('=').ok_or_else(|| Usage(format!("`--set {change}`: expected `key=value`")))?;
+        config::set_in_file(&run.config(), key.trim(), value.trim())
+            .context("the run's configuration stays as it was")?;
+    }
+    Ok(run)
+}

@@ -1,0 +1,147 @@
+//! Checks that need no files: ranges, and keys that must agree with each other.
+
+use super::recipe::{EnvConfig, HouseholdSettings, Layout, Recipe};
+
+/// The first key whose value makes no sense, and why.
+pub(super) fn violation(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let out_of_range = RANGES.iter().find_map(|(key, read, bound)| {
+        let value = read(recipe)?;
+        (!bound.holds(value)).then(|| (*key, format!("`{key}` must be {}", bound.words())))
+    });
+    out_of_range.or_else(|| RULES.iter().find_map(|rule| rule(recipe)))
+}
+
+/// What a number must be. Not-a-number and infinity never hold.
+enum Bound {
+    AtLeast(f64),
+    Above(f64),
+    /// In [0, 1).
+    Fraction,
+}
+
+impl Bound {
+    fn holds(&self, value: f64) -> bool {
+        value.is_finite()
+            && match self {
+                Bound::AtLeast(low) => value >= *low,
+                Bound::Above(low) => value > *low,
+                Bound::Fraction => (0.0..1.0).contains(&value),
+            }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Bound::AtLeast(low) => format!("at least {low}"),
+            Bound::Above(low) => format!("greater than {low}"),
+            Bound::Fraction => "at least 0 and less than 1".into(),
+        }
+    }
+}
+
+type Read = fn(&Recipe) -> Option<f64>;
+
+const RANGES: &[(&str, Read, Bound)] = &[
+    ("run.steps", |r| Some(r.run.steps as f64), Bound::AtLeast(1.0)),
+    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(4.0)),
+    ("env.household.invalid_penalty", |r| household(r).map(|h| h.invalid_penalty), Bound::AtLeast(0.0)),
+    ("env.household.win_reward", |r| household(r).map(|h| h.win_reward), Bound::Above(0.0)),
+    ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),
+    ("rollout.members", |r| Some(r.rollout.members.into()), Bound::AtLeast(1.0)),
+    ("rollout.max_new_tokens", |r| Some(r.rollout.max_new_tokens.into()), Bound::AtLeast(1.0)),
+    ("rollout.temperature", |r| Some(r.rollout.temperature), Bound::Above(0.0)),
+    ("optim.lr", |r| Some(r.optim.lr), Bound::AtLeast(0.0)),
+    ("optim.beta1", |r| Some(r.optim.beta1), Bound::Fraction),
+    ("optim.beta2", |r| Some(r.optim.beta2), Bound::Fraction),
+    ("optim.eps", |r| Some(r.optim.eps), Bound::Above(0.0)),
+    ("optim.weight_decay", |r| Some(r.optim.weight_decay), Bound::AtLeast(0.0)),
+    ("optim.max_grad_norm", |r| Some(r.optim.max_grad_norm), Bound::AtLeast(0.0)),
+    ("optim.minibatches", |r| Some(r.optim.minibatches.into()), Bound::AtLeast(1.0)),
+    ("eval.temperature", |r| Some(r.eval.temperature), Bound::AtLeast(0.0)),
+];
+
+fn household(recipe: &Recipe) -> Option<&HouseholdSettings> {
+    match &recipe.env {
+        EnvConfig::Household(settings) => Some(settings),
+    }
+}
+
+type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
+
+const RULES: &[Rule] = &[run_name, group_size, batch_count, alert_rules];
+
+fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let name = &recipe.run.name;
+    let fits = name.len() <= 128
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && !name.starts_with(['.', '-']);
+    (!fits).then(|| ("run.name", format!("`{name}` cannot be a folder name, use letters, digits, `-`, `_` and `.`")))
+}
+
+fn group_size(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let method = recipe.method.name();
+    (recipe.rollout.members < 2).then(|| {
+        (
+            "rollout.members",
+            format!("`{method}` compares the rollouts of a task, so `rollout.members` must be at least 2"),
+        )
+    })
+}
+
+fn batch_count(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let episodes = u64::from(recipe.rollout.groups) * u64::from(recipe.rollout.members);
+    let too_many = recipe.rollout.layout == Layout::Transcript && u64::from(recipe.optim.minibatches) > episodes;
+    too_many.then(|| {
+        ("optim.minibatches", format!("a step has {episodes} rows, they cannot be split into more batches than that"))
+    })
+}
+
+fn alert_rules(recipe: &Recipe) -> Option<(&'static str, String)> {
+    recipe.alerts.rules.iter().find_map(|rule| {
+        let metric = &rule.metric;
+        let limits = [rule.above, rule.below];
+        let reason = match rule {
+            _ if metric.is_empty() => "a rule needs a `metric`".to_owned(),
+            _ if rule.steps == 0 => format!("`for` of the rule on `{metric}` must be at least 1"),
+            _ if limits.iter().flatten().any(|limit| !limit.is_finite()) => {
+                format!("the limit of the rule on `{metric}` must be a finite number")
+            }
+            _ if limits.iter().all(Option::is_some) => {
+                format!("the rule on `{metric}` has both `above` and `below`, write two rules")
+            }
+            _ => return None,
+        };
+        Some(("alerts.rules", reason))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RANGES, violation};
+    use crate::config::{Overrides, Recipe, TABLES, parse};
+
+    #[test]
+    fn ranges_are_about_existing_keys_and_the_default_keeps_them() {
+        for (key, ..) in RANGES {
+            assert!(TABLES.iter().flat_map(|t| t.fields).any(|f| f.key == *key), "`{key}` is no key");
+        }
+        assert_eq!(violation(&Recipe::default()), None);
+    }
+
+    #[test]
+    fn nonsense_is_refused_at_its_place() {
+        let refused = |text: &str| parse("r.toml", text, &Overrides::default()).unwrap_err();
+        for (text, place, part) in [
+            ("[optim]\nlr = nan", "r.toml:2:6", "`optim.lr` must be at least 0"),
+            ("[optim]\nbeta2 = 1.0", "r.toml:2:9", "less than 1"),
+            ("[rollout]\nmembers = 1", "r.toml:2:11", "`sdar` compares"),
+            ("[rollout]\ngroups = 1\nmembers = 2\n[optim]\nminibatches = 3", "r.toml:5:15", "a step has 2 rows"),
+            ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
+            ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
+            ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),
+        ] {
+            let error = refused(text);
+            assert_eq!(error.place(), place, "{error}");
+            assert!(error.reason().contains(part), "{error}");
+        }
+    }
+}

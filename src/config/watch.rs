@@ -1,0 +1,151 @@
+//! Watching a recipe file. What is watched is its *directory*: editors save by writing a new file and renaming it
+//! over the old one, which a watch on the file itself would lose. For a link, the directory of its target as well.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
+
+use super::error::ConfigError;
+use super::load::{Overrides, parse};
+use super::recipe::Recipe;
+
+/// Tells of every accepted or refused edit of one file, until dropped.
+pub struct Watch {
+    /// One message per change of the content; an unchanged, missing or empty file gives none.
+    pub edits: Receiver<Result<Recipe, ConfigError>>,
+    _watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
+}
+
+impl Watch {
+    /// Starts watching `path`; its present content counts as known. `settle` is how long the file must be left
+    /// alone before it is read.
+    ///
+    /// # Errors
+    /// The operating system refuses the watch (usually its limit on watches).
+    pub fn new(path: &Path, settle: Duration) -> Result<Self> {
+        let (sender, edits) = channel();
+        let mut file = Watched::new(path);
+        let watched = file.directories();
+        let on_events = move |events: DebounceEventResult| {
+            let touched = events.map_or(true, |events| events.iter().any(|event| is_write(&event.kind)));
+            if let Some(edit) = touched.then(|| file.edit()).flatten() {
+                // the receiver is gone only while the watch itself is being dropped
+                let _ = sender.send(edit);
+            }
+        };
+        let refused = || format!("cannot watch `{}`, its edits will not be noticed", path.display());
+        let mut watcher = new_debouncer(settle, None, on_events).with_context(refused)?;
+        for directory in watched {
+            watcher.watch(&directory, RecursiveMode::NonRecursive).with_context(refused)?;
+        }
+        Ok(Self { edits, _watcher: watcher })
+    }
+}
+
+/// The file and what was last read from it.
+struct Watched {
+    path: PathBuf,
+    content: Option<String>,
+}
+
+impl Watched {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), content: std::fs::read_to_string(path).ok() }
+    }
+
+    /// The directory of the file, and of what it links to.
+    fn directories(&self) -> Vec<PathBuf> {
+        let parent = |path: &Path| match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let mut found = vec![parent(&self.path)];
+        if let Ok(target) = self.path.canonicalize() {
+            let directory = parent(&target);
+            if found[0].canonicalize().ok().as_ref() != Some(&directory) {
+                found.push(directory);
+            }
+        }
+        found
+    }
+
+    /// What the file says now, if its content changed. An empty file is one that is just being written.
+    fn edit(&mut self) -> Option<Result<Recipe, ConfigError>> {
+        let text = std::fs::read_to_string(&self.path).ok()?;
+        if text.trim().is_empty() || self.content.as_ref() == Some(&text) {
+            return None;
+        }
+        let edit = parse(&self.path.display().to_string(), &text, &Overrides::default());
+        self.content = Some(text);
+        Some(edit)
+    }
+}
+
+/// Reading the file makes events too; only writes count.
+fn is_write(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(mode)) => *mode == AccessMode::Write,
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::Watch;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn watch(path: &Path) -> Watch {
+        Watch::new(path, Duration::from_millis(20)).unwrap()
+    }
+
+    fn next_lr(watch: &Watch) -> Result<f64, String> {
+        watch.edits.recv_timeout(PATIENCE).expect("no edit noticed").map(|r| r.optim.lr).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn saves_by_rename_deletion_and_refusals_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, "[optim]\nlr = 1\n").unwrap();
+        let watch = watch(&path);
+
+        fs::write(folder.path().join("other"), "noise").unwrap();
+        fs::write(&path, "[optim]\nlr = 2\n").unwrap();
+        assert_eq!(next_lr(&watch), Ok(2.0));
+
+        fs::write(folder.path().join("swap"), "[optim]\nlr = 3\n").unwrap();
+        fs::rename(folder.path().join("swap"), &path).unwrap();
+        assert_eq!(next_lr(&watch), Ok(3.0));
+
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "[optim]\nlr = 4\n").unwrap();
+        assert_eq!(next_lr(&watch), Ok(4.0));
+
+        fs::write(&path, "[optim]\nlr = -4\n").unwrap();
+        assert!(next_lr(&watch).unwrap_err().contains("config.toml:2:6: `optim.lr` must be at least 0"));
+    }
+
+    #[test]
+    fn a_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let target = elsewhere.path().join("real.toml");
+        fs::write(&target, "[optim]\nlr = 1\n").unwrap();
+        let link = folder.path().join("config.toml");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let watch = watch(&link);
+        fs::write(&target, "[optim]\nlr = 2\n").unwrap();
+        assert_eq!(next_lr(&watch), Ok(2.0));
+    }
+}

@@ -1,0 +1,159 @@
+//! The rules: which actions are possible and what they change.
+//!
+//! Facts checked against recordings of the original engine (see `tests/household_parity.rs`):
+//!
+//! 1. Receptacles can share a location; being at one is being at all. `go to` is offered only for other locations.
+//! 2. Taking and putting need an accessible receptacle: not openable, or open. Hands hold one object.
+//! 3. Cleaning, heating and cooling need the object in hand at a sink basin, microwave or fridge; nothing is opened.
+//!    Heating undoes cooling and the other way round.
+//! 4. A lamp is never turned off. `examine` of an object works only on the held one.
+//! 5. An object may be in several receptacles; taking it from one leaves it in the others.
+//! 6. Slicing needs a held knife and an object that counts as present at the location, which for real games is not
+//!    always the location of its receptacle.
+
+use super::game::{BUTTERKNIFE, Game, KNIFE, Loc, Obj, Rec, State, caps, marks};
+use super::goal::Change;
+
+/// A command with its names resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Look,
+    Inventory,
+    Help,
+    Go(Rec),
+    Open(Rec),
+    Close(Rec),
+    ExamineReceptacle(Rec),
+    ExamineObject(Obj),
+    Take(Obj, Rec),
+    Move(Obj, Rec),
+    Use(Obj),
+    Change(Change, Obj, Rec),
+    /// Object, knife.
+    Slice(Obj, Obj),
+}
+
+impl State {
+    /// Receptacles at the agent's location, ascending.
+    pub fn here<'a>(&'a self, game: &'a Game) -> impl Iterator<Item = Rec> + 'a {
+        (0..game.receptacles.len() as Rec).filter(|&r| self.at(game, r))
+    }
+
+    /// Whether the agent is at receptacle `r`.
+    pub fn at(&self, game: &Game, r: Rec) -> bool {
+        game.rec(r).loc == self.loc
+    }
+
+    /// Whether things can be taken from and put into `r`.
+    pub fn accessible(&self, game: &Game, r: Rec) -> bool {
+        !game.rec(r).openable || self.opened[r as usize]
+    }
+
+    /// Whether `o` is in `r`.
+    pub fn holds(&self, r: Rec, o: Obj) -> bool {
+        self.contents[r as usize].contains(&o)
+    }
+
+    /// Whether `action` is possible now.
+    pub fn allows(&self, game: &Game, action: Action) -> bool {
+        match action {
+            Action::Look | Action::Inventory | Action::Help => true,
+            Action::Go(r) => !self.at(game, r),
+            Action::Open(r) => self.at(game, r) && game.rec(r).openable && !self.opened[r as usize],
+            Action::Close(r) => self.at(game, r) && game.rec(r).openable && self.opened[r as usize],
+            Action::ExamineReceptacle(r) => self.at(game, r),
+            Action::ExamineObject(o) => self.held == Some(o),
+            Action::Take(o, r) => {
+                let reach = self.at(game, r) && self.accessible(game, r) && self.holds(r, o);
+                reach && self.held.is_none() && game.obj(o).caps & caps::PICKUPABLE != 0
+            }
+            Action::Move(o, r) => {
+                self.held == Some(o) && self.at(game, r) && self.accessible(game, r) && game.fits(o, r)
+            }
+            Action::Use(o) => game.obj(o).caps & caps::TOGGLEABLE != 0 && self.here(game).any(|r| self.holds(r, o)),
+            Action::Change(change, o, r) => {
+                let tool = self.at(game, r) && game.rec(r).kind == change.tool();
+                tool && self.held == Some(o) && game.obj(o).caps & change.cap() != 0
+            }
+            Action::Slice(o, knife) => {
+                let sharp = self.held == Some(knife) && matches!(game.obj(knife).kind, KNIFE | BUTTERKNIFE);
+                sharp && game.obj(o).caps & caps::SLICEABLE != 0 && self.near.contains(&(self.loc, o))
+            }
+        }
+    }
+
+    /// Does a possible action. Returns whether the state changed.
+    pub fn apply(&mut self, game: &Game, action: Action) -> bool {
+        match action {
+            Action::Look | Action::Inventory | Action::Help => false,
+            Action::ExamineReceptacle(_) | Action::ExamineObject(_) => false,
+            Action::Go(r) => {
+                self.loc = game.rec(r).loc;
+                true
+            }
+            Action::Open(r) | Action::Close(r) => {
+                self.opened[r as usize] ^= true;
+                true
+            }
+            Action::Take(o, r) => {
+                self.contents[r as usize].retain(|&x| x != o);
+                self.removed.insert((o, r));
+                self.near.remove(&(self.loc, o));
+                self.held = Some(o);
+                true
+            }
+            Action::Move(o, r) => {
+                let contents = &mut self.contents[r as usize];
+                if let Err(at) = contents.binary_search(&o) {
+                    contents.insert(at, o);
+                }
+                self.removed.remove(&(o, r));
+                self.near.insert((self.loc, o));
+                self.held = None;
+                true
+            }
+            Action::Use(o) => self.mark(o, marks::TOGGLED, 0),
+            Action::Slice(o, _) => self.mark(o, marks::SLICED, 0),
+            Action::Change(change, o, _) => self.mark(o, change.mark(), change.clears()),
+        }
+    }
+
+    /// Every possible action, in no particular order and without repeats.
+    pub fn possible(&self, game: &Game) -> Vec<Action> {
+        let mut all = vec![Action::Look, Action::Inventory, Action::Help];
+        for r in 0..game.receptacles.len() as Rec {
+            if !self.at(game, r) {
+                all.push(Action::Go(r));
+                continue;
+            }
+            all.extend([Action::Open(r), Action::Close(r), Action::ExamineReceptacle(r)]);
+            for &o in &self.contents[r as usize] {
+                all.push(Action::Take(o, r));
+                if !all.contains(&Action::Use(o)) {
+                    all.push(Action::Use(o));
+                }
+            }
+            if let Some(o) = self.held {
+                all.push(Action::Move(o, r));
+                all.extend(Change::ALL.map(|change| Action::Change(change, o, r)));
+            }
+        }
+        if let Some(held) = self.held {
+            all.push(Action::ExamineObject(held));
+            all.extend(self.present(self.loc).map(|o| Action::Slice(o, held)));
+        }
+        all.retain(|&action| self.allows(game, action));
+        all
+    }
+
+    /// Objects that count as present at `loc`, ascending.
+    pub fn present(&self, loc: Loc) -> impl Iterator<Item = Obj> + '_ {
+        self.near.range((loc, 0)..=(loc, Obj::MAX)).map(|&(_, o)| o)
+    }
+
+    fn mark(&mut self, o: Obj, set: u8, clear: u8) -> bool {
+        let before = self.marks[o as usize];
+        self.marks[o as usize] = (before | set) & !clear;
+        self.marks[o as usize] != before
+    }
+}

@@ -1,0 +1,287 @@
+//! What a game is made of: receptacles, objects, the goal, and the state that actions change.
+//!
+//! [`Game::load`] interns a [`Spec`]: entities become indices in the order of their lower-cased ids, which is also
+//! the order in which ALFWorld prints lists.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use super::goal::{Change, Goal};
+use super::spec::{ObjectSpec, ReceptacleSpec, Spec};
+
+/// Index of a type name in [`Game::kinds`].
+pub type Kind = u16;
+/// Index of a receptacle.
+pub type Rec = u16;
+/// Index of an object.
+pub type Obj = u16;
+/// Index of a location.
+pub type Loc = u16;
+
+/// A receptacle as the rules see it.
+#[derive(Clone, Debug)]
+pub struct Receptacle {
+    /// As printed: `cabinet 2`.
+    pub name: String,
+    pub kind: Kind,
+    pub loc: Loc,
+    pub openable: bool,
+}
+
+/// An object as the rules see it.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// As printed: `mug 1`.
+    pub name: String,
+    pub kind: Kind,
+    /// What can be done with it: a set of [`caps`].
+    pub caps: u8,
+    /// Objects inside it.
+    pub inside: Vec<Obj>,
+}
+
+/// What can be done with an object.
+pub mod caps {
+    pub const PICKUPABLE: u8 = 1;
+    pub const CONTAINER: u8 = 2;
+    pub const CLEANABLE: u8 = 4;
+    pub const HEATABLE: u8 = 8;
+    pub const COOLABLE: u8 = 16;
+    pub const TOGGLEABLE: u8 = 32;
+    pub const SLICEABLE: u8 = 64;
+    /// PDDL predicate of each.
+    pub const NAMES: [(&str, u8); 7] = [
+        ("pickupable", PICKUPABLE),
+        ("isReceptacleObject", CONTAINER),
+        ("cleanable", CLEANABLE),
+        ("heatable", HEATABLE),
+        ("coolable", COOLABLE),
+        ("toggleable", TOGGLEABLE),
+        ("sliceable", SLICEABLE),
+    ];
+}
+
+/// What has been done with an object.
+pub mod marks {
+    pub const CLEAN: u8 = 1;
+    pub const HOT: u8 = 2;
+    pub const COOL: u8 = 4;
+    pub const TOGGLED: u8 = 8;
+    pub const SLICED: u8 = 16;
+    /// PDDL predicate of each.
+    pub const NAMES: [(&str, u8); 5] =
+        [("isClean", CLEAN), ("isHot", HOT), ("isCool", COOL), ("isToggled", TOGGLED), ("isSliced", SLICED)];
+}
+
+/// An entity a command can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entity {
+    Receptacle(Rec),
+    Object(Obj),
+}
+
+/// Everything about a game that never changes while it is played.
+#[derive(Debug)]
+pub struct Game {
+    /// Type names in lower case without the suffix `Type`, e.g. `sinkbasin`.
+    pub kinds: Vec<String>,
+    pub receptacles: Vec<Receptacle>,
+    pub objects: Vec<Object>,
+    /// Pairs (receptacle type, object type).
+    pub can: HashSet<(Kind, Kind)>,
+    pub names: HashMap<String, Entity>,
+    pub goal: Goal,
+    /// The goal sentence.
+    pub desc: String,
+}
+
+/// Everything that changes while a game is played.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub loc: Loc,
+    pub held: Option<Obj>,
+    /// Per receptacle.
+    pub opened: Vec<bool>,
+    /// Per receptacle, ascending.
+    pub contents: Vec<Vec<Obj>>,
+    /// Which objects count as present at which location.
+    pub near: BTreeSet<(Loc, Obj)>,
+    /// Per object: a set of [`marks`].
+    pub marks: Vec<u8>,
+    /// Taken from there and not put back; `look` prints these.
+    pub removed: BTreeSet<(Obj, Rec)>,
+}
+
+impl Game {
+    /// Interns a spec. Fails if the spec names a receptacle or object it does not list.
+    pub fn load(spec: &Spec) -> Result<(Arc<Game>, State)> {
+        let mut kinds = Interner::new(&FIXED_KINDS);
+        let mut locs = Interner::new(&[]);
+        let recs = sorted(&spec.receptacles, |r| &r.id);
+        let objs = sorted(&spec.objects, |o| &o.id);
+        let labels = labels(recs.keys().chain(objs.keys()));
+        let names = index_names(&labels, &recs, &objs);
+        let receptacles: Vec<_> = recs
+            .iter()
+            .map(|(id, r)| Receptacle {
+                name: labels[id].clone(),
+                kind: kinds.kind(&r.kind),
+                loc: locs.id(&r.loc),
+                openable: r.openable,
+            })
+            .collect();
+        let mut objects: Vec<_> = objs
+            .iter()
+            .map(|(id, o)| Object {
+                name: labels[id].clone(),
+                kind: kinds.kind(&o.kind),
+                caps: bits(&o.flags, &caps::NAMES),
+                inside: Vec::new(),
+            })
+            .collect();
+        let mut state = State {
+            loc: locs.id(&spec.agent_loc),
+            held: None,
+            opened: recs.values().map(|r| r.opened).collect(),
+            contents: vec![Vec::new(); recs.len()],
+            near: BTreeSet::new(),
+            marks: objs.values().map(|o| bits(&o.flags, &marks::NAMES)).collect(),
+            removed: BTreeSet::new(),
+        };
+        for (o, object) in objs.values().enumerate() {
+            for id in &object.within {
+                state.contents[position(&recs, id)?].push(o as Obj);
+            }
+            for id in &object.in_obj {
+                objects[position(&objs, id)?].inside.push(o as Obj);
+            }
+            state.near.extend(object.loc.iter().map(|loc| (locs.id(loc), o as Obj)));
+        }
+        let can = spec.can_contain.iter().map(|(r, o)| (kinds.kind(r), kinds.kind(o))).collect();
+        let goal = Goal::new(spec.task_type, &spec.params, |name| kinds.kind(name));
+        let game = Game { kinds: kinds.names, receptacles, objects, can, names, goal, desc: spec.desc.clone() };
+        Ok((Arc::new(game), state))
+    }
+
+    /// Indices of the receptacles of a type.
+    pub fn receptacles_of(&self, kind: Kind) -> impl Iterator<Item = Rec> + '_ {
+        (0..self.receptacles.len() as Rec).filter(move |&r| self.receptacles[r as usize].kind == kind)
+    }
+
+    /// The receptacle at `r`.
+    pub fn rec(&self, r: Rec) -> &Receptacle {
+        &self.receptacles[r as usize]
+    }
+
+    /// The object at `o`.
+    pub fn obj(&self, o: Obj) -> &Object {
+        &self.objects[o as usize]
+    }
+
+    /// Name of a type.
+    pub fn kind_name(&self, kind: Kind) -> &str {
+        &self.kinds[kind as usize]
+    }
+
+    /// Whether objects like `o` may be put into receptacles like `r`.
+    pub fn fits(&self, o: Obj, r: Rec) -> bool {
+        self.can.contains(&(self.rec(r).kind, self.obj(o).kind))
+    }
+}
+
+impl Change {
+    /// The type of receptacle that makes this change.
+    pub fn tool(self) -> Kind {
+        match self {
+            Change::Clean => SINKBASIN,
+            Change::Heat => MICROWAVE,
+            Change::Cool => FRIDGE,
+        }
+    }
+}
+
+/// Types that the rules name, at fixed indices in every game.
+pub const SINKBASIN: Kind = 0;
+pub const MICROWAVE: Kind = 1;
+pub const FRIDGE: Kind = 2;
+pub const KNIFE: Kind = 3;
+pub const BUTTERKNIFE: Kind = 4;
+const FIXED_KINDS: [&str; 5] = ["sinkbasin", "microwave", "fridge", "knife", "butterknife"];
+
+/// Names to dense indices.
+struct Interner {
+    names: Vec<String>,
+    index: HashMap<String, u16>,
+}
+
+impl Interner {
+    fn new(fixed: &[&str]) -> Interner {
+        let mut new = Interner { names: Vec::new(), index: HashMap::new() };
+        for name in fixed {
+            new.id(name);
+        }
+        new
+    }
+
+    fn id(&mut self, name: &str) -> u16 {
+        if let Some(&id) = self.index.get(name) {
+            return id;
+        }
+        self.names.push(name.to_owned());
+        self.index.insert(name.to_owned(), (self.names.len() - 1) as u16);
+        (self.names.len() - 1) as u16
+    }
+
+    /// `SinkBasinType`, `SinkBasin` and `sinkbasin` are one type.
+    fn kind(&mut self, name: &str) -> u16 {
+        let lower = name.to_lowercase();
+        self.id(lower.strip_suffix("type").unwrap_or(&lower))
+    }
+}
+
+fn sorted<T>(items: &[T], id: impl Fn(&T) -> &String) -> BTreeMap<String, &T> {
+    items.iter().map(|item| (id(item).to_lowercase(), item)).collect()
+}
+
+fn position<T>(map: &BTreeMap<String, T>, id: &str) -> Result<usize> {
+    let id = id.to_lowercase();
+    map.keys().position(|k| *k == id).with_context(|| format!("the game does not list `{id}`, which an object is in"))
+}
+
+fn bits(flags: &[String], names: &[(&str, u8)]) -> u8 {
+    names.iter().filter(|(name, _)| flags.iter().any(|f| f == name)).fold(0, |set, (_, bit)| set | bit)
+}
+
+/// Printed names: per base name the first id in sorted order gets the highest number.
+fn labels<'a>(ids: impl Iterator<Item = &'a String>) -> BTreeMap<String, String> {
+    let ids: BTreeSet<&String> = ids.collect();
+    let base = |id: &str| {
+        let stem = id.split("_bar_").next().unwrap_or(id);
+        if id.contains("basin") && !stem.ends_with("basin") { format!("{stem}basin") } else { stem.to_owned() }
+    };
+    let mut left: HashMap<String, usize> = HashMap::new();
+    for id in &ids {
+        *left.entry(base(id)).or_default() += 1;
+    }
+    ids.into_iter()
+        .map(|id| {
+            let base = base(id);
+            let number = left.entry(base.clone()).or_default();
+            let label = format!("{base} {number}");
+            *number -= 1; // counted above, so it is at least 1 here
+            (id.clone(), label)
+        })
+        .collect()
+}
+
+fn index_names(
+    labels: &BTreeMap<String, String>,
+    recs: &BTreeMap<String, &ReceptacleSpec>,
+    objs: &BTreeMap<String, &ObjectSpec>,
+) -> HashMap<String, Entity> {
+    let recs = recs.keys().enumerate().map(|(i, id)| (labels[id].clone(), Entity::Receptacle(i as Rec)));
+    let objs = objs.keys().enumerate().map(|(i, id)| (labels[id].clone(), Entity::Object(i as Obj)));
+    recs.chain(objs).collect()
+}

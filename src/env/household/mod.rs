@@ -1,0 +1,207 @@
+//! Household: find things in rooms, clean, heat or cool them, put them somewhere, look at them in light.
+//!
+//! The interface, the texts and the rules are ALFWorld's (Shridhar et al., 2021), re-implemented without a planner
+//! engine and checked against recordings of the original. The rooms and the tasks are our own: a seeded generator
+//! ([`scene`]) over the priors in `envs/household.toml`, so there are endless tasks and every one has an id. Games
+//! in the compact form of real ALFWorld problems load too ([`spec::Spec`]).
+
+pub mod advice;
+pub mod conduct;
+pub mod dynamics;
+pub mod expert;
+pub mod game;
+pub mod goal;
+pub mod player;
+pub mod priors;
+pub mod scene;
+pub mod spec;
+pub mod texts;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use self::game::{Game, Obj, State};
+use self::priors::Priors;
+use self::scene::Scenes;
+use self::spec::Spec;
+use super::{Env, Step, World, parse_id, task_id};
+use crate::core::{Split, Task};
+
+/// Name of this kind of environment.
+pub const KIND: &str = "household";
+
+/// Settings of the household, `[env.household]`. A task id names the same task only under the same settings.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct Settings {
+    /// Size of the rooms. `small`: 6 to 9 receptacles and 7 to 11 objects; `full`: about ALFWorld's counts.
+    pub rooms: Rooms,
+    /// Most turns of an episode, at least 4. The published settings use 50. Only games whose shortest plan fits in
+    /// half of it are dealt.
+    pub max_turns: usize,
+    /// Taken from the reward of a turn whose reply has not the required form; 0 = no penalty.
+    pub invalid_penalty: f32,
+    /// Reward of winning; every other reward is 0.
+    pub win_reward: f32,
+}
+
+/// How large the rooms are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rooms {
+    Small,
+    Full,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { rooms: Rooms::Small, max_turns: 20, invalid_penalty: 0.1, win_reward: 10.0 }
+    }
+}
+
+/// The household as a supply of tasks.
+pub struct HouseholdWorld {
+    settings: Settings,
+    scenes: Scenes,
+}
+
+impl HouseholdWorld {
+    /// Builds the world. Fails if a setting is out of range.
+    pub fn new(settings: Settings) -> Result<HouseholdWorld> {
+        ensure!(settings.max_turns >= 4, "`max_turns` is {}; no task can be done in less than 4", settings.max_turns);
+        ensure!(settings.invalid_penalty >= 0.0, "`invalid_penalty` is {}; use 0 or more", settings.invalid_penalty);
+        let scenes = Scenes::new(Priors::standard(), settings.rooms);
+        Ok(HouseholdWorld { settings, scenes })
+    }
+
+    /// Builds the world from its settings table. Fails on an unknown or ill-typed setting.
+    pub fn from_table(settings: &toml::Table) -> Result<HouseholdWorld> {
+        HouseholdWorld::new(settings.clone().try_into()?)
+    }
+
+    /// The game of a task as data.
+    pub fn spec(&self, split: Split, index: u64) -> Result<Spec> {
+        ensure!(index < self.size(split), "`{}` does not exist", task_id(KIND, split, index));
+        self.scenes.deal(split, index, self.settings.max_turns / 2)
+    }
+
+    /// Starts a game as the concrete type, which [`player::play`] needs.
+    pub fn start(&self, task: &Task) -> Result<Household> {
+        let (split, index) = parse_id(KIND, &task.id)?;
+        Household::new(&self.spec(split, index)?, self.settings.win_reward)
+    }
+}
+
+impl World for HouseholdWorld {
+    fn kind(&self) -> &str {
+        KIND
+    }
+
+    fn size(&self, split: Split) -> u64 {
+        match split {
+            Split::Train => u64::MAX,
+            Split::ValidSeen | Split::ValidUnseen => VALID_TASKS,
+        }
+    }
+
+    fn task(&self, split: Split, index: u64) -> Result<Task> {
+        let spec = self.spec(split, index)?;
+        Ok(Task { id: task_id(KIND, split, index), kind: spec.task_type.name().to_owned(), goal: spec.desc })
+    }
+
+    fn open(&self, task: &Task) -> Result<Box<dyn Env>> {
+        Ok(Box::new(self.start(task)?))
+    }
+
+    fn max_turns(&self) -> usize {
+        self.settings.max_turns
+    }
+
+    fn invalid_penalty(&self) -> f32 {
+        self.settings.invalid_penalty
+    }
+
+    fn prompts(&self) -> &str {
+        priors::TEXT
+    }
+}
+
+/// One game in progress. A copy is cheap: the unchanging part is shared.
+#[derive(Clone, Debug)]
+pub struct Household {
+    game: Arc<Game>,
+    state: State,
+    observation: String,
+    win_reward: f32,
+    won: bool,
+}
+
+impl Household {
+    /// Starts a game. Fails if the spec is not consistent.
+    pub fn new(spec: &Spec, win_reward: f32) -> Result<Household> {
+        let (game, state) = Game::load(spec).context("this is not a household game")?;
+        let won = game.goal.won(&game, &state);
+        Ok(Household { observation: texts::intro(&game), game, state, win_reward, won })
+    }
+
+    /// The unchanging part of the game.
+    pub fn game(&self) -> &Game {
+        &self.game
+    }
+
+    /// The state now; [`player`] reads only what its agent has seen.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the agent holds.
+    pub fn held(&self) -> Option<Obj> {
+        self.state.held
+    }
+
+    /// Whether the goal is reached.
+    pub fn won(&self) -> bool {
+        self.won
+    }
+}
+
+impl Env for Household {
+    fn observation(&self) -> &str {
+        &self.observation
+    }
+
+    fn step(&mut self, action: &str) -> Step {
+        let before = self.won;
+        let action = texts::parse(&self.game, action).filter(|&a| self.state.allows(&self.game, a));
+        let effective = action.is_some_and(|a| self.state.apply(&self.game, a));
+        self.observation = match action {
+            Some(action) => texts::feedback(&self.game, &self.state, action),
+            None => texts::NOTHING.to_owned(),
+        };
+        let score = self.game.goal.score(&self.game, &self.state);
+        let won = score >= 1.0;
+        self.won |= won;
+        let reward = if won && !before { self.win_reward } else { 0.0 };
+        Step { observation: self.observation.clone(), reward, done: self.won, won, score, effective }
+    }
+
+    fn admissible(&self) -> Vec<String> {
+        let possible = self.state.possible(&self.game);
+        let mut commands: Vec<_> = possible.into_iter().map(|a| texts::command(&self.game, a)).collect();
+        commands.sort_unstable();
+        commands
+    }
+
+    fn expert(&self) -> Vec<String> {
+        expert::plan(&self.game, &self.state).into_iter().map(|a| texts::command(&self.game, a)).collect()
+    }
+
+    fn snapshot(&self) -> Box<dyn Env> {
+        Box::new(self.clone())
+    }
+}
+
+/// Tasks of each held-out split.
+const VALID_TASKS: u64 = 1024;

@@ -1,0 +1,67 @@
+//! Settings whose documentation is also data: said once, read by rustdoc, `sdlab methods show` and the printed recipe.
+
+use serde::{Deserialize, Deserializer};
+
+/// One key of a method's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Key inside the table, e.g. `beta`.
+    pub key: &'static str,
+    /// Meaning, unit or range, effect of 0; lines separated by `\n`, each with its leading space.
+    pub doc: &'static str,
+}
+
+/// Declares a settings struct and `KEYS`, its documented keys in order.
+macro_rules! manual {
+    (
+        $(#[$about:meta])+
+        pub struct $name:ident {
+            $( $(#[doc = $doc:literal])+ $(#[serde($($serde:tt)+)])? pub $field:ident: $type:ty, )+
+        }
+    ) => {
+        $(#[$about])+
+        pub struct $name {
+            $( $(#[doc = $doc])+ $(#[serde($($serde)+)])? pub $field: $type, )+
+        }
+
+        impl $name {
+            /// Every key of the table with its documentation, in order.
+            pub const KEYS: &'static [$crate::method::manual::Key] = &[ $(
+                $crate::method::manual::Key { key: stringify!($field), doc: concat!($($doc, "\n"),+) },
+            )+ ];
+        }
+    };
+}
+
+pub(super) use manual;
+
+/// Reads a finite number >= 0; the error carries the place of the value.
+pub(super) fn non_negative<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    within(source, 0.0..f64::INFINITY, "use a finite number >= 0")
+}
+
+/// Like [`non_negative`], for a key that may be left out (with `#[serde(default)]`).
+pub(super) fn non_negative_if_given<'de, D: Deserializer<'de>>(source: D) -> Result<Option<f64>, D::Error> {
+    non_negative(source).map(Some)
+}
+
+/// Reads a number in [0, 1).
+pub(super) fn below_one<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    within(source, 0.0..1.0, "use a number >= 0 and < 1")
+}
+
+/// Reads a bound that must be greater than 1, or 0 = off.
+pub(super) fn above_one_or_off<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(source)?;
+    let fine = value == 0.0 || (value > 1.0 && value.is_finite());
+    if fine { Ok(value) } else { Err(refusal(value, "use a finite number > 1, or 0 to switch it off")) }
+}
+
+fn within<'de, D: Deserializer<'de>>(source: D, range: std::ops::Range<f64>, remedy: &str) -> Result<f64, D::Error> {
+    let value = f64::deserialize(source)?;
+    if range.contains(&value) { Ok(value) } else { Err(refusal(value, remedy)) }
+}
+
+fn refusal<E: serde::de::Error>(value: f64, remedy: &str) -> E {
+    E::custom(format!("`{value}` is out of range, {remedy}"))
+}

@@ -1,0 +1,196 @@
+//! SDAR: GRPO plus gated self-distillation from the same model reading skills.
+
+use serde::{Deserialize, Serialize};
+
+use super::grpo::{Draft, Grpo};
+use super::manual::{self, manual};
+use super::math::{Gate, Weights};
+use super::{Group, Method, MethodInfo, Needs, Plan, Tokens};
+
+manual! {
+/// `[method.sdar]`. Defaults are the reported setting: gap gate, beta 5, weight 0.01.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sdar {
+    /// Weight of the distillation loss beside GRPO; >= 0. The paper saw 0.1 collapse. 0 = plain GRPO, bit for bit,
+    /// whose gaps and gates are still measured (`[method.grpo]` spares the teacher's forward pass).
+    #[serde(deserialize_with = "manual::non_negative")]
+    pub coef: f64,
+    /// Sharpness of the gate, per nat of gap; >= 0. 0 = every gate is 1/2, whose expected gradient is exactly zero.
+    #[serde(deserialize_with = "manual::non_negative")]
+    pub beta: f64,
+    /// What opens the gate: `gap` (the reported runs), `entropy` or `soft-or` (the paper's ablation).
+    pub gate: Gate,
+    /// Whether the gate is a constant for the gradient. `true` in paper and code; `false` differentiates through it.
+    pub detach_gate: bool,
+    /// The entropy and soft-or gates see the entropy times this; >= 0. 1 = nats, as in the paper; 1 / ln(vocabulary)
+    /// normalises it (ours). 0 = these gates see no entropy. Without effect on the gap gate.
+    #[serde(deserialize_with = "manual::non_negative")]
+    pub entropy_scale: f64,
+    /// `[method.sdar.grpo]`: the reinforcement learning half.
+    pub grpo: Grpo,
+}
+}
+
+/// The distillation of one token: before the coefficient and the aggregation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Distilled {
+    /// In (0, 1).
+    pub gate: f64,
+    /// `gate * gap`.
+    pub value: f64,
+    /// dvalue/dlp_student; `-gate` where the gate is detached.
+    pub d_logp: f64,
+    /// dvalue/dentropy; 0 where the gate is detached.
+    pub d_entropy: f64,
+}
+
+impl Sdar {
+    /// Distils one token of the given gap (teacher - student log-prob) and student entropy in nats.
+    pub fn distil(&self, gap: f64, entropy: f64) -> Distilled {
+        let at = self.gate.at(gap, entropy * self.entropy_scale, self.beta);
+        let through = if self.detach_gate { 0.0 } else { gap };
+        Distilled {
+            gate: at.gate,
+            value: at.gate * gap,
+            // the gap falls one for one as the student's log-prob rises
+            d_logp: -(at.gate + through * at.by_gap),
+            d_entropy: through * at.by_entropy * self.entropy_scale,
+        }
+    }
+
+    fn add_distillation(&self, draft: &mut Draft, tokens: &Tokens, teacher: &[f32], weights: &Weights) {
+        let mut gates = vec![0.0f32; tokens.len()];
+        let mut sums = Sums::default();
+        for (t, weight) in weights.live() {
+            let gap = f64::from(teacher[t]) - f64::from(tokens.student[t]);
+            let token = self.distil(gap, f64::from(tokens.entropy[t]));
+            gates[t] = token.gate as f32;
+            sums.add(gap, &token, weight);
+            // a weight of 0 must leave GRPO untouched even where a teacher's log-prob is not finite
+            if self.coef > 0.0 {
+                let slope = self.coef * weight * token.d_logp;
+                draft.d_logp[t] += slope;
+                draft.d_entropy[t] += self.coef * weight * token.d_entropy;
+                sums.slopes += slope.abs();
+            }
+        }
+        if self.coef > 0.0 {
+            draft.value += self.coef * sums.loss;
+        }
+        draft.gate = Some(gates);
+        draft.metrics.extend(sums.metrics(weights.mass));
+    }
+}
+
+impl Default for Sdar {
+    fn default() -> Self {
+        Self { coef: 0.01, beta: 5.0, gate: Gate::Gap, detach_gate: true, entropy_scale: 1.0, grpo: Grpo::default() }
+    }
+}
+
+impl Method for Sdar {
+    fn name(&self) -> &'static str {
+        INFO.name
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { teacher: true, ..self.grpo.needs() }
+    }
+
+    fn credit(&self, groups: &[Group]) -> Vec<Vec<f64>> {
+        self.grpo.credit(groups)
+    }
+
+    fn token_loss(&self, tokens: &Tokens) -> Plan {
+        let weights = self.grpo.aggregation.weights(tokens.rows, tokens.len());
+        let mut draft = self.grpo.draft(tokens, &weights);
+        // a caller without the teacher is told so by `Needs::missing`; such a batch has no gaps to distil
+        if let Some(teacher) = tokens.teacher {
+            self.add_distillation(&mut draft, tokens, teacher, &weights);
+        }
+        draft.into_plan()
+    }
+}
+
+/// Running sums over the tokens of a batch.
+#[derive(Default)]
+struct Sums {
+    count: f64,
+    gate: f64,
+    active: f64,
+    gap: f64,
+    square: f64,
+    /// Aggregated, not summed.
+    loss: f64,
+    slopes: f64,
+}
+
+impl Sums {
+    fn add(&mut self, gap: f64, token: &Distilled, weight: f64) {
+        self.count += 1.0;
+        self.gate += token.gate;
+        self.active += f64::from(u8::from(token.gate > 0.5));
+        self.gap += gap;
+        self.square += gap * gap;
+        self.loss += weight * token.value;
+    }
+
+    fn metrics(&self, mass: f64) -> [(&'static str, (f64, f64)); 6] {
+        [
+            ("gate/mean", (self.gate, self.count)),
+            ("gate/active", (self.active, self.count)),
+            ("gap/mean", (self.gap, self.count)),
+            ("gap/square", (self.square, self.count)),
+            ("distill/loss", (self.loss * mass, mass)),
+            ("coef/aux_abs", (self.slopes, 1.0)),
+        ]
+    }
+}
+
+/// This method in the table of methods.
+pub(super) const INFO: MethodInfo = MethodInfo {
+    name: "sdar",
+    summary: "GRPO plus gated self-distillation: the teacher is the same model with skills in its prompt",
+    docs: DOCS,
+    provenance: "gap gate and loss from the paper (arXiv 2605.15155) and its released code; entropy and soft-or gates \
+                 from the paper alone (no code released); entropy_scale and detach_gate = false are ours",
+    keys: Sdar::KEYS,
+};
+
+const DOCS: &str = "\
+Idea
+  The same model, reading skills that the student never sees, scores the tokens the student sampled. Tokens it
+  endorses are made more likely; a gate keeps tokens it dislikes from being pushed as hard.
+
+Formula
+  gap_t  = log pi(y_t | skills, prompt, y_<t) - log pi(y_t | prompt, y_<t)      teacher: step-start weights, detached
+  g_t    = sigmoid(beta gap_t)                                                  detached
+  L      = L_GRPO + coef Agg(g_t gap_t)         so dL/dlog pi(y_t) = ... - coef g_t / tokens
+  Other gates: entropy  sigmoid(beta h_t);  soft-or  sigmoid(beta (1 - (1 - h_t)(1 - gap_t))),  h_t in nats.
+
+Source
+  'Self-Distilled Agentic Reinforcement Learning' (SDAR), arXiv 2605.15155, and its released code.
+
+True expected gradient
+  On the student's own samples E[grad log pi] = 0, so only the deviation of the gate from its mean acts:
+    E[grad Agg(g gap)] = -E[(g - E[g]) grad log pi],   policy gradient with the reward g in (0, 1).
+  For |beta gap| << 1 this is beta / 4 times the gradient of the reverse KL(student || teacher); for large gaps it
+  saturates. beta = 0: exactly zero. The value is not a KL: the ungated mean gap is -KL, so negative is normal and
+  a rise toward 0 is convergence.
+
+Preconditions
+  The teacher's prompt differs from the student's: with no skill shown every gap is 0 and every gate 1/2.
+  Rollouts are the student's own. Replies, not observations, are distilled.
+
+Paper and released code
+  [method.sdar.grpo] variant = \"code\" (default) or \"paper\"; see `sdlab methods show grpo`. The distillation uses the
+  same aggregation: one token mean (code), or the mean over rows of each row's mean (the paper's Algorithm 1).
+  The paper puts skills inside the user prompt, the code before the whole chat prompt.
+  Both report coef 0.01 and beta 5; the code's own default coef is 0.1, which the paper saw collapse.
+  The released 'GRPO+OPSD' baseline is beta = 0, whose expected signal is zero.
+
+Deviations
+  Metrics are means over all tokens of the step (the released code shows the last micro-batch).
+  entropy_scale and detach_gate = false are ours, for study.
+";

@@ -1,0 +1,176 @@
+//! Episodes and tokens as rows. Nothing is lost: what is written is read back equal.
+//!
+//! Episodes: one row each. `step prompt completion reward advantage` are the columns that viewers of TRL's completion
+//! files expect; `completion`, `won` and (for tokens) `gap` are derived and not read back. Turns and skills are JSON.
+//!
+//! Tokens: one row each, a column for every field of [`TokenRecord`].
+
+use std::borrow::Cow;
+use std::fs::File;
+
+use parquet::errors::{ParquetError, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+
+use super::parquet_columns::{Column, Table};
+use crate::core::{Ending, Episode, EpisodeId, Task, TokenRecord};
+
+/// Episodes as the bytes of a Parquet file.
+pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>]) -> Result<Vec<u8>> {
+    let text = |of: fn(&Episode) -> &str| Column::Text(episodes.iter().map(|e| of(e).to_string()).collect());
+    let number = |of: fn(&Episode) -> Option<f32>| Column::Number(episodes.iter().map(|e| of(e)).collect());
+    let count = |of: fn(&Episode) -> u32| Column::Count(episodes.iter().map(|e| of(e)).collect());
+    let made = |of: fn(&Episode) -> Result<String>| {
+        Ok::<_, ParquetError>(Column::Text(episodes.iter().map(|e| of(e)).collect::<Result<_>>()?))
+    };
+    Table::default()
+        .with("step", Column::Long(episodes.iter().map(|e| e.id.step).collect()))
+        .with("group", count(|e| e.id.group))
+        .with("member", count(|e| e.id.member))
+        .with("prompt", text(|e| &e.prompt))
+        .with("completion", made(|e| Ok(completion(e)))?)
+        .with("reward", number(|e| Some(e.reward)))
+        .with("advantage", number(|e| e.advantage))
+        .with("score", number(|e| Some(e.score)))
+        .with("won", Column::Flag(episodes.iter().map(|e| e.won()).collect()))
+        .with("ending", made(|e| Ok(json(&e.ending)?.trim_matches('"').to_string()))?)
+        .with("task_id", text(|e| &e.task.id))
+        .with("task_kind", text(|e| &e.task.kind))
+        .with("task_goal", text(|e| &e.task.goal))
+        .with("turns", made(|e| json(&e.turns))?)
+        .with("last_observation", text(|e| &e.last_observation))
+        .with("teacher_prompt", text(|e| &e.teacher_prompt))
+        .with("skills", made(|e| json(&e.skills))?)
+        .encode()
+}
+
+/// Episodes of a file written by [`encode_episodes`].
+pub(crate) fn decode_episodes(file: File) -> Result<Vec<Episode>> {
+    let mut table = Table::decode(file)?;
+    let rows = table.rows();
+    if rows == 0 {
+        return Ok(Vec::new());
+    }
+    let mut text = |name: &str| Ok::<_, ParquetError>(table.texts(name)?.into_iter());
+    let (mut ids, mut kinds, mut goals) = (text("task_id")?, text("task_kind")?, text("task_goal")?);
+    let (mut prompts, mut teacher_prompts) = (text("prompt")?, text("teacher_prompt")?);
+    let (mut turns, mut skills, mut endings) = (text("turns")?, text("skills")?, text("ending")?);
+    let mut last_observations = text("last_observation")?;
+    let (steps, groups, members) = (table.longs("step")?, table.counts("group")?, table.counts("member")?);
+    let (rewards, scores) = (table.numbers("reward")?, table.numbers("score")?);
+    let advantages = table.numbers("advantage")?;
+    (0..rows)
+        .map(|row| {
+            Ok(Episode {
+                id: EpisodeId { step: steps[row], group: groups[row], member: members[row] },
+                task: Task { id: next(&mut ids)?, kind: next(&mut kinds)?, goal: next(&mut goals)? },
+                turns: parse(&next(&mut turns)?)?,
+                last_observation: next(&mut last_observations)?,
+                ending: ending(&next(&mut endings)?)?,
+                reward: rewards[row].unwrap_or(0.0),
+                score: scores[row].unwrap_or(0.0),
+                advantage: advantages[row],
+                prompt: next(&mut prompts)?,
+                teacher_prompt: next(&mut teacher_prompts)?,
+                skills: parse(&next(&mut skills)?)?,
+            })
+        })
+        .collect()
+}
+
+/// Tokens of `step` as the bytes of a Parquet file.
+pub(crate) fn encode_tokens(step: u64, tokens: &[TokenRecord]) -> Result<Vec<u8>> {
+    let count = |of: fn(&TokenRecord) -> u32| Column::Count(tokens.iter().map(of).collect());
+    let number = |of: fn(&TokenRecord) -> Option<f32>| Column::Number(tokens.iter().map(of).collect());
+    Table::default()
+        .with("step", Column::Long(vec![step; tokens.len()]))
+        .with("group", count(|t| t.group))
+        .with("member", count(|t| t.member))
+        .with("position", count(|t| t.position))
+        .with("turn", count(|t| t.turn))
+        .with("id", count(|t| t.id))
+        .with("mask", Column::Flag(tokens.iter().map(|t| t.mask).collect()))
+        .with("sampled", number(|t| t.sampled))
+        .with("old", number(|t| t.old))
+        .with("student", number(|t| t.student))
+        .with("teacher", number(|t| t.teacher))
+        .with("reference", number(|t| t.reference))
+        .with("entropy", number(|t| t.entropy))
+        .with("gate", number(|t| t.gate))
+        .with("advantage", number(|t| t.advantage))
+        .with("coefficient", number(|t| t.coefficient))
+        .with("gap", number(TokenRecord::gap))
+        .encode()
+}
+
+/// Tokens of a file written by [`encode_tokens`].
+pub(crate) fn decode_tokens(file: File) -> Result<Vec<TokenRecord>> {
+    let mut table = Table::decode(file)?;
+    let rows = table.rows();
+    if rows == 0 {
+        return Ok(Vec::new());
+    }
+    let mut count = |name: &str| table.counts(name);
+    let (groups, members, positions) = (count("group")?, count("member")?, count("position")?);
+    let (turns, ids) = (count("turn")?, count("id")?);
+    let masks = table.flags("mask")?;
+    let mut number = |name: &str| table.numbers(name);
+    let (sampled, old, student) = (number("sampled")?, number("old")?, number("student")?);
+    let (teacher, reference, entropy) = (number("teacher")?, number("reference")?, number("entropy")?);
+    let (gate, advantage, coefficient) = (number("gate")?, number("advantage")?, number("coefficient")?);
+    let token = |row: usize| TokenRecord {
+        group: groups[row],
+        member: members[row],
+        position: positions[row],
+        turn: turns[row],
+        id: ids[row],
+        mask: masks[row],
+        sampled: sampled[row],
+        old: old[row],
+        student: student[row],
+        teacher: teacher[row],
+        reference: reference[row],
+        entropy: entropy[row],
+        gate: gate[row],
+        advantage: advantage[row],
+        coefficient: coefficient[row],
+    };
+    Ok((0..rows).map(token).collect())
+}
+
+/// Everything after the first prompt as one text: replies, and between them what the environment said, quoted.
+fn completion(episode: &Episode) -> String {
+    let mut parts = Vec::new();
+    for (index, turn) in episode.turns.iter().enumerate() {
+        if index > 0 {
+            parts.push(quoted(&turn.observation));
+        }
+        parts.push(turn.reply.clone());
+    }
+    if !episode.last_observation.is_empty() {
+        parts.push(quoted(&episode.last_observation));
+    }
+    parts.join("\n\n")
+}
+
+fn quoted(text: &str) -> String {
+    text.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn next(values: &mut impl Iterator<Item = String>) -> Result<String> {
+    values.next().ok_or_else(|| ParquetError::General("a text column is too short".to_string()))
+}
+
+fn ending(name: &str) -> Result<Ending> {
+    let unknown = |error: ValueError| ParquetError::General(error.to_string());
+    Ending::deserialize(StrDeserializer::new(name)).map_err(unknown)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| ParquetError::General(error.to_string()))
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| ParquetError::General(error.to_string()))
+}

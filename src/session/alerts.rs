@@ -1,0 +1,129 @@
+//! Alert rules over the metrics of a step.
+
+use std::collections::HashMap;
+
+use crate::config::AlertRule;
+use crate::core::event::Level;
+use crate::core::{Metrics, RunEvent};
+
+/// Counts, for every rule, the steps in a row that breached it.
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    rules: Vec<AlertRule>,
+    streaks: HashMap<String, u32>,
+    /// Whether a rule of level `error` ever fired.
+    pub failed: bool,
+}
+
+impl Alarms {
+    /// Takes over edited rules; those that did not change keep their count.
+    pub fn set_rules(&mut self, rules: &[AlertRule]) {
+        self.rules = rules.to_vec();
+        let names: Vec<String> = rules.iter().map(name).collect();
+        self.streaks.retain(|name, _| names.contains(name));
+    }
+
+    /// The alerts that fire at this step: a rule fires when its streak reaches `for`, then once more only after a
+    /// step without breach. A metric that was not recorded neither breaches nor ends a streak.
+    pub fn check(&mut self, step: u64, metrics: &Metrics) -> Vec<RunEvent> {
+        let mut fired = Vec::new();
+        for rule in &self.rules {
+            let Some(value) = metrics.get(&rule.metric) else { continue };
+            let streak = self.streaks.entry(name(rule)).or_insert(0);
+            *streak = if breached(rule, *value) { streak.saturating_add(1) } else { 0 };
+            if *streak == rule.steps {
+                self.failed |= rule.level == Level::Error;
+                fired.push(RunEvent::Alerted {
+                    step,
+                    level: rule.level,
+                    rule: name(rule),
+                    message: message(rule, *value),
+                    value: *value,
+                });
+            }
+        }
+        fired
+    }
+}
+
+/// `metric > 0.8`, unique per meaning.
+fn name(rule: &AlertRule) -> String {
+    match (rule.above, rule.below) {
+        (Some(limit), _) => format!("{} > {limit}", rule.metric),
+        (_, Some(limit)) => format!("{} < {limit}", rule.metric),
+        (None, None) => format!("{} not finite", rule.metric),
+    }
+}
+
+/// A value that is not finite (`None`) breaches the rules that ask for that, and no limit.
+fn breached(rule: &AlertRule, value: Option<f64>) -> bool {
+    match (value, rule.above, rule.below) {
+        (None, above, below) => above.is_none() && below.is_none(),
+        (Some(value), Some(limit), _) => value > limit,
+        (Some(value), _, Some(limit)) => value < limit,
+        (Some(_), None, None) => false,
+    }
+}
+
+fn message(rule: &AlertRule, value: Option<f64>) -> String {
+    let value = value.map_or("not finite".into(), |value| format!("{value:.4}"));
+    let steps = if rule.steps == 1 { String::new() } else { format!(" for {} steps", rule.steps) };
+    let note = if rule.note.is_empty() { String::new() } else { format!(": {}", rule.note) };
+    format!("`{}` is {value}{steps}{note}", rule.metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Alarms;
+    use crate::config::Recipe;
+    use crate::core::{Metrics, RunEvent};
+
+    fn fired(alarms: &mut Alarms, step: u64, name: &str, value: Option<f64>) -> Option<String> {
+        let metrics = Metrics::from([(name.to_owned(), value)]);
+        let mut events = alarms.check(step, &metrics);
+        assert!(events.len() <= 1);
+        match events.pop()? {
+            RunEvent::Alerted { message, .. } => Some(message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn default_alarms() -> Alarms {
+        let mut alarms = Alarms::default();
+        alarms.set_rules(&Recipe::default().alerts.rules);
+        alarms
+    }
+
+    #[test]
+    fn a_rule_fires_once_per_streak() {
+        let mut alarms = default_alarms();
+        let values = [0.9, 0.9, 0.9, 0.9, 0.85, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9];
+        let steps: Vec<u64> = (1..=12)
+            .zip(values)
+            .filter_map(|(step, v)| fired(&mut alarms, step, "groups/no_signal", Some(v)).map(|_| step))
+            .collect();
+        assert_eq!(steps, [5, 12]);
+        assert!(!alarms.failed);
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_an_error() {
+        let mut alarms = default_alarms();
+        assert_eq!(fired(&mut alarms, 1, "grad/norm", None), None);
+        assert_eq!(fired(&mut alarms, 2, "reward/mean", None), None, "another metric does not end the streak");
+        assert_eq!(fired(&mut alarms, 3, "grad/norm", None), None);
+        let message = fired(&mut alarms, 4, "grad/norm", None);
+        let expected = "`grad/norm` is not finite for 3 steps: the gradient is not finite and updates are skipped";
+        assert_eq!(message.as_deref(), Some(expected));
+        assert!(alarms.failed);
+    }
+
+    #[test]
+    fn a_missing_gap_says_that_the_teacher_reads_the_same() {
+        let mut alarms = default_alarms();
+        assert_eq!(fired(&mut alarms, 1, "gap/rms", Some(0.0)), None);
+        alarms.set_rules(&Recipe::default().alerts.rules);
+        assert_eq!(fired(&mut alarms, 2, "gap/rms", Some(0.0)), None);
+        assert!(fired(&mut alarms, 3, "gap/rms", Some(0.0)).unwrap().contains("seems to equal"));
+    }
+}

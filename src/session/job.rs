@@ -1,0 +1,37 @@
+//! What a trainer process drives.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+
+use crate::config::Recipe;
+use crate::core::RunEvent;
+
+/// Takes what a job has to say, in order.
+pub type Out<'a> = &'a mut dyn FnMut(RunEvent);
+
+/// A training as the session sees it: steps to be done one by one, with a consistent state between them.
+pub trait Job {
+    /// Loads what is needed, restores a checkpoint if there is one, and says [`RunEvent::Started`]. A first evaluation
+    /// belongs to the first step, where it can be given up.
+    fn start(&mut self, out: Out) -> Result<()>;
+
+    /// Does the next step and says [`RunEvent::Stepped`] when it is complete.
+    ///
+    /// `abort` may become true at any time. A job that sees it before its first update of the weights returns `Ok`
+    /// at once, as if the step had not begun ([`Job::done`] unchanged); after that it finishes the step. So the
+    /// state between steps is always one that can be saved.
+    fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()>;
+
+    /// Steps completed, those of earlier processes included.
+    fn done(&self) -> u64;
+
+    /// Steps planned in all.
+    fn total(&self) -> u64;
+
+    /// Writes a checkpoint from which another process continues exactly, and says [`RunEvent::Checkpointed`].
+    fn save(&mut self, out: Out) -> Result<()>;
+
+    /// Takes over what may change while running; called between steps only.
+    fn retune(&mut self, recipe: &Recipe);
+}

@@ -1,0 +1,352 @@
+//! The life of a trainer process, on one page.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+
+use super::alerts::Alarms;
+use super::control::Order;
+use super::halt::{Halt, Urgency};
+use super::job::Job;
+use super::journal::{Journal, WRITE_RULE, Written};
+use super::reply::{Reply, Standing};
+use super::tuning::Tuning;
+use crate::config::{ConfigError, Recipe};
+use crate::core::event::{Level, Status};
+use crate::core::exit::Exit;
+use crate::core::{Command, Phase, Record, RunEvent};
+use crate::run::status::State;
+
+/// What the trainer is connected to.
+pub struct Desk<'a> {
+    /// The recipe in force at the start.
+    pub recipe: Recipe,
+    /// Commands of readers.
+    pub orders: Receiver<Order>,
+    /// Edits of the run's `config.toml`.
+    pub edits: Receiver<Result<Recipe, ConfigError>>,
+    /// Requests to end.
+    pub halt: Arc<Halt>,
+    /// Writes one record. An error pauses the run; the record is kept and tried again.
+    pub record: &'a mut dyn FnMut(RunEvent) -> Result<Record>,
+    /// Called about once a second while the job says something or the run is paused.
+    pub beat: &'a mut dyn FnMut(&Standing),
+    /// Writes one key into the run's `config.toml`.
+    pub persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
+}
+
+/// Runs a job to its end: done, done but an `error` alert fired, failed, stopped or aborted (resumable; interrupted if
+/// Ctrl-C asked for it). The last record is [`RunEvent::Finished`].
+pub fn serve(job: &mut dyn Job, desk: Desk) -> Exit {
+    let mut session = Session::new(desk);
+    let end = session.run(job);
+    session.finish(end)
+}
+
+/// How a run ended, where it did not fail.
+enum End {
+    Complete,
+    Stopped,
+    Aborted(String),
+}
+
+/// The desk without its recipe and its journal.
+struct Links<'a> {
+    orders: Receiver<Order>,
+    edits: Receiver<Result<Recipe, ConfigError>>,
+    halt: Arc<Halt>,
+    beat: &'a mut dyn FnMut(&Standing),
+    persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
+}
+
+struct Session<'a> {
+    links: Links<'a>,
+    journal: Journal<'a>,
+    tuning: Tuning,
+    alarms: Alarms,
+    standing: Standing,
+    /// Whether the run is to hold before the next step.
+    hold: bool,
+    /// While holding: do one step all the same.
+    one_step: bool,
+    /// Whether readers were told that the run holds.
+    announced: bool,
+    save: bool,
+    saved_at: Option<u64>,
+    last_beat: Option<Instant>,
+}
+
+impl<'a> Session<'a> {
+    fn new(desk: Desk<'a>) -> Self {
+        let mut alarms = Alarms::default();
+        alarms.set_rules(&desk.recipe.alerts.rules);
+        let standing = Standing {
+            state: State::Starting,
+            step: 0,
+            total: desk.recipe.run.steps,
+            phase: None,
+            revision: 0,
+            pid: std::process::id(),
+        };
+        Self {
+            tuning: Tuning::new(desk.recipe),
+            journal: Journal::new(desk.record),
+            links: Links {
+                orders: desk.orders,
+                edits: desk.edits,
+                halt: desk.halt,
+                beat: desk.beat,
+                persist: desk.persist,
+            },
+            alarms,
+            standing,
+            hold: false,
+            one_step: false,
+            announced: false,
+            save: false,
+            saved_at: None,
+            last_beat: None,
+        }
+    }
+
+    fn run(&mut self, job: &mut dyn Job) -> Result<End> {
+        guarded(|| job.start(&mut |event| self.hear(event)))?;
+        self.saved_at = Some(job.done());
+        loop {
+            self.settle(job);
+            if std::mem::take(&mut self.save) {
+                self.save_or_hold(job);
+            }
+            if job.done() >= job.total() {
+                return self.complete(job);
+            }
+            if let Some(urgency) = self.links.halt.asked() {
+                return self.wind_down(job, urgency);
+            }
+            if self.hold && !std::mem::take(&mut self.one_step) {
+                self.wait();
+                continue;
+            }
+            if let Some(aborted) = self.step(job)? {
+                return Ok(aborted);
+            }
+            let every = self.tuning.live.checkpoint.every;
+            if every > 0 && job.done().is_multiple_of(every) {
+                self.save_or_hold(job);
+            }
+        }
+    }
+
+    /// One step; `Some` if it broke off on request in a way that cannot be saved.
+    fn step(&mut self, job: &mut dyn Job) -> Result<Option<End>> {
+        let (before, halt) = (job.done(), self.links.halt.clone());
+        self.standing.state = State::Running;
+        match guarded(|| job.step(&mut |event| self.hear(event), halt.interrupt())) {
+            Err(error) if halt.asked() >= Some(Urgency::Now) => Ok(Some(End::Aborted(format!("{error:#}")))),
+            Err(error) => Err(error),
+            Ok(()) if job.done() == before && halt.asked() < Some(Urgency::Now) => {
+                bail!("internal error: step {} ended without being done", before + 1)
+            }
+            Ok(()) => Ok(None),
+        }
+    }
+
+    /// Between steps: answers commands, takes over edits, tells the job and the readers.
+    fn settle(&mut self, job: &mut dyn Job) {
+        (self.standing.step, self.standing.total) = (job.done(), job.total());
+        self.standing.phase = None;
+        self.listen();
+        while let Ok(edit) = self.links.edits.try_recv() {
+            match edit {
+                Ok(recipe) => drop(self.tuning.note(recipe)),
+                Err(error) => {
+                    self.write(RunEvent::ConfigRejected { step: self.standing.step, message: error.to_string() });
+                }
+            }
+        }
+        if let Some(changed) = self.tuning.apply(self.standing.step) {
+            self.alarms.set_rules(&self.tuning.live.alerts.rules);
+            job.retune(&self.tuning.live);
+            (self.standing.total, self.standing.revision) = (job.total(), self.tuning.revision);
+            self.write(changed);
+        }
+        let step = self.standing.step;
+        if self.hold && !self.one_step && !self.announced {
+            self.write(RunEvent::Paused { step });
+            self.announced = true;
+        } else if !self.hold && self.announced {
+            self.write(RunEvent::Resumed { step });
+            self.announced = false;
+        }
+        self.standing.state = if self.hold { State::Paused } else { State::Running };
+        self.beat();
+    }
+
+    /// Takes one event of the job; between events, readers are answered.
+    fn hear(&mut self, event: RunEvent) {
+        let mut alerts = Vec::new();
+        match &event {
+            RunEvent::Progress { phase, .. } => self.standing.phase = Some(*phase),
+            RunEvent::Stepped { step, metrics, .. } => {
+                self.standing.step = *step;
+                self.standing.phase = Some(Phase::Record);
+                alerts = self.alarms.check(*step, metrics);
+            }
+            _ => {}
+        }
+        self.write(event);
+        alerts.into_iter().for_each(|alert| self.write(alert));
+        self.listen();
+        self.beat();
+    }
+
+    /// Writes a record; where that fails the run is to hold.
+    fn write(&mut self, event: RunEvent) {
+        self.hold |= self.journal.write(event, self.standing.step) == Written::Lost;
+    }
+
+    /// Answers the commands that are there, without waiting.
+    fn listen(&mut self) {
+        loop {
+            match self.links.orders.try_recv() {
+                Ok(order) => self.obey(order),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// While holding: waits a moment for a command.
+    fn wait(&mut self) {
+        match self.links.orders.recv_timeout(TICK) {
+            Ok(order) => self.obey(order),
+            Err(RecvTimeoutError::Timeout) => {}
+            // nobody listens: signals and edits still may come
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+        }
+        self.beat();
+    }
+
+    fn obey(&mut self, order: Order) {
+        let outcome = self.act(order.command);
+        let ok = outcome.is_ok();
+        let message = outcome.unwrap_or_else(|reason| reason);
+        (order.reply)(Reply { ok, message, standing: Some(self.standing.clone()) });
+    }
+
+    fn act(&mut self, command: Command) -> Result<String, String> {
+        let halt = &self.links.halt;
+        let held = self.standing.state == State::Paused;
+        match command {
+            Command::Pause => self.hold = true,
+            Command::Resume => {
+                self.journal.flush().map_err(|error| format!("records still cannot be written: {error:#}"))?;
+                self.hold = false;
+            }
+            Command::Step if !self.hold => return Err("the run is not paused, `pause` it first".into()),
+            Command::Step => self.one_step = true,
+            Command::Save => self.save = true,
+            Command::Stop => halt.ask(Urgency::AfterStep),
+            Command::Abort => halt.ask(Urgency::Abort),
+            Command::Status => {}
+            Command::Set { ref key, ref value } => {
+                let recipe = (self.links.persist)(key, value).map_err(|error| error.to_string())?;
+                return Ok(self.tuning.note(recipe));
+            }
+        }
+        Ok(answer(&command, held).into())
+    }
+
+    fn beat(&mut self) {
+        if self.last_beat.is_some_and(|last| last.elapsed() < BEAT) {
+            return;
+        }
+        self.last_beat = Some(Instant::now());
+        (self.links.beat)(&self.standing);
+    }
+
+    fn save(&mut self, job: &mut dyn Job) -> Result<()> {
+        if self.saved_at != Some(job.done()) {
+            guarded(|| job.save(&mut |event| self.hear(event)))?;
+            self.saved_at = Some(job.done());
+        }
+        Ok(())
+    }
+
+    /// A checkpoint that cannot be written (a full disk) must not cost the run.
+    fn save_or_hold(&mut self, job: &mut dyn Job) {
+        let Err(error) = self.save(job) else { return };
+        self.hold = true;
+        let message = format!("the checkpoint could not be written, so the run pauses; then resume it: {error:#}");
+        let step = job.done();
+        self.write(RunEvent::Alerted { step, level: Level::Error, rule: WRITE_RULE.into(), message, value: None });
+    }
+
+    fn complete(&mut self, job: &mut dyn Job) -> Result<End> {
+        if self.tuning.live.checkpoint.r#final {
+            self.save(job)?;
+        }
+        Ok(End::Complete)
+    }
+
+    fn wind_down(&mut self, job: &mut dyn Job, urgency: Urgency) -> Result<End> {
+        self.standing.state = State::Stopping;
+        if urgency == Urgency::Abort {
+            return Ok(End::Aborted("aborted on request".into()));
+        }
+        self.save(job)?;
+        Ok(End::Stopped)
+    }
+
+    fn finish(&mut self, end: Result<End>) -> Exit {
+        let (status, message) = match end {
+            Ok(End::Complete) if self.alarms.failed => (Status::Ok, "done, but an `error` alert fired".into()),
+            Ok(End::Complete) => (Status::Ok, "done".into()),
+            Ok(End::Stopped) => (Status::Stopped, "stopped on request, resumable".into()),
+            Ok(End::Aborted(why)) => (Status::Aborted, why),
+            Err(error) => (Status::Failed, format!("{error:#}")),
+        };
+        let exit = match status {
+            Status::Ok if self.alarms.failed => Exit::AssertFailed,
+            Status::Aborted if self.links.halt.by_keyboard() => Exit::Interrupted,
+            status => status.into(),
+        };
+        self.listen();
+        self.write(RunEvent::Finished { step: self.standing.step, status, exit: exit.code(), message });
+        self.standing.state = State::Finished;
+        self.last_beat = None;
+        self.beat();
+        if exit == Exit::Done && !self.journal.is_complete() { Exit::Failed } else { exit }
+    }
+}
+
+fn answer(command: &Command, held: bool) -> &'static str {
+    match command {
+        Command::Pause if held => "paused",
+        Command::Pause => "pausing after this step",
+        Command::Resume => "running",
+        Command::Step => "doing one step",
+        Command::Save if held => "saving",
+        Command::Save => "saving after this step",
+        Command::Stop => "stopping after this step, with a checkpoint",
+        Command::Abort => "aborting",
+        Command::Status | Command::Set { .. } => "ok",
+    }
+}
+
+/// A panic in the job ends the run like an error: with a record and an exit code.
+fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let words = |panic: Box<dyn Any + Send>| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned()
+    };
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(anyhow!("internal error: {}", words(panic))))
+}
+
+/// How long a paused trainer waits before it looks for signals and edits.
+const TICK: Duration = Duration::from_millis(200);
+/// Least time between heartbeats.
+const BEAT: Duration = Duration::from_secs(1);

@@ -1,0 +1,291 @@
+//! The life of a trainer, with a job that only counts.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use anyhow::{Result, bail};
+
+use super::{Desk, Halt, Job, Order, Out, Reply, Standing, Urgency, serve};
+use crate::config::{ConfigError, Recipe};
+use crate::core::exit::Exit;
+use crate::core::{Command, Metrics, Phase, Record, RunEvent};
+use crate::run::status::State;
+
+/// Something a test does when the job is in the middle of a step.
+type Hook = Box<dyn FnMut(u64, &World)>;
+
+/// What a test can reach from inside a step.
+struct World {
+    orders: Sender<Order>,
+    edits: Sender<Result<Recipe, ConfigError>>,
+    halt: Arc<Halt>,
+    replies: Rc<RefCell<Vec<Reply>>>,
+    answers: std::sync::mpsc::Receiver<Reply>,
+    disk_full: Rc<Cell<bool>>,
+    answer_to: Sender<Reply>,
+}
+
+impl World {
+    fn order(&self, command: Command) {
+        let to = self.answer_to.clone();
+        let reply = Box::new(move |reply| to.send(reply).unwrap());
+        self.orders.send(Order { command, reply }).unwrap();
+    }
+}
+
+struct Counter {
+    done: u64,
+    total: u64,
+    world: World,
+    hook: Hook,
+    lr: Rc<RefCell<Vec<f64>>>,
+    no_signal: f64,
+}
+
+impl Job for Counter {
+    fn start(&mut self, _: Out) -> Result<()> {
+        Ok(())
+    }
+
+    fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
+        let step = self.done + 1;
+        (self.hook)(step, &self.world);
+        out(RunEvent::Progress { step, phase: Phase::Rollout, done: 1, total: 1 });
+        if abort.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.done = step;
+        let metrics = Metrics::from([("groups/no_signal".into(), Some(self.no_signal)), ("grad/norm".into(), None)]);
+        out(RunEvent::Stepped { step, metrics, skills: vec![] });
+        self.world.replies.borrow_mut().extend(self.world.answers.try_iter());
+        Ok(())
+    }
+
+    fn done(&self) -> u64 {
+        self.done
+    }
+
+    fn total(&self) -> u64 {
+        self.total
+    }
+
+    fn save(&mut self, out: Out) -> Result<()> {
+        if self.world.disk_full.get() {
+            bail!("no space left");
+        }
+        out(RunEvent::Checkpointed { step: self.done, path: "c".into(), bytes: 1, seconds: 0.0 });
+        Ok(())
+    }
+
+    fn retune(&mut self, recipe: &Recipe) {
+        self.lr.borrow_mut().push(recipe.optim.lr);
+        self.total = recipe.run.steps;
+    }
+}
+
+/// What a run left behind.
+struct Story {
+    exit: Exit,
+    events: Vec<String>,
+    replies: Vec<Reply>,
+    lr: Vec<f64>,
+    last: Standing,
+}
+
+fn recipe(steps: u64) -> Recipe {
+    let mut recipe = Recipe::default();
+    recipe.run.steps = steps;
+    recipe.checkpoint.every = 2;
+    recipe.alerts.rules.clear();
+    recipe
+}
+
+/// Runs a counting job.
+fn play(recipe: Recipe, hook: impl FnMut(u64, &World) + 'static) -> Story {
+    play_paused(recipe, hook, vec![])
+}
+
+/// Runs a counting job; the n-th time the run says that it is paused, the n-th command is given.
+fn play_paused(recipe: Recipe, hook: impl FnMut(u64, &World) + 'static, when_paused: Vec<Command>) -> Story {
+    let (orders, order_queue) = channel();
+    let (orders_when_paused, mut when_paused) = (orders.clone(), when_paused.into_iter());
+    let (edits, edit_queue) = channel();
+    let (answer_to, answers) = channel();
+    let (halt, replies, disk_full, lr) =
+        <(Arc<Halt>, Rc<RefCell<Vec<Reply>>>, Rc<Cell<bool>>, Rc<RefCell<Vec<f64>>>)>::default();
+    let world = World {
+        orders,
+        edits,
+        halt: halt.clone(),
+        replies: replies.clone(),
+        answers,
+        disk_full: disk_full.clone(),
+        answer_to,
+    };
+    let mut job =
+        Counter { done: 0, total: recipe.run.steps, world, hook: Box::new(hook), lr: lr.clone(), no_signal: 0.9 };
+    let mut events = Vec::new();
+    let mut last = None;
+    let exit = serve(
+        &mut job,
+        Desk {
+            recipe: recipe.clone(),
+            orders: order_queue,
+            edits: edit_queue,
+            halt,
+            record: &mut |event| {
+                if disk_full.get() {
+                    // room is made once the loss was noticed
+                    disk_full.set(false);
+                    bail!("no space left");
+                }
+                events.push(name(&event));
+                let paused = matches!(event, RunEvent::Paused { .. });
+                if let Some(command) = paused.then(|| when_paused.next()).flatten() {
+                    orders_when_paused.send(Order { command, reply: Box::new(|_| {}) }).unwrap();
+                }
+                Ok(Record { at_ms: 0, event })
+            },
+            beat: &mut |standing| last = Some(standing.clone()),
+            persist: &mut |key, value| crate::config::set(&crate::config::render(&recipe), key, value).map(|(_, r)| r),
+        },
+    );
+    replies.borrow_mut().extend(job.world.answers.try_iter());
+    let (replies, lr) = (replies.borrow().clone(), lr.borrow().clone());
+    Story { exit, events, replies, lr, last: last.unwrap() }
+}
+
+/// A short form of an event; progress is left out by the caller.
+fn name(event: &RunEvent) -> String {
+    match event {
+        RunEvent::Progress { .. } => "·".into(),
+        RunEvent::Stepped { step, .. } => format!("step {step}"),
+        RunEvent::Checkpointed { step, .. } => format!("saved {step}"),
+        RunEvent::ConfigChanged { step, revision, .. } => format!("config {revision} at {step}"),
+        RunEvent::ConfigRejected { step, .. } => format!("rejected at {step}"),
+        RunEvent::Alerted { step, rule, .. } => format!("alert {rule} at {step}"),
+        RunEvent::Paused { step } => format!("paused {step}"),
+        RunEvent::Resumed { step } => format!("resumed {step}"),
+        RunEvent::Finished { status, exit, .. } => format!("{status:?} {exit}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn without_progress(story: &Story) -> Vec<&str> {
+    story.events.iter().map(String::as_str).filter(|event| *event != "·").collect()
+}
+
+#[test]
+fn a_run_checkpoints_and_ends() {
+    let story = play(recipe(3), |_, _| {});
+    assert_eq!(without_progress(&story), ["step 1", "step 2", "saved 2", "step 3", "saved 3", "Ok 0"]);
+    assert_eq!((story.exit, story.last.state, story.last.step), (Exit::Done, State::Finished, 3));
+}
+
+#[test]
+fn a_fresh_checkpoint_is_not_written_again() {
+    let story = play(recipe(2), |_, _| {});
+    assert_eq!(without_progress(&story), ["step 1", "step 2", "saved 2", "Ok 0"]);
+}
+
+#[test]
+fn a_stop_finishes_the_step_and_saves() {
+    let story = play(recipe(9), |step, world| {
+        if step == 1 {
+            world.order(Command::Stop);
+        }
+    });
+    assert_eq!(without_progress(&story), ["step 1", "saved 1", "Stopped 75"]);
+    assert_eq!(story.replies[0].message, "stopping after this step, with a checkpoint");
+}
+
+#[test]
+fn a_termination_gives_up_the_step_and_saves() {
+    let story = play(recipe(9), |step, world| {
+        if step == 2 {
+            world.halt.ask(Urgency::Now);
+        }
+    });
+    assert_eq!(without_progress(&story), ["step 1", "saved 1", "Stopped 75"]);
+}
+
+#[test]
+fn an_abort_saves_nothing() {
+    let story = play(recipe(9), |step, world| {
+        if step == 2 {
+            world.halt.ask(Urgency::Abort);
+        }
+    });
+    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "Aborted 75"], Exit::Resumable));
+}
+
+#[test]
+fn a_paused_run_can_be_stepped_and_resumed() {
+    let hook = |step, world: &World| match step {
+        1 => {
+            world.order(Command::Step);
+            world.order(Command::Pause);
+        }
+        2 => world.order(Command::Resume),
+        _ => {}
+    };
+    let story = play_paused(recipe(3), hook, vec![Command::Step]);
+    let expected = ["step 1", "paused 1", "step 2", "saved 2", "resumed 2", "step 3", "saved 3", "Ok 0"];
+    assert_eq!(without_progress(&story), expected);
+    let answers: Vec<(bool, &str)> = story.replies.iter().map(|r| (r.ok, r.message.as_str())).collect();
+    let refused = (false, "the run is not paused, `pause` it first");
+    assert_eq!(answers, [refused, (true, "pausing after this step"), (true, "running")]);
+}
+
+#[test]
+fn changes_are_put_in_force_between_steps_and_merged() {
+    let story = play(recipe(3), |step, world| {
+        if step == 1 {
+            world.order(Command::Set { key: "optim.lr".into(), value: "0.5".into() });
+            world.order(Command::Set { key: "optim.lr".into(), value: "-1".into() });
+            world.edits.send(Err(ConfigError::new("config.toml:1:2", "odd"))).unwrap();
+        }
+    });
+    let expected = ["step 1", "rejected at 1", "config 1 at 1", "step 2", "saved 2", "step 3", "saved 3", "Ok 0"];
+    assert_eq!(without_progress(&story), expected);
+    assert_eq!(story.lr, [0.5]);
+    assert_eq!(story.replies[0].message, "`optim.lr` 0.0003 -> 0.5 from the next step");
+    assert!(!story.replies[1].ok && story.replies[1].message.contains("must be at least 0"), "{:?}", story.replies[1]);
+}
+
+#[test]
+fn an_edit_can_lengthen_the_run() {
+    let story = play(recipe(1), |step, world| {
+        if step == 1 {
+            world.edits.send(Ok(recipe(2))).unwrap();
+        }
+    });
+    assert_eq!(without_progress(&story), ["step 1", "config 1 at 1", "step 2", "saved 2", "Ok 0"]);
+}
+
+#[test]
+fn an_error_alert_is_said_by_the_exit_code() {
+    let mut recipe = recipe(4);
+    recipe.alerts = Default::default();
+    let story = play(recipe, |_, _| {});
+    let alert = "alert grad/norm not finite at 3";
+    assert_eq!(without_progress(&story), ["step 1", "step 2", "saved 2", "step 3", alert, "step 4", "saved 4", "Ok 3"]);
+}
+
+#[test]
+fn a_lost_record_is_written_later_and_pauses_the_run() {
+    let hook = |step, world: &World| world.disk_full.set(step == 1);
+    let story = play_paused(recipe(2), hook, vec![Command::Resume]);
+    let expected = ["alert write at 0", "step 1", "paused 1", "resumed 1", "step 2", "saved 2", "Ok 0"];
+    assert_eq!(without_progress(&story), expected);
+}
+
+#[test]
+fn a_panic_in_the_job_ends_the_run_in_order() {
+    let story = play(recipe(2), |step, _| assert_eq!(step, 1, "boom"));
+    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "Failed 1"], Exit::Failed));
+    assert_eq!(story.last.state, State::Finished);
+}

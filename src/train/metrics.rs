@@ -1,0 +1,149 @@
+//! Numbers of a step, from what was played, taught and updated.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::lesson::{Lesson, Sums};
+use super::rollout::Played;
+use super::{Trainer, lap};
+use crate::core::event::SkillUse;
+use crate::core::{Ending, EpisodeId, Metrics, Phase};
+use crate::engine::Update;
+
+/// Collects a step's numbers while it runs.
+pub struct StepMetrics {
+    begun: Instant,
+    last: Instant,
+    seconds: BTreeMap<Phase, f64>,
+    sums: Sums,
+    mismatch: f64,
+    norms: Vec<f64>,
+    skipped: usize,
+    lr: f64,
+}
+
+impl StepMetrics {
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Self {
+            begun: now,
+            last: now,
+            seconds: BTreeMap::new(),
+            sums: Sums::new(),
+            mismatch: 0.0,
+            norms: vec![],
+            skipped: 0,
+            lr: 0.0,
+        }
+    }
+
+    /// Books the time since the last call under `phase`.
+    pub fn lap(&mut self, phase: Phase) {
+        *self.seconds.entry(phase).or_insert(0.0) += lap(&mut self.last);
+    }
+
+    /// Largest difference between a log-prob while sampling and when scored with the same weights.
+    pub fn mismatch(&mut self, batch: &[&mut Lesson]) {
+        let of = |l: &&mut Lesson| {
+            let student = l.seen.iter().flat_map(|s| s.student.clone()).collect::<Vec<_>>();
+            student.iter().zip(&l.row.sampled).map(|(a, b)| (a - b).abs() as f64).fold(0.0, f64::max)
+        };
+        self.mismatch = batch.iter().map(of).fold(0.0, f64::max);
+    }
+
+    pub fn updated(&mut self, update: &Update, lr: f64) {
+        self.norms.push(update.grad_norm);
+        self.skipped += update.skipped as usize;
+        self.lr = lr;
+    }
+
+    /// Takes what the method reported over all batches of the step.
+    pub fn sums(&mut self, sums: Sums) {
+        self.sums = sums;
+    }
+
+    /// All numbers of the step under their names.
+    pub fn finish(mut self, trainer: &Trainer, played: &[Played], lessons: &[Lesson], lost: usize) -> Metrics {
+        let mut metrics = Metrics::new();
+        let mut put = |name: &str, value: f64| {
+            metrics.insert(name.to_string(), value.is_finite().then_some(value));
+        };
+        outcomes(played, &mut put);
+        for (name, (sum, count)) in &self.sums {
+            let mean = sum / count.max(1.0);
+            match name.strip_suffix("/square") {
+                Some(stem) => put(&format!("{stem}/rms"), mean.sqrt()),
+                None => put(name, mean),
+            }
+        }
+        put("mismatch/max", self.mismatch);
+        put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
+        put("grad/skipped", self.skipped as f64);
+        put("lr", self.lr);
+        if trainer.method.needs().teacher {
+            put("skills/lost_tokens", lost as f64);
+        }
+        let sampled: usize = lessons.iter().map(|l| l.row.sampled.len()).sum();
+        let total: usize = lessons.iter().map(|l| l.row.ids.len()).sum();
+        put("tokens/sampled", sampled as f64);
+        put("tokens/total", total as f64);
+        self.lap(Phase::Record);
+        let seconds = self.begun.elapsed().as_secs_f64();
+        put("time/step", seconds);
+        put("tokens/per_second", total as f64 / seconds);
+        for (phase, seconds) in &self.seconds {
+            put(&format!("time/{}", phase.name()), *seconds);
+        }
+        metrics
+    }
+}
+
+/// Rewards, success, groups without signal, turns and validity.
+fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
+    let mean = |of: &dyn Fn(&Played) -> f64| played.iter().map(of).sum::<f64>() / played.len().max(1) as f64;
+    put("reward/mean", mean(&|p| p.episode.reward as f64));
+    put("success/mean", mean(&|p| p.episode.won() as u8 as f64));
+    put("turns/mean", mean(&|p| p.episode.turns.len() as f64));
+    put("penalty/mean", mean(&|p| p.penalty as f64));
+    put("env/errors", mean(&|p| (p.episode.ending == Ending::EnvError) as u8 as f64));
+    let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
+    put("valid/share", turns.iter().filter(|t| t.valid).count() as f64 / turns.len().max(1) as f64);
+    let mut groups: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
+    for p in played {
+        groups.entry(p.episode.id.group).or_default().push(p.episode.reward);
+    }
+    let silent = groups.values().filter(|rewards| rewards.iter().all(|r| *r == rewards[0])).count();
+    put("groups/no_signal", silent as f64 / groups.len().max(1) as f64);
+    let mut kinds: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for p in played {
+        let entry = kinds.entry(&p.episode.task.kind).or_default();
+        *entry = (entry.0 + p.episode.won() as u8 as f64, entry.1 + 1.0);
+    }
+    for (kind, (won, all)) in kinds {
+        put(&format!("success/{kind}"), won / all);
+    }
+}
+
+/// Per skill: episodes it conditioned, how many of them were won, and the mean gap on their tokens.
+pub fn skill_uses(played: &[Played], lessons: &[Lesson], titles: &BTreeMap<String, String>) -> Vec<SkillUse> {
+    let mut gaps: BTreeMap<EpisodeId, (f64, f64)> = BTreeMap::new();
+    for lesson in lessons {
+        let (Some(teacher), Some(seen)) = (&lesson.teacher, &lesson.seen) else { continue };
+        let entry = gaps.entry(lesson.id).or_default();
+        for (t, s) in teacher.iter().zip(&seen.student) {
+            *entry = (entry.0 + (t - s) as f64, entry.1 + 1.0);
+        }
+    }
+    let one = |(id, title): (&String, &String)| {
+        let shown: Vec<&Played> = played.iter().filter(|p| p.episode.skills.contains(id)).collect();
+        let sum = shown.iter().filter_map(|p| gaps.get(&p.episode.id)).fold((0.0, 0.0), |a, g| (a.0 + g.0, a.1 + g.1));
+        SkillUse {
+            id: id.clone(),
+            title: title.clone(),
+            uses: shown.len() as u32,
+            won: shown.iter().filter(|p| p.episode.won()).count() as u32,
+            gap: (sum.1 > 0.0).then(|| sum.0 / sum.1),
+        }
+    };
+    titles.iter().map(one).collect()
+}

@@ -1,0 +1,111 @@
+//! Rows: what is trained on. One row per episode (`transcript`) or per turn (`history`).
+
+use crate::engine::{Sample, ScoreRow};
+pub use crate::env::prompt::Layout;
+use crate::env::prompt::Prompts;
+
+/// What a row's prompt was built from, so that it can be built again with skills for the teacher.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prompt {
+    Transcript { observation: String },
+    History { past: Vec<(String, String)>, observation: String, admissible: Vec<String> },
+}
+
+impl Prompt {
+    /// The user message that opens the row.
+    pub fn message(&self, prompts: &Prompts, goal: &str, skills: Option<&str>) -> String {
+        match self {
+            Prompt::Transcript { observation } => prompts.first(goal, observation, skills),
+            Prompt::History { past, observation, admissible } => {
+                prompts.history(goal, past, observation, admissible, skills)
+            }
+        }
+    }
+}
+
+/// One training row. T = tokens, n = sampled tokens (mask true), both in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub prompt: Prompt,
+    /// Tokens of the opening prompt; the rest is the same under any other context.
+    pub prompt_len: usize,
+    pub ids: Vec<u32>,     // [T]
+    pub mask: Vec<bool>,   // [T] true = sampled by the policy
+    pub turns: Vec<u32>,   // [T] turn each token belongs to
+    pub sampled: Vec<f32>, // [n] log-probs recorded while sampling
+    /// Penalty on this row for replies without the required form; >= 0.
+    pub penalty: f32,
+}
+
+impl Row {
+    /// A row that so far holds only its prompt.
+    pub fn begin(prompt: Prompt, ids: &[u32], turn: u32) -> Self {
+        Self {
+            prompt,
+            prompt_len: ids.len(),
+            ids: ids.to_vec(),
+            mask: vec![false; ids.len()],
+            turns: vec![turn; ids.len()],
+            sampled: vec![],
+            penalty: 0.0,
+        }
+    }
+
+    /// Adds a sampled reply to the current turn.
+    pub fn reply(&mut self, sample: &Sample, penalty: f32) {
+        let turn = self.turns.last().copied().unwrap_or(0);
+        self.push(&sample.ids, true, turn);
+        self.sampled.extend(&sample.logp);
+        self.penalty += penalty;
+    }
+
+    /// Adds tokens the policy did not choose, which open `turn`.
+    pub fn given(&mut self, ids: &[u32], turn: u32) {
+        self.push(ids, false, turn);
+    }
+
+    fn push(&mut self, ids: &[u32], mask: bool, turn: u32) {
+        self.ids.extend(ids);
+        self.mask.extend(std::iter::repeat_n(mask, ids.len()));
+        self.turns.extend(std::iter::repeat_n(turn, ids.len()));
+    }
+
+    /// The row as the engine scores it.
+    pub fn score_row(&self) -> ScoreRow<'_> {
+        ScoreRow { ids: &self.ids, mask: &self.mask }
+    }
+
+    /// The same replies after another opening prompt: ids and mask.
+    pub fn under(&self, prompt: &[u32]) -> (Vec<u32>, Vec<bool>) {
+        let ids = [prompt, &self.ids[self.prompt_len..]].concat();
+        let mask = [&vec![false; prompt.len()][..], &self.mask[self.prompt_len..]].concat();
+        (ids, mask)
+    }
+
+    /// Positions of sampled tokens. [n]
+    pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.ids.len()).filter(|&t| self.mask[t])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_prompt_keeps_the_replies() {
+        let mut row = Row::begin(Prompt::Transcript { observation: String::new() }, &[1, 2, 3], 0);
+        row.reply(&Sample { ids: vec![7, 8], logp: vec![-0.5, -0.25], closed: true }, 0.1);
+        row.given(&[4], 1);
+        row.reply(&Sample { ids: vec![9], logp: vec![-1.0], closed: false }, 0.0);
+        let (ids, mask) = row.under(&[5, 5, 5, 5, 5]);
+        assert_eq!(ids, [5, 5, 5, 5, 5, 7, 8, 4, 9]);
+        let sampled = |ids: &[u32], mask: &[bool]| {
+            ids.iter().zip(mask).filter(|(_, m)| **m).map(|(id, _)| *id).collect::<Vec<_>>()
+        };
+        assert_eq!(sampled(&ids, &mask), sampled(&row.ids, &row.mask));
+        assert_eq!(row.positions().collect::<Vec<_>>(), [3, 4, 6]);
+        assert_eq!(row.turns, [0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!((row.sampled.len(), row.penalty), (3, 0.1));
+    }
+}

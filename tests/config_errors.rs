@@ -1,0 +1,178 @@
+//! What a person sees when a recipe is broken: the whole text.
+
+use sdlab::config::{Overrides, parse};
+
+fn refusal(text: &str) -> String {
+    let error = parse("my.toml", text, &Overrides::default()).expect_err("the recipe is broken");
+    format!("\n{error}\n")
+}
+
+#[test]
+fn unknown_key() {
+    let text = "# mine\n\n[rollout]\ngroups = 4\ntemprature = 1.0\n";
+    assert_eq!(
+        refusal(text),
+        r#"
+my.toml:5:1: unknown key `temprature`, did you mean `temperature`?
+  |
+5 | temprature = 1.0
+  | ^^^^^^^^^^
+"#
+    );
+}
+
+#[test]
+fn unknown_table() {
+    assert_eq!(
+        refusal("[optimizer]\nlr = 1.0\n"),
+        r#"
+my.toml:1:2: unknown key `optimizer`, did you mean `optim`?
+  |
+1 | [optimizer]
+  |  ^^^^^^^^^
+"#
+    );
+}
+
+#[test]
+fn key_of_another_table() {
+    assert_eq!(
+        refusal("[rollout]\nlr = 1.0\n"),
+        r#"
+my.toml:2:1: unknown key `lr`, did you mean `optim.lr`?
+  |
+2 | lr = 1.0
+  | ^^
+"#
+    );
+}
+
+#[test]
+fn wrong_type() {
+    assert_eq!(
+        refusal("[optim]\nlr = \"fast\" # please\n"),
+        r#"
+my.toml:2:6: expected a number, found string "fast"
+  |
+2 | lr = "fast" # please
+  |      ^^^^^^
+"#
+    );
+}
+
+#[test]
+fn bad_enum() {
+    assert_eq!(
+        refusal("[skills]\nretrieval = \"keywrd\"\n"),
+        r#"
+my.toml:2:13: unknown value `keywrd`, expected `keyword`, `keyword-any`, `full`, `random` or `none`, did you mean `keyword`?
+  |
+2 | retrieval = "keywrd"
+  |             ^^^^^^^^
+"#
+    );
+}
+
+#[test]
+fn missing_bracket() {
+    assert_eq!(
+        refusal("[run]\nsteps = 3\n\n[optim\nlr = 1.0\n"),
+        r#"
+my.toml:4:7: unclosed table, expected `]`
+  |
+4 | [optim
+  |       ^
+"#
+    );
+}
+
+#[test]
+fn negative_count() {
+    assert_eq!(
+        refusal("[rollout]\ngroups = -3\n"),
+        r#"
+my.toml:2:10: expected a whole number from 0 to 4294967295, found integer `-3`
+  |
+2 | groups = -3
+  |          ^^
+"#
+    );
+}
+
+#[test]
+fn negative_rate() {
+    assert_eq!(
+        refusal("[optim]\nlr = -0.1\n"),
+        r#"
+my.toml:2:6: `optim.lr` must be at least 0
+  |
+2 | lr = -0.1
+  |      ^^^^
+"#
+    );
+}
+
+#[test]
+fn unknown_constant_of_a_method() {
+    assert_eq!(
+        refusal("[method.sdar]\nbta = 3\n"),
+        r#"
+my.toml:2:1: unknown key `bta`, did you mean `beta`?
+  |
+2 | bta = 3
+  | ^^^
+"#
+    );
+}
+
+#[test]
+fn unknown_method() {
+    assert_eq!(
+        refusal("[method.sadr]\nbeta = 3\n"),
+        r#"
+my.toml:1:9: unknown value `sadr`, expected `grpo` or `sdar`, did you mean `sdar`?
+  |
+1 | [method.sadr]
+  |         ^^^^
+"#
+    );
+}
+
+#[test]
+fn two_methods() {
+    assert_eq!(
+        refusal("[method.sdar]\nbeta = 3.0\n[method.grpo]\n"),
+        r#"
+my.toml:1:2: expected exactly one table of this kind, such as `[method.sdar]` or `[env.household]`
+  |
+1 | [method.sdar]
+  |  ^^^^^^
+"#
+    );
+}
+
+#[test]
+fn constant_out_of_range() {
+    assert_eq!(
+        refusal("[method.sdar]\nbeta = -3.0\n"),
+        r#"
+my.toml:2:8: `-3` is out of range, use a finite number >= 0
+  |
+2 | beta = -3.0
+  |        ^^^^
+"#
+    );
+}
+
+#[test]
+fn constant_of_the_inner_method_out_of_range() {
+    assert_eq!(
+        refusal("[method.sdar.grpo]\ndual_clip = 0.5\n"),
+        r#"
+my.toml:2:13: `0.5` is out of range, use a finite number > 1, or 0 to switch it off
+  |
+2 | dual_clip = 0.5
+  |             ^^^
+"#
+    );
+}
