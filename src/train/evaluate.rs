@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, bail};
 
 use super::rollout::{self, Played, Sampling, Seat};
-use super::{Aborted, Sink, Trainer, progress};
+use super::{Aborted, Sink, Trainer, progress, teacher};
 use crate::core::{Ending, EpisodeId, Metrics, Phase, RunEvent, Split};
 
 /// Which tasks are played, and how.
@@ -74,11 +74,15 @@ pub fn play(
     let mut seats = vec![];
     for group in 0..panel.games {
         let task = trainer.world.task(panel.split, group as u64)?;
-        let skills = with_skills.then(|| trainer.skills.choose(&task, group as u64).text);
+        let skills = with_skills.then(|| {
+            let mut context = trainer.skills.choose(&task, group as u64);
+            teacher::fit(trainer, &mut context);
+            context.text
+        });
         // Member 1 marks the episodes that saw skills, so that both kinds can be recorded side by side.
         seats.push(Seat { id: EpisodeId { step, group, member: with_skills as u32 }, task, skills });
     }
-    let sampling = Sampling { temperature: panel.temperature, seed: SEED, ..trainer.settings.sampling };
+    let sampling = Sampling { temperature: panel.temperature, reserve: 0, seed: SEED, ..trainer.settings.sampling };
     rollout::play(&mut trainer.table(), &seats, &sampling, &mut |episodes, over| {
         if abort.load(Ordering::Relaxed) {
             bail!(Aborted)

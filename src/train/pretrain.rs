@@ -45,8 +45,10 @@ const CONTEXT: usize = 1536;
 const TOKENIZER_DEMOS: u64 = 1500;
 /// Tokens of one update, about.
 const BATCH_TOKENS: usize = 12_000;
-/// Weight of tokens the environment wrote, against 1 for replies: reading helps acting.
-const OBSERVATION_WEIGHT: f32 = 0.1;
+/// Every so many tokens that the environment wrote are predicted too: reading helps acting.
+const OBSERVATION_EVERY: usize = 4;
+/// Weight of such a token, against 1 for replies.
+const OBSERVATION_WEIGHT: f32 = 0.25;
 /// Rows whose gradient is made at once.
 const ROWS_AT_ONCE: usize = 6;
 /// Training tasks used here lie above this index, those of later runs below it.
@@ -114,8 +116,9 @@ struct Demo {
 }
 
 impl Demo {
+    /// The chat with its roles, so that these become tokens too.
     fn text(&self) -> String {
-        let turns = self.turns.iter().map(|t| format!("{}\n{}", t.observation, t.reply));
+        let turns = self.turns.iter().map(|t| format!("user\n{}\nassistant\n{}", t.observation, t.reply));
         std::iter::once(self.first.clone()).chain(turns).collect::<Vec<_>>().join("\n")
     }
 }
@@ -172,10 +175,17 @@ fn row(demo: Demo, prompts: &Prompts, text: &Text) -> Result<Row> {
 
 /// One update by weighted negative log-likelihood. Returns the mean over reply tokens.
 fn learn(engine: &mut CandleEngine, rows: &[Row], lr: f64) -> Result<f64> {
-    let everything: Vec<Vec<bool>> = rows.iter().map(|r| (0..r.ids.len()).map(|t| t > 0).collect()).collect();
+    let targets: Vec<Vec<bool>> = rows
+        .iter()
+        .map(|r| (0..r.ids.len()).map(|t| t > 0 && (r.mask[t] || t.is_multiple_of(OBSERVATION_EVERY))).collect())
+        .collect();
     let weights: Vec<Vec<f32>> = rows
         .iter()
-        .map(|r| r.mask[1..].iter().map(|&reply| if reply { 1.0 } else { OBSERVATION_WEIGHT }).collect())
+        .zip(&targets)
+        .map(|(r, targets)| {
+            let weight = |t: usize| if r.mask[t] { 1.0 } else { OBSERVATION_WEIGHT };
+            (0..r.ids.len()).filter(|&t| targets[t]).map(weight).collect()
+        })
         .collect();
     let total: f32 = weights.iter().flatten().sum();
     let mut nll = (0f64, 0f64);
@@ -183,10 +193,10 @@ fn learn(engine: &mut CandleEngine, rows: &[Row], lr: f64) -> Result<f64> {
     for at in (0..rows.len()).step_by(ROWS_AT_ONCE) {
         let part = at..(at + ROWS_AT_ONCE).min(rows.len());
         let score_rows: Vec<_> =
-            part.clone().map(|i| crate::engine::ScoreRow { ids: &rows[i].ids, mask: &everything[i] }).collect();
+            part.clone().map(|i| crate::engine::ScoreRow { ids: &rows[i].ids, mask: &targets[i] }).collect();
         engine.forward_backward(&score_rows, 1.0, &mut |scores: &[Scores]| {
             for (s, i) in scores.iter().zip(part.clone()) {
-                for (logp, _) in s.logp.iter().zip(&rows[i].mask[1..]).filter(|(_, reply)| **reply) {
+                for (logp, _) in s.logp.iter().zip(&weights[i]).filter(|(_, weight)| **weight == 1.0) {
                     nll = (nll.0 - *logp as f64, nll.1 + 1.0);
                 }
             }

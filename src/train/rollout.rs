@@ -25,6 +25,8 @@ pub struct Sampling {
     pub history: usize,
     pub max_new_tokens: usize,
     pub temperature: f32,
+    /// Tokens of the context kept free, so that the row also fits behind the teacher's longer prompt.
+    pub reserve: usize,
     /// Base of every reply's seed.
     pub seed: u64,
 }
@@ -65,7 +67,7 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
         if live.is_empty() {
             break;
         }
-        let requests: Vec<SampleRequest> = live.iter().map(|g| g.request(table, sampling)).collect();
+        let requests: Vec<SampleRequest> = live.iter().map(|g| g.request(sampling)).collect();
         let samples = table.engine.sample(&requests)?;
         drop(requests);
         for (game, sample) in live.into_iter().zip(samples) {
@@ -150,12 +152,13 @@ impl Game {
 
     /// Ends the episode if the next reply would not fit the model's context.
     fn close_if_full(&mut self, table: &Table, sampling: &Sampling) {
-        if self.context.len() + sampling.max_new_tokens + 1 > table.engine.info().context {
+        if self.context.len() + sampling.max_new_tokens + 1 + sampling.reserve > table.engine.info().context {
             self.episode.ending = Ending::ContextLimit;
+            self.episode.last_observation = self.env.observation().to_string();
         }
     }
 
-    fn request(&self, _: &Table, sampling: &Sampling) -> SampleRequest<'_> {
+    fn request(&self, sampling: &Sampling) -> SampleRequest<'_> {
         let id = self.episode.id;
         let counters = [id.step, id.group as u64, id.member as u64, self.episode.turns.len() as u64];
         SampleRequest {

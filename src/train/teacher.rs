@@ -9,7 +9,7 @@ use super::lesson::Lesson;
 use super::rollout::Played;
 use crate::core::rng;
 use crate::engine::{ScoreRow, WeightSet};
-use crate::skill::{Context, Placement, fit};
+use crate::skill::Context;
 use crate::text::Message;
 
 /// What teaching a step left behind.
@@ -28,64 +28,51 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
     if !trainer.method.needs().teacher {
         return Ok(taught);
     }
-    let mut contexts: BTreeMap<u32, (Context, String)> = BTreeMap::new();
+    let mut contexts: BTreeMap<u32, Context> = BTreeMap::new();
     for p in played.iter_mut() {
         let group = p.episode.id.group;
         if !contexts.contains_key(&group) {
             let seed = rng::seed(trainer.settings.seed, "skills", &[step, group as u64]);
-            let context = trainer.skills.choose(&p.episode.task, seed);
-            let (text, lost) = within_budget(trainer, &context)?;
-            taught.lost_tokens += lost * trainer.settings.members as usize;
-            contexts.insert(group, (context, text));
+            let mut context = trainer.skills.choose(&p.episode.task, seed);
+            fit(trainer, &mut context);
+            taught.lost_tokens += context.lost_tokens * trainer.settings.members as usize;
+            contexts.insert(group, context);
         }
-        let (context, text) = &contexts[&group];
+        let context = &contexts[&group];
         p.episode.skills = context.ids.clone();
         taught.titles.extend(context.ids.iter().cloned().zip(context.titles.iter().cloned()));
         if let Some(row) = p.rows.first() {
-            p.episode.teacher_prompt = prompt(trainer, &row.prompt, &p.episode.task.goal, text)?;
+            p.episode.teacher_prompt = prompt(trainer, &row.prompt, &p.episode.task.goal, &context.text)?;
         }
     }
     let mut rows = Vec::with_capacity(lessons.len());
     let goals: BTreeMap<_, _> = played.iter().map(|p| (p.episode.id, p.episode.task.goal.as_str())).collect();
     for lesson in lessons.iter() {
-        let (_, text) = &contexts[&lesson.id.group];
-        let prompt = prompt(trainer, &lesson.row.prompt, goals[&lesson.id], text)?;
+        let prompt = prompt(trainer, &lesson.row.prompt, goals[&lesson.id], &contexts[&lesson.id.group].text)?;
         rows.push(lesson.row.under(&trainer.text.encode(&prompt)?));
     }
-    // A teacher row longer than the context loses its end: those tokens are taught nothing (gap 0).
-    let limit = trainer.engine.info().context;
-    let cut = |(ids, mask): &(Vec<u32>, Vec<bool>)| ids.len().min(mask.len()).min(limit);
-    let score_rows: Vec<ScoreRow> =
-        rows.iter().map(|r| ScoreRow { ids: &r.0[..cut(r)], mask: &r.1[..cut(r)] }).collect();
+    let score_rows: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect();
     let temperature = trainer.settings.sampling.temperature;
     let scores = trainer.engine.score(WeightSet::Live, &score_rows, temperature)?;
-    for (lesson, mut score) in lessons.iter_mut().zip(scores) {
-        score.logp.extend_from_slice(&lesson.row.sampled[score.logp.len()..]);
+    for (lesson, score) in lessons.iter_mut().zip(scores) {
         lesson.teacher = Some(score.logp);
     }
     Ok(taught)
 }
 
-/// Skill text cut to the budget, whole lines from the end, and the tokens lost.
-fn within_budget(trainer: &Trainer, context: &Context) -> Result<(String, usize)> {
-    match trainer.settings.skill_budget {
-        0 => Ok((context.text.clone(), 0)),
-        budget => {
-            let count = |line: &str| trainer.text.encode(line).map_or(usize::MAX, |ids| ids.len());
-            Ok(fit(&context.text, budget, count))
-        }
+/// Drops skills that exceed the budget, last ones first, and counts their tokens.
+pub(super) fn fit(trainer: &Trainer, context: &mut Context) {
+    if trainer.settings.skill_budget > 0 {
+        let count = |line: &str| trainer.text.encode(line).map_or(usize::MAX, |ids| ids.len());
+        context.fit(trainer.settings.skill_budget, count);
     }
 }
 
 /// The teacher's opening prompt as rendered text.
 fn prompt(trainer: &Trainer, prompt: &super::row::Prompt, goal: &str, skills: &str) -> Result<String> {
-    let slot = trainer.skills.placement() == Placement::UserSlot && !skills.is_empty();
-    let message = prompt.message(&trainer.prompts, goal, slot.then_some(skills));
-    let rendered = trainer.text.render(&[Message::user(message)], true)?;
-    match trainer.skills.placement() {
-        Placement::UserSlot => Ok(rendered),
-        Placement::PrefixRaw => Ok(crate::skill::prefix_raw(skills) + &rendered),
-    }
+    let placement = trainer.skills.placement();
+    let message = prompt.message(&trainer.prompts, goal, placement.slot(skills));
+    Ok(placement.prefix(skills) + &trainer.text.render(&[Message::user(message)], true)?)
 }
 
 /// Scores all rows under the frozen reference weights.

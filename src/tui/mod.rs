@@ -1,1 +1,38 @@
-//! The screen: a pure function of the run view.
+//! The screen: a live, keyboard-driven view of a run folder.
+//!
+//! ```text
+//! Feed --records--> History --fold--> RunView --+
+//!      --episodes, tokens--> StepData ----------+--> Scene --> screens::draw --> terminal
+//! keys --Action--> App::update -----------------+
+//! ```
+//!
+//! 1. [`feed::Feed`] is everything the screen knows of a run; it never touches the training.
+//! 2. [`app::App`] holds one selection shared by all screens; [`app::App::update`] is pure and answers with
+//!    [`app::Effect`]s that only [`shell::run`] carries out.
+//! 3. Every pane is a pure function `draw(frame, area, &Scene)`.
+//!
+//! Keys, footer and help come from one table ([`keys::BINDINGS`]); colours from one table of roles
+//! ([`theme::Role`]); what a terminal without Unicode sees from one table of glyphs ([`glyph`]).
+
+pub mod app;
+pub mod chart;
+pub mod data;
+pub mod feed;
+pub mod glyph;
+pub mod history;
+pub mod keys;
+pub mod loader;
+pub mod options;
+pub mod overlay;
+pub mod pace;
+pub mod scene;
+pub mod screens;
+pub mod shell;
+pub mod text;
+pub mod theme;
+pub mod tokens;
+mod update;
+
+pub use feed::{Feed, Liveness};
+pub use options::{Exit, Mode, Options};
+pub use shell::run;

@@ -1,0 +1,261 @@
+//! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+
+use super::job::{Job, Out};
+use crate::config::recipe::{Layout, Recipe, RecordedTokens};
+use crate::core::event::FORMAT;
+use crate::core::{Episode, RunEvent, TokenRecord};
+use crate::engine::candle::CandleEngine;
+use crate::engine::{AdamW, Engine, WeightSet};
+use crate::env::{self, prompt};
+use crate::run::{Manifest, Recorder, RunFolder};
+use crate::skill::{Bank, SkillBook};
+use crate::text::Text;
+use crate::train::rollout::Sampling;
+use crate::train::{Aborted, Settings, Sink, Trainer, checkpoint, evaluate};
+
+/// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
+pub type SharedRecorder = Rc<RefCell<Recorder>>;
+
+/// A training that is loaded when it starts.
+pub struct Training {
+    folder: RunFolder,
+    recipe: Recipe,
+    recorder: SharedRecorder,
+    trainer: Option<Trainer>,
+    /// Whether the panel was played after the present step.
+    evaluated: bool,
+}
+
+impl Training {
+    /// Nothing heavy happens here: the model is loaded by [`Job::start`].
+    pub fn new(folder: &RunFolder, recipe: &Recipe, recorder: SharedRecorder) -> Self {
+        Self { folder: folder.clone(), recipe: recipe.clone(), recorder, trainer: None, evaluated: false }
+    }
+
+    fn model(&self) -> PathBuf {
+        PathBuf::from(&self.recipe.model.path)
+    }
+
+    fn trainer(&mut self) -> Result<&mut Trainer> {
+        self.trainer.as_mut().context("the training was not started")
+    }
+
+    /// Plays the panel if it is due after the present step. A panel given up on request is played when resumed.
+    fn evaluate(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
+        let total = self.recipe.run.steps;
+        let recorder = self.recorder.clone();
+        let trainer = self.trainer.as_mut().context("the training was not started")?;
+        let step = trainer.done;
+        if self.evaluated || !trainer.settings.eval.due(step, total) {
+            return Ok(());
+        }
+        let mut files = Files { recorder, out };
+        match evaluate::evaluate(trainer, step, &mut files, abort) {
+            Err(e) if e.is::<Aborted>() => return Ok(()),
+            result => result?,
+        }
+        self.evaluated = true;
+        Ok(())
+    }
+}
+
+impl Job for Training {
+    fn start(&mut self, out: Out) -> Result<()> {
+        let mut trainer = open(&self.recipe, &self.model())?;
+        trainer.engine.keep(WeightSet::Reference)?;
+        let mut warn = |message| out(RunEvent::Warned { step: 0, message });
+        checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
+        describe(&self.folder, &self.recipe, &trainer)?;
+        let info = trainer.engine.info();
+        out(RunEvent::Started {
+            format: FORMAT,
+            run: self.folder.name(),
+            recipe: self.recipe.run.recipe.clone(),
+            method: trainer.method.name().into(),
+            env: trainer.world.kind().into(),
+            model: info.name,
+            parameters: info.parameters,
+            device: info.device,
+            steps: self.recipe.run.steps,
+            groups: trainer.settings.groups,
+            members: trainer.settings.members,
+            resumed: trainer.done,
+            substitutions: vec![],
+            pid: std::process::id(),
+        });
+        // A resumed run has played the panel of its last step already, unless it died in between.
+        self.evaluated = trainer.done > 0;
+        self.trainer = Some(trainer);
+        Ok(())
+    }
+
+    fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
+        self.evaluate(out, abort)?;
+        let mut files = Files { recorder: self.recorder.clone(), out };
+        match self.trainer()?.step(&mut files, abort) {
+            Err(e) if e.is::<Aborted>() => return Ok(()),
+            result => result?,
+        }
+        self.evaluated = false;
+        self.evaluate(out, abort)
+    }
+
+    fn done(&self) -> u64 {
+        self.trainer.as_ref().map_or(0, |t| t.done)
+    }
+
+    fn total(&self) -> u64 {
+        self.recipe.run.steps
+    }
+
+    fn save(&mut self, out: Out) -> Result<()> {
+        let (folder, model, keep) = (self.folder.clone(), self.model(), self.recipe.checkpoint.keep);
+        out(checkpoint::save(self.trainer()?, &folder, &model, keep)?);
+        Ok(())
+    }
+
+    fn retune(&mut self, recipe: &Recipe) {
+        self.recipe = recipe.clone();
+        if let Some(trainer) = &mut self.trainer {
+            trainer.settings = settings(recipe);
+            trainer.method = recipe.method.build();
+        }
+    }
+}
+
+/// Loads all parts a recipe names; `model` is the model folder.
+pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
+    let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
+    let prompts = prompt::Prompts::load(world.prompts())?;
+    let text = Text::load(model)?;
+    let engine = CandleEngine::load(model)?;
+    let (tokens, vocab) = (text.vocab(), engine.info().vocab);
+    anyhow::ensure!(
+        tokens <= vocab,
+        "{}: the tokenizer has {tokens} tokens but the model only {vocab}; they do not belong together",
+        model.display()
+    );
+    let bank = Bank::load(Path::new(&recipe.skills.bank))?;
+    let skills = SkillBook::new(bank, recipe.skills.choice(), recipe.skills.placement, Default::default());
+    Ok(Trainer {
+        settings: settings(recipe),
+        engine: Box::new(engine),
+        text,
+        world,
+        prompts,
+        skills,
+        method: recipe.method.build(),
+        done: 0,
+    })
+}
+
+/// The recipe in the trainer's own terms.
+pub fn settings(recipe: &Recipe) -> Settings {
+    let (rollout, optim, eval) = (&recipe.rollout, &recipe.optim, &recipe.eval);
+    let budget = recipe.skills.budget_tokens as usize;
+    Settings {
+        seed: recipe.run.seed,
+        groups: rollout.groups,
+        members: rollout.members,
+        sampling: Sampling {
+            layout: match rollout.layout {
+                Layout::Transcript => prompt::Layout::Transcript,
+                Layout::History => prompt::Layout::History,
+            },
+            history: rollout.history as usize,
+            max_new_tokens: rollout.max_new_tokens as usize,
+            temperature: rollout.temperature as f32,
+            reserve: if budget == 0 { UNLIMITED_RESERVE } else { budget },
+            seed: recipe.run.seed,
+        },
+        optim: AdamW {
+            lr: optim.lr,
+            beta1: optim.beta1,
+            beta2: optim.beta2,
+            eps: optim.eps,
+            weight_decay: optim.weight_decay,
+            max_grad_norm: optim.max_grad_norm,
+        },
+        minibatches: optim.minibatches as usize,
+        warmup_steps: optim.warmup_steps,
+        skill_budget: budget,
+        eval: evaluate::Panel {
+            every: eval.every,
+            games: eval.games,
+            split: eval.split,
+            temperature: eval.temperature as f32,
+            with_skills: eval.with_skills,
+            first: eval.first,
+        },
+        record_tokens: recipe.record.tokens == RecordedTokens::All,
+    }
+}
+
+/// Context kept free for the teacher's skills where their budget is unlimited.
+const UNLIMITED_RESERVE: usize = 512;
+
+/// Completes the manifest with what only the opened parts know.
+fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()> {
+    let mut manifest = Manifest::read(folder)?;
+    manifest.device = trainer.engine.info().device;
+    let model = Path::new(&recipe.model.path);
+    for (part, name) in [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")] {
+        let path = model.join(name);
+        if path.exists() {
+            manifest.add_file(part, &path)?;
+        }
+    }
+    let bank = std::fs::read_dir(&recipe.skills.bank).map(|d| d.flatten().map(|f| f.path()).collect::<Vec<_>>());
+    let mut files: Vec<PathBuf> = bank.unwrap_or_default();
+    files.sort();
+    for path in files.iter().filter(|p| p.is_file()) {
+        manifest.add_file("skills", path)?;
+    }
+    let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
+    manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));
+    Ok(manifest.write(folder)?)
+}
+
+/// Records through the session, files through the recorder. A file that cannot be written is warned of; the records
+/// themselves are the session's to keep.
+struct Files<'a> {
+    recorder: SharedRecorder,
+    out: Out<'a>,
+}
+
+impl Files<'_> {
+    fn warn(&mut self, step: u64, what: &str, result: crate::run::Result<()>) {
+        if let Err(error) = result {
+            (self.out)(RunEvent::Warned { step, message: format!("{what} of step {step} are lost: {error}") });
+        }
+    }
+}
+
+impl Sink for Files<'_> {
+    fn event(&mut self, event: RunEvent) {
+        (self.out)(event);
+    }
+
+    fn live(&mut self, episode: &Episode) {
+        let result = self.recorder.borrow_mut().turn(episode);
+        self.warn(episode.id.step, "live rollouts", result);
+    }
+
+    fn close_step(&mut self, step: u64, episodes: &[Episode], tokens: &[TokenRecord]) {
+        let result = self.recorder.borrow_mut().close_step(step, episodes, tokens);
+        self.warn(step, "rollouts and tokens", result);
+    }
+
+    fn close_eval(&mut self, step: u64, episodes: &[Episode]) {
+        let result = self.recorder.borrow_mut().close_eval(step, episodes);
+        self.warn(step, "evaluation rollouts", result);
+    }
+}

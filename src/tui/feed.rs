@@ -1,0 +1,40 @@
+//! What the screen needs of a run, wherever it lives: a run folder being written, a finished one, a fixture.
+
+use anyhow::Result;
+
+use crate::core::Record;
+use crate::core::episode::{Episode, TokenRecord};
+use crate::core::event::Command;
+
+/// Whether someone still trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Liveness {
+    /// The trainer's heartbeat is fresh.
+    Alive,
+    /// The run ended in order, or is only being read.
+    #[default]
+    Ended,
+    /// The trainer vanished without a last record.
+    Dead,
+}
+
+/// The screen's only window on a run. All calls return at once with what is there now.
+pub trait Feed {
+    /// Records that appeared since the last call, in order. The first call gives all there are.
+    fn poll(&mut self) -> Result<Vec<Record>>;
+
+    /// Episodes of one step, also of the step being played; empty if none were kept.
+    fn episodes(&mut self, step: u64) -> Result<Vec<Episode>>;
+
+    /// Token records of one finished step; empty if none were kept.
+    fn tokens(&mut self, step: u64) -> Result<Vec<TokenRecord>>;
+
+    /// Raw bytes of each token. A token may hold a part of a character only.
+    fn token_text(&self, ids: &[u32]) -> Vec<Vec<u8>>;
+
+    /// Asks the trainer for something. Fails if nobody listens.
+    fn send(&mut self, command: Command) -> Result<()>;
+
+    /// Whether the trainer lives.
+    fn alive(&self) -> Liveness;
+}

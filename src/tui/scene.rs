@@ -1,0 +1,133 @@
+//! What a pane is given to draw: the app, read-only, with the words panes are made of.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
+
+use super::app::{App, SMOOTHING};
+use super::keys::ScreenId;
+use super::text;
+use super::theme::{Role, Theme};
+use super::tokens::Channel;
+use crate::core::TokenRecord;
+use crate::run::view::RunView;
+
+/// One moment to be drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    pub app: &'a App,
+    pub view: &'a RunView,
+    pub theme: &'a Theme,
+}
+
+impl<'a> Scene<'a> {
+    /// The moment an app is in.
+    pub fn of(app: &'a App) -> Self {
+        Self { app, view: app.view(), theme: app.themes.current() }
+    }
+
+    /// The style of a role.
+    pub fn style(&self, role: Role) -> Style {
+        self.theme.style(role)
+    }
+
+    /// Text of a role. The text must be ours or cleaned.
+    pub fn span(&self, role: Role, text: impl Into<std::borrow::Cow<'a, str>>) -> Span<'a> {
+        Span::styled(text, self.style(role))
+    }
+
+    /// The latest finite value of a metric up to the selected step.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let step = self.app.step();
+        let upto = self.view.steps.partition_point(|s| s.step <= step);
+        self.view.steps[..upto].iter().rev().find_map(|s| s.metrics.get(name).copied().flatten())
+    }
+
+    /// A metric as short text.
+    pub fn figure(&self, name: &str) -> String {
+        self.metric(name).map_or("—".into(), text::number)
+    }
+
+    /// Weight of the charts' moving average.
+    pub fn smooth(&self) -> f64 {
+        SMOOTHING[self.app.smooth]
+    }
+
+    /// Draws a pane's frame and returns what is inside. The focused one has a bold frame and a mark.
+    pub fn pane(&self, frame: &mut Frame, area: Rect, title: Line<'a>, focused: bool) -> Rect {
+        self.pane_with(frame, area, title, Line::default(), focused)
+    }
+
+    /// Like [`Scene::pane`] with a second title at the right, which is dropped if there is no room.
+    pub fn pane_with(&self, frame: &mut Frame, area: Rect, left: Line<'a>, right: Line<'a>, focused: bool) -> Rect {
+        let (role, border) =
+            if focused { (Role::Focus, BorderType::Thick) } else { (Role::Border, BorderType::Rounded) };
+        let fits = left.width() + right.width() + 4 <= usize::from(area.width);
+        let mut block = Block::bordered().border_type(border).border_style(self.style(role)).title(left);
+        if fits && right.width() > 0 {
+            block = block.title(right.right_aligned());
+        }
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        inner
+    }
+
+    /// A title ` text ` in the title's style.
+    pub fn title(&self, text: &str, focused: bool) -> Span<'a> {
+        self.span(if focused { Role::Focus } else { Role::Title }, format!(" {text} "))
+    }
+
+    /// Writes lines into an area, cut at its edges.
+    pub fn lines(&self, frame: &mut Frame, area: Rect, lines: Vec<Line<'a>>) {
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    /// A cleared box in the middle of the screen, for what lies on top.
+    pub fn popup(&self, frame: &mut Frame, width: u16, height: u16, title: &str) -> Rect {
+        let whole = frame.area();
+        let (width, height) = (width.min(whole.width), height.min(whole.height));
+        let area = Rect { x: (whole.width - width) / 2, y: (whole.height - height) / 2, width, height };
+        frame.render_widget(Clear, area);
+        self.pane(frame, area, self.title(title, true).into(), true)
+    }
+}
+
+/// First line shown of a list so that `chosen` stays near the middle.
+pub fn window(len: usize, chosen: usize, height: usize) -> usize {
+    chosen.saturating_sub(height / 2).min(len.saturating_sub(height))
+}
+
+/// Every recorded signal of a token, name and value.
+pub fn signals(token: &TokenRecord) -> Vec<(&'static str, Option<f32>)> {
+    let ratio = token.student.zip(token.old).map(|(now, old)| (now - old).exp());
+    let mut out: Vec<_> = Channel::ALL.iter().map(|c| (c.name(), c.value(token))).collect();
+    out.extend([("lp sampled", token.sampled), ("lp old", token.old), ("lp ref", token.reference), ("ratio", ratio)]);
+    if let Some(push) = out.iter_mut().find(|(name, _)| *name == Channel::Coefficient.name()) {
+        push.1 = token.coefficient;
+    }
+    out
+}
+
+/// The text `y` puts on the clipboard: what is selected on the screen.
+pub fn copied(app: &App) -> Option<String> {
+    let episode = app.episode();
+    match app.screen {
+        ScreenId::Dash => {
+            let step = app.step();
+            let found = app.view().steps.iter().find(|s| s.step == step)?;
+            let mut lines = vec![format!("step\t{step}")];
+            for (name, value) in &found.metrics {
+                lines.push(format!("{name}\t{}", value.map_or("null".into(), |v| v.to_string())));
+            }
+            Some(lines.join("\n"))
+        }
+        ScreenId::Rollouts if app.focus[1] == 0 => episode.map(|e| format!("{}\t{}", e.task.id, e.task.goal)),
+        ScreenId::Rollouts => episode.map(|e| serde_json::to_string_pretty(e).unwrap_or_default()),
+        ScreenId::Tokens => {
+            let (tokens, _) = app.turn_tokens();
+            tokens.get(app.pick.token).map(|t| serde_json::to_string(t).unwrap_or_default())
+        }
+    }
+}

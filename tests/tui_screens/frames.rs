@@ -1,0 +1,65 @@
+//! Whole frames of every screen at the four kinds of terminal.
+
+use sdlab::tui::Mode;
+use sdlab::tui::keys::{Action, ScreenId};
+
+use super::fixture::{app, draw, fixture, settle, text};
+
+const SIZES: [(u16, u16); 4] = [(160, 45), (100, 30), (80, 24), (40, 10)];
+
+fn shoot(name: &str, mode: Mode, actions: &[Action]) {
+    for size in SIZES {
+        let mut feed = fixture();
+        let mut app = app(mode, size, &mut feed);
+        for action in actions {
+            app.update(*action);
+            settle(&mut app, &mut feed);
+        }
+        insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(&draw(&mut app, size)));
+    }
+}
+
+#[test]
+fn dash() {
+    shoot("dash", Mode::Live, &[]);
+}
+
+#[test]
+fn dash_with_crosshair_on_the_live_pane() {
+    let tabs = [Action::PaneNext; 8];
+    shoot("dash_live", Mode::Live, &[&tabs[..], &[Action::Down, Action::Down]].concat());
+}
+
+#[test]
+fn rollouts() {
+    shoot(
+        "rollouts",
+        Mode::Live,
+        &[Action::Screen(ScreenId::Rollouts), Action::Enter, Action::Down, Action::Enter, Action::Down],
+    );
+}
+
+#[test]
+fn tokens() {
+    shoot("tokens", Mode::Live, &[Action::Screen(ScreenId::Tokens), Action::Turn(1), Action::Hot(1), Action::Channel]);
+}
+
+#[test]
+fn prompts() {
+    shoot("prompts", Mode::Live, &[Action::Screen(ScreenId::Tokens), Action::Prompts]);
+}
+
+#[test]
+fn replay() {
+    shoot("replay", Mode::Replay, &[Action::Step(-10), Action::Step(-10)]);
+}
+
+#[test]
+fn help() {
+    shoot("help", Mode::Live, &[Action::Help]);
+}
+
+#[test]
+fn quit() {
+    shoot("quit", Mode::Live, &[Action::QuitMenu]);
+}
