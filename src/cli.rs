@@ -207,7 +207,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
             wiring::screen(&options.open(&run)?, view)
         }
         Mode::Ctl { run, verb, json } => ctl::ctl(&options.open(&run)?, &verb, json),
-        Mode::Pretrain(args) => wiring::pretrain(&args),
+        Mode::Pretrain(args) => wiring::pretrain(&args, options.seed.unwrap_or(0)),
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
         Mode::Envs => show::envs(),

@@ -18,7 +18,10 @@ pub(super) fn train(recipe: Option<&Path>, options: &Options) -> Result<Exit> {
     }
     let folder = match recipe.filter(|path| path.is_dir()) {
         Some(folder) => resume(folder, options)?,
-        None => wiring::create_run(&config::load(recipe, &options.overrides())?)?,
+        None => {
+            let source = recipe.map_or_else(|| "default".into(), |path| path.display().to_string());
+            wiring::create_run(&config::load(recipe, &options.overrides())?, &source)?
+        }
     };
     eprintln!("run `{}`", folder.path().display());
     if options.batch {

@@ -17,6 +17,7 @@ mod serve;
 mod serve_tests;
 mod socket;
 mod spawn;
+mod training;
 mod tuning;
 
 pub use client::{is_served, send};
@@ -26,3 +27,4 @@ pub use job::{Job, Out};
 pub use reply::{Reply, Standing};
 pub use serve::{Desk, serve};
 pub use spawn::{Trainer, spawn};
+pub use training::{SharedRecorder, Training};

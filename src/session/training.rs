@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::job::{Job, Out};
-use crate::config::recipe::{Layout, Recipe, RecordedTokens};
+use crate::config::{Layout, Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
@@ -74,11 +74,12 @@ impl Job for Training {
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
         describe(&self.folder, &self.recipe, &trainer)?;
+        keep_text(&self.folder, &self.model())?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
             run: self.folder.name(),
-            recipe: self.recipe.run.recipe.clone(),
+            recipe: recipe_name(&self.folder),
             method: trainer.method.name().into(),
             env: trainer.world.kind().into(),
             model: info.name,
@@ -202,12 +203,33 @@ pub fn settings(recipe: &Recipe) -> Settings {
 /// Context kept free for the teacher's skills where their budget is unlimited.
 const UNLIMITED_RESERVE: usize = 512;
 
+/// Where the recipe of the run was read from.
+fn recipe_name(folder: &RunFolder) -> String {
+    let notes = Manifest::read(folder).map(|m| m.notes).unwrap_or_default();
+    notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
+}
+
+/// Copies tokenizer and template into the run, so that its tokens can be read wherever the folder goes.
+fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
+    let target = folder.path().join("tokenizer");
+    std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
+    for name in checkpoint::TEXT_FILES {
+        let from = model.join(name);
+        if from.exists() {
+            std::fs::copy(&from, target.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Completes the manifest with what only the opened parts know.
 fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()> {
     let mut manifest = Manifest::read(folder)?;
     manifest.device = trainer.engine.info().device;
     let model = Path::new(&recipe.model.path);
-    for (part, name) in [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")] {
+    for (part, name) in
+        [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")]
+    {
         let path = model.join(name);
         if path.exists() {
             manifest.add_file(part, &path)?;
@@ -217,7 +239,8 @@ fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()
     let mut files: Vec<PathBuf> = bank.unwrap_or_default();
     files.sort();
     for path in files.iter().filter(|p| p.is_file()) {
-        manifest.add_file("skills", path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        manifest.add_file(&format!("skills/{name}"), path)?;
     }
     let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
     manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));

@@ -19,7 +19,7 @@ use crate::run::RunFolder;
 use crate::skill::Statistics;
 
 /// Files of a model folder that belong to the text side.
-const TEXT_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+pub const TEXT_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 const STATE: &str = "state.json";
 
 /// What is not weights.

@@ -1,15 +1,16 @@
 //! Where the parts of the program meet: everything the command line needs from a layer it does not know.
-//!
-//! The functions under "seams" join parts that are built apart; the rest is the assembly of a trainer process.
+
+mod feed;
+mod starter;
 
 use std::cell::RefCell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use crate::batch::{self, BatchPrinter};
 use crate::config::{self, Overrides, Recipe, Watch};
@@ -18,10 +19,11 @@ use crate::core::event::Status;
 use crate::core::exit::Exit;
 use crate::run::recorder::{Tap, now_ms};
 use crate::run::{Heartbeat, Manifest, Recorder, RunFolder, RunLock, atomic_write};
-use crate::session::{Control, Desk, Halt, Job, Standing, serve, watch_signals};
+use crate::session::{Control, Desk, Halt, SharedRecorder, Standing, Training, serve, watch_signals};
+use crate::tui;
 
-/// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
-pub type SharedRecorder = Rc<RefCell<Recorder>>;
+pub use feed::FolderFeed;
+pub use starter::{PretrainArgs, pretrain};
 
 /// What a screen is opened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,35 +34,25 @@ pub enum View {
     Replay,
 }
 
-/// Arguments of `sdlab pretrain`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct PretrainArgs {
-    /// Folder the model is written to
-    #[arg(long, value_name = "DIR", default_value = "runs/starter/model")]
-    pub out: PathBuf,
-}
-
-// ---- seams ----------------------------------------------------------------------------------------------------------
-
-/// The training of `recipe` in `folder`. Nothing heavy happens here: the model is loaded by [`Job::start`].
-pub fn open_job(folder: &RunFolder, _recipe: &Recipe, _recorder: SharedRecorder) -> Result<Box<dyn Job>> {
-    bail!("`{}` cannot be trained: this build has no trainer", folder.path().display())
-}
-
 /// Opens the screen and returns when it is closed. The run goes on.
-pub fn screen(folder: &RunFolder, _view: View) -> Result<Exit> {
-    bail!("`{}` cannot be shown: this build has no screen", folder.path().display())
+pub fn screen(folder: &RunFolder, view: View) -> Result<Exit> {
+    let mode = match view {
+        View::Live => tui::Mode::Live,
+        View::Replay => {
+            feed::check_records(folder)?;
+            tui::Mode::Replay
+        }
+    };
+    let feed = FolderFeed::open(folder, view)?;
+    Ok(match tui::run(feed, &tui::Options::from_env(mode))? {
+        tui::Exit::Detached | tui::Exit::Left => Exit::Done,
+        tui::Exit::Terminated => Exit::Terminated,
+    })
 }
-
-/// `sdlab pretrain`.
-pub fn pretrain(args: &PretrainArgs) -> Result<Exit> {
-    bail!("`{}` cannot be made: this build has no pretraining", args.out.display())
-}
-
-// ---- assembly -------------------------------------------------------------------------------------------------------
 
 /// Makes the folder of a new run: its resolved configuration and its manifest.
-pub fn create_run(recipe: &Recipe) -> Result<RunFolder> {
+/// `source` is where the recipe was read from.
+pub fn create_run(recipe: &Recipe, source: &str) -> Result<RunFolder> {
     let root = Path::new(&recipe.run.root);
     let folder = match recipe.run.name.as_str() {
         "" => RunFolder::create_next(root, recipe.env.name(), recipe.method.name())?,
@@ -70,6 +62,7 @@ pub fn create_run(recipe: &Recipe) -> Result<RunFolder> {
     atomic_write(&folder.config(), text.as_bytes())?;
     let mut manifest = Manifest::gather(&folder, &text, Path::new("."), now_ms());
     manifest.seeds.insert("run".into(), recipe.run.seed);
+    manifest.notes.insert("recipe".into(), source.into());
     manifest.write(&folder)?;
     Ok(folder)
 }
@@ -87,10 +80,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>) -> Result<Exit> {
         Some(tap) => recorder.with_tap(tap),
         None => recorder,
     }));
-    let mut job = match open_job(folder, &recipe, recorder.clone()) {
-        Ok(job) => job,
-        Err(error) => return fail(&recorder, &error),
-    };
+    let mut job = Training::new(folder, &recipe, recorder.clone());
     let halt = Arc::new(Halt::default());
     watch_signals(halt.clone())?;
     // last: whoever started this process takes a bound socket for a trainer that works
@@ -98,7 +88,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>) -> Result<Exit> {
     let (edits, _watch) = watch(folder, &recorder)?;
     let config = folder.config();
     Ok(serve(
-        &mut *job,
+        &mut job,
         Desk {
             recipe,
             orders,
@@ -140,14 +130,10 @@ fn watch(folder: &RunFolder, recorder: &SharedRecorder) -> Result<(Edits, Option
     }
 }
 
-/// A training that could not even be opened leaves the same last record as one that failed later.
-fn fail(recorder: &SharedRecorder, error: &anyhow::Error) -> Result<Exit> {
-    let message = format!("{error:#}");
-    eprintln!("error: {message}");
-    let exit = Exit::Failed;
-    let finished = RunEvent::Finished { step: 0, status: Status::Failed, exit: exit.code(), message };
-    recorder.borrow_mut().record(finished).context("the failure could not be recorded")?;
-    Ok(exit)
+/// The last record of a run that went through all its steps.
+fn finish(out: &mut dyn FnMut(RunEvent), step: u64) {
+    let (status, exit) = (Status::Ok, Exit::Done.code());
+    out(RunEvent::Finished { step, status, exit, message: "done".into() });
 }
 
 /// Writes the heartbeat. One that is lost is made good by the next.

@@ -1,0 +1,114 @@
+//! A run folder as the screen's feed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::View;
+use crate::core::episode::{Episode, TokenRecord};
+use crate::core::event::Command;
+use crate::core::{Record, RunEvent};
+use crate::run::recorder::now_ms;
+use crate::run::status::{Life, life};
+use crate::run::{Heartbeat, RunFolder, Source, Store};
+use crate::session;
+use crate::text::Text;
+use crate::tui::{Feed, Liveness};
+
+/// Reads one run folder, live or saved.
+pub struct FolderFeed {
+    folder: RunFolder,
+    source: Source,
+    store: Store,
+    /// The run's own copy of its tokenizer; without it tokens are shown by number.
+    text: Option<Text>,
+    view: View,
+    begun: bool,
+}
+
+impl FolderFeed {
+    /// Opens a run folder for reading.
+    pub fn open(folder: &RunFolder, view: View) -> Result<Self> {
+        Ok(Self {
+            folder: folder.clone(),
+            source: Source::open(folder)?,
+            store: Store::new(folder),
+            text: None,
+            view,
+            begun: false,
+        })
+    }
+
+    /// The tokenizer appears when the trainer has started, so it is looked for until it is there.
+    fn load_text(&mut self) {
+        if self.text.is_none() {
+            self.text = Text::load(&tokenizer_folder(self.folder.path())).ok();
+        }
+    }
+}
+
+/// Where a run keeps its copy of tokenizer and chat template.
+pub fn tokenizer_folder(run: &Path) -> std::path::PathBuf {
+    run.join("tokenizer")
+}
+
+impl Feed for FolderFeed {
+    fn poll(&mut self) -> Result<Vec<Record>> {
+        self.load_text();
+        if !std::mem::replace(&mut self.begun, true) {
+            return Ok(self.source.all()?);
+        }
+        Ok(self.source.read(RECORDS, BUDGET)?)
+    }
+
+    fn episodes(&mut self, step: u64) -> Result<Vec<Episode>> {
+        Ok(self.store.episodes(step)?)
+    }
+
+    fn tokens(&mut self, step: u64) -> Result<Vec<TokenRecord>> {
+        Ok(self.store.tokens(step)?)
+    }
+
+    fn token_text(&self, ids: &[u32]) -> Vec<Vec<u8>> {
+        match &self.text {
+            Some(text) => text.bytes(ids),
+            None => ids.iter().map(|id| format!("⟨{id}⟩").into_bytes()).collect(),
+        }
+    }
+
+    fn send(&mut self, command: Command) -> Result<()> {
+        if self.view == View::Replay {
+            bail!("a replay cannot be steered");
+        }
+        let reply = session::send(self.folder.path(), &command)?;
+        if !reply.ok {
+            bail!("{}", reply.message);
+        }
+        Ok(())
+    }
+
+    fn alive(&self) -> Liveness {
+        if self.view == View::Replay {
+            return Liveness::Ended;
+        }
+        match life(Heartbeat::read(&self.folder).ok().flatten().as_ref(), now_ms()) {
+            Life::Running => Liveness::Alive,
+            Life::Finished => Liveness::Ended,
+            Life::Dead(_) => Liveness::Dead,
+        }
+    }
+}
+
+/// Why a saved run cannot be shown as running, if it has no records at all.
+pub fn check_records(folder: &RunFolder) -> Result<()> {
+    let records = Source::open(folder)?.all()?;
+    let started = records.iter().any(|r| matches!(r.event, RunEvent::Started { .. } | RunEvent::Finished { .. }));
+    started
+        .then_some(())
+        .with_context(|| format!("`{}` has no records yet, there is nothing to replay", folder.path().display()))
+}
+
+/// Records read at once, and the time that may take, while the screen is open.
+const RECORDS: usize = 2000;
+const BUDGET: Duration = Duration::from_millis(20);

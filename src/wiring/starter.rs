@@ -1,0 +1,174 @@
+//! `sdlab pretrain`: makes the starter run: a small model from scripted play, what it can do with and without
+//! skills, and a few recorded training steps to look at.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::config::{self, Overrides, Recipe};
+use crate::core::Exit;
+use crate::env::World;
+use crate::env::household::HouseholdWorld;
+use crate::env::prompt::Prompts;
+use crate::run::recorder::now_ms;
+use crate::run::{Manifest, Recorder, RunFolder, atomic_write};
+use crate::session::{Halt, Job, Training};
+use crate::train::pretrain::{self, Plan};
+
+/// Arguments of `sdlab pretrain`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PretrainArgs {
+    /// Run folder to be made; the model is written to its `model/`
+    #[arg(long, value_name = "DIR", default_value = "runs/starter")]
+    pub out: PathBuf,
+    /// Model folder to use instead of training one: only what it can do is recorded anew
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// Minutes of training
+    #[arg(long, default_value_t = 20.0)]
+    pub minutes: f64,
+    /// Width of the model, a multiple of 64
+    #[arg(long, default_value_t = 128)]
+    pub width: usize,
+    /// Layers of the model
+    #[arg(long, default_value_t = 4)]
+    pub layers: usize,
+    /// Most tokens in the vocabulary
+    #[arg(long, default_value_t = 1024)]
+    pub vocab: usize,
+    /// Share of demonstrations with skills in the prompt
+    #[arg(long, default_value_t = 0.5)]
+    pub skilled: f64,
+    /// Peak learning rate
+    #[arg(long, default_value_t = 2e-3)]
+    pub lr: f64,
+    /// Recorded training steps to look at
+    #[arg(long, default_value_t = 6)]
+    pub show: u64,
+    /// Games of the evaluation
+    #[arg(long, default_value_t = 128)]
+    pub games: u32,
+}
+
+/// Makes the starter. An existing folder is only replaced whole, and only if it is a starter.
+pub fn pretrain(args: &PretrainArgs, seed: u64) -> Result<Exit> {
+    ensure!(args.width > 0 && args.width.is_multiple_of(64), "`--width {}` is not a multiple of 64", args.width);
+    ensure!(args.minutes > 0.0 && args.minutes.is_finite(), "`--minutes {}` is not a time", args.minutes);
+    ensure!((0.0..=1.0).contains(&args.skilled), "`--skilled {}` is not a share between 0 and 1", args.skilled);
+    let model = args.out.join("model");
+    ensure!(
+        !args.out.exists() || model.is_dir(),
+        "`{}` exists and is not a starter, name another folder with `--out`",
+        args.out.display()
+    );
+    let made = args.out.with_extension("partial");
+    if made.exists() {
+        std::fs::remove_dir_all(&made).with_context(|| format!("cannot clear {}", made.display()))?;
+    }
+    let recipe = Recipe::default();
+    match &args.from {
+        Some(model) => copy(model, &made.join("model"))?,
+        None => learn(args, seed, &recipe, &made.join("model"))?,
+    }
+    show(args, &recipe, &made)?;
+    if args.out.exists() {
+        std::fs::remove_dir_all(&args.out).with_context(|| format!("cannot replace {}", args.out.display()))?;
+    }
+    std::fs::rename(&made, &args.out).with_context(|| format!("cannot name {}", args.out.display()))?;
+    eprintln!("wrote {}", args.out.display());
+    Ok(Exit::Done)
+}
+
+fn learn(args: &PretrainArgs, seed: u64, recipe: &Recipe, model: &Path) -> Result<()> {
+    let world = HouseholdWorld::from_table(&recipe.env.table())?;
+    let prompts = Prompts::load(world.prompts())?;
+    let plan = Plan {
+        out: model.to_path_buf(),
+        time: Duration::from_secs_f64(args.minutes * 60.0),
+        seed,
+        width: args.width,
+        layers: args.layers,
+        vocab: args.vocab,
+        skilled: args.skilled,
+        lr: args.lr,
+    };
+    pretrain::run(&world, &prompts, &plan, &mut |line| eprintln!("{line}"))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))
+            .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+/// Records the panel without and with skills, then a few SDAR steps, as an ordinary run in `made`.
+fn show(args: &PretrainArgs, recipe: &Recipe, made: &Path) -> Result<()> {
+    let (root, name) =
+        (made.parent().unwrap_or(Path::new(".")), made.file_name().unwrap_or_default().to_string_lossy());
+    let scratch = RunFolder::create(root, &format!("{name}.run"))?;
+    let mut overrides = Overrides::default();
+    overrides.set.extend([
+        format!("run.steps={}", args.show),
+        format!("model.path={}", made.join("model").display()),
+        format!("eval.games={}", args.games),
+        "eval.with_skills=true".into(),
+        "eval.every=1000000".into(),
+        "rollout.groups=4".into(),
+        "checkpoint.final=false".into(),
+        "checkpoint.every=0".into(),
+    ]);
+    let text = config::render(recipe);
+    let recipe = config::parse("starter", &text, &overrides)?;
+    atomic_write(&scratch.config(), config::render(&recipe).as_bytes())?;
+    Manifest::gather(&scratch, &text, Path::new("."), now_ms()).write(&scratch)?;
+    let recorder = Rc::new(RefCell::new(Recorder::create(&scratch)?));
+    let mut training = Training::new(&scratch, &recipe, recorder.clone());
+    let failure = RefCell::new(None);
+    let mut out = |event| {
+        if let Err(error) = recorder.borrow_mut().record(event) {
+            *failure.borrow_mut() = Some(error);
+        }
+    };
+    training.start(&mut out)?;
+    let halt = Halt::default();
+    for step in 1..=args.show {
+        training.step(&mut out, no_abort(&halt))?;
+        eprintln!("recorded step {step} of {}", args.show);
+    }
+    crate::wiring::finish(&mut out, args.show);
+    if let Some(error) = failure.into_inner() {
+        return Err(error.into());
+    }
+    note(&scratch)?;
+    for entry in std::fs::read_dir(scratch.path())? {
+        let entry = entry?;
+        std::fs::rename(entry.path(), made.join(entry.file_name()))?;
+    }
+    std::fs::remove_dir(scratch.path())?;
+    Ok(())
+}
+
+fn no_abort(halt: &Halt) -> &AtomicBool {
+    halt.interrupt()
+}
+
+/// Puts the starter's two numbers, with and without skills, into the manifest.
+fn note(folder: &RunFolder) -> Result<()> {
+    let mut manifest = Manifest::read(folder)?;
+    for record in crate::run::Source::open(folder)?.all()? {
+        if let crate::core::RunEvent::Evaluated { step: 0, panel, with_skills, metrics, .. } = record.event {
+            let key = if with_skills { "success_with_skills" } else { "success_plain" };
+            let value = metrics.get("success").copied().flatten();
+            manifest.notes.insert(format!("{key} ({panel})"), serde_json::json!(value));
+        }
+    }
+    Ok(manifest.write(folder)?)
+}
