@@ -1,6 +1,7 @@
 //! The teacher: the same weights, the same reply tokens, another opening prompt. It never generates.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use anyhow::Result;
 
@@ -31,12 +32,12 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
     let mut contexts: BTreeMap<u32, Context> = BTreeMap::new();
     for p in played.iter_mut() {
         let group = p.episode.id.group;
-        if !contexts.contains_key(&group) {
+        if let Entry::Vacant(vacant) = contexts.entry(group) {
             let seed = rng::seed(trainer.settings.seed, "skills", &[step, group as u64]);
             let mut context = trainer.skills.choose(&p.episode.task, seed);
             fit(trainer, &mut context);
             taught.lost_tokens += context.lost_tokens * trainer.settings.members as usize;
-            contexts.insert(group, context);
+            vacant.insert(context);
         }
         let context = &contexts[&group];
         p.episode.skills = context.ids.clone();

@@ -111,9 +111,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// Records the panel without and with skills, then a few SDAR steps, as an ordinary run in `made`.
 fn show(args: &PretrainArgs, recipe: &Recipe, made: &Path) -> Result<()> {
-    let (root, name) =
-        (made.parent().unwrap_or(Path::new(".")), made.file_name().unwrap_or_default().to_string_lossy());
-    let scratch = RunFolder::create(root, &format!("{name}.run"))?;
+    let name = args.out.file_name().unwrap_or_default().to_string_lossy();
+    let scratch = RunFolder::create(&made.join("recording"), &name)?;
     let mut overrides = Overrides::default();
     overrides.set.extend([
         format!("run.steps={}", args.show),
@@ -128,7 +127,9 @@ fn show(args: &PretrainArgs, recipe: &Recipe, made: &Path) -> Result<()> {
     let text = config::render(recipe);
     let recipe = config::parse("starter", &text, &overrides)?;
     atomic_write(&scratch.config(), config::render(&recipe).as_bytes())?;
-    Manifest::gather(&scratch, &text, Path::new("."), now_ms()).write(&scratch)?;
+    let mut manifest = Manifest::gather(&scratch, &text, Path::new("."), now_ms());
+    manifest.notes.insert("recipe".into(), "starter".into());
+    manifest.write(&scratch)?;
     let recorder = Rc::new(RefCell::new(Recorder::create(&scratch)?));
     let mut training = Training::new(&scratch, &recipe, recorder.clone());
     let failure = RefCell::new(None);
@@ -148,12 +149,12 @@ fn show(args: &PretrainArgs, recipe: &Recipe, made: &Path) -> Result<()> {
         return Err(error.into());
     }
     note(&scratch)?;
+    config::set_in_file(&scratch.config(), "model.path", &args.out.join("model").display().to_string())?;
     for entry in std::fs::read_dir(scratch.path())? {
         let entry = entry?;
         std::fs::rename(entry.path(), made.join(entry.file_name()))?;
     }
-    std::fs::remove_dir(scratch.path())?;
-    Ok(())
+    Ok(std::fs::remove_dir_all(made.join("recording"))?)
 }
 
 fn no_abort(halt: &Halt) -> &AtomicBool {
