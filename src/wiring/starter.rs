@@ -47,7 +47,7 @@ pub struct PretrainArgs {
     #[arg(long, default_value_t = 2e-3)]
     pub lr: f64,
     /// Recorded training steps to look at
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 4)]
     pub show: u64,
     /// Games of the evaluation
     #[arg(long, default_value_t = 128)]
@@ -120,7 +120,7 @@ fn show(args: &PretrainArgs, recipe: &Recipe, made: &Path) -> Result<()> {
         format!("eval.games={}", args.games),
         "eval.with_skills=true".into(),
         "eval.every=1000000".into(),
-        "rollout.groups=4".into(),
+        "optim.warmup_steps=5".into(),
         "checkpoint.final=false".into(),
         "checkpoint.every=0".into(),
     ]);
