@@ -151,10 +151,11 @@ fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// Raises a flag on SIGTERM and SIGHUP, so that the loop leaves in order.
+/// Raises a flag on SIGTERM and SIGHUP, so that the loop leaves in order. When the terminal itself is gone, reading
+/// from it never returns and the loop cannot see the flag: then the process ends here.
 fn watch_signals(asked: Arc<AtomicBool>) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         runtime.block_on(async {
             let (Ok(mut term), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
@@ -162,6 +163,9 @@ fn watch_signals(asked: Arc<AtomicBool>) -> Result<()> {
             };
             tokio::select! { _ = term.recv() => {}, _ = hangup.recv() => {} }
             asked.store(true, Ordering::Relaxed);
+            tokio::time::sleep(PATIENCE).await;
+            drop(ratatui::try_restore());
+            std::process::exit(crate::core::exit::Exit::Terminated.code());
         });
     })?;
     Ok(())
@@ -170,6 +174,9 @@ fn watch_signals(asked: Arc<AtomicBool>) -> Result<()> {
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
+
+/// How long the loop may take to leave after a signal.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the loop sleeps when nothing happens; new records are seen after this at the latest.
 const IDLE: Duration = Duration::from_millis(100);
