@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# GRPO against SDAR from the starter: three seeds each, the same panel, the same budget. About an hour on two cores.
+# GRPO against SDAR from the starter: three seeds each, the same panel, the same budget. About half an hour on two cores.
 # usage: benches/study.sh [ROOT] [STEPS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-root=${1:-runs/study} steps=${2:-60}
+root=${1:-runs/study} steps=${2:-40}
 cargo build --release --quiet
 for seed in 0 1 2; do
     for method in grpo sdar; do
