@@ -21,6 +21,18 @@
 //! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli` and `wiring`, then `tui` and `batch`, then
 //! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text`, then `run`, then `core`.
 
+//!
+//! # Deviations, said first
+//!
+//! - `old` log-probs are the sampler's: one engine samples, scores and trains with one set of weights, so they equal
+//!   the step-start ones to the rounding that `mismatch/max` reports (about 1e-5). SDAR's code scores again.
+//! - The teacher scores once per step with the step-start weights, as SDAR's code does; the student's term uses the
+//!   current ones.
+//! - Rows are one per episode by default (`transcript`); the papers' one row per turn is `rollout.layout = "history"`.
+//! - The decoder's backward pass is written out over packed rows instead of using candle's autograd, which drops
+//!   gradients of several operations without a word.
+//! - A group's rollouts share one choice of skills.
+
 pub mod batch;
 pub mod cli;
 pub mod config;
