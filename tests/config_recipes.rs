@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use sdlab::config::{Layout, Overrides, load};
+use sdlab::config::{Overrides, load};
+use sdlab::env::prompt::Layout;
 
 #[test]
 fn recipes_in_runs_are_valid() {

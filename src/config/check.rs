@@ -1,6 +1,7 @@
 //! Checks that need no files: ranges, and keys that must agree with each other.
 
-use super::recipe::{EnvConfig, HouseholdSettings, Layout, Recipe};
+use super::recipe::{EnvConfig, HouseholdSettings, Recipe};
+use crate::env::prompt::Layout;
 
 /// The first key whose value makes no sense, and why.
 pub(super) fn violation(recipe: &Recipe) -> Option<(&'static str, String)> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::fields::tables;
 use crate::core::Split;
 use crate::core::event::Level;
+use crate::env::prompt::Layout;
 use crate::method::MethodConfig;
 use crate::skill::{self, Placement};
 
@@ -109,17 +110,6 @@ impl SkillSettings {
             Retrieval::None => skill::Retrieval::None,
         }
     }
-}
-
-/// What one training row is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Layout {
-    /// One row per episode: the chat grows, observations are masked.
-    #[default]
-    Transcript,
-    /// One row per turn: the prompt is rebuilt with the last `history` turns (the papers).
-    History,
 }
 
 /// Which tokens are written to `tokens/`.

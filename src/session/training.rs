@@ -9,12 +9,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::job::{Job, Out};
-use crate::config::{Layout, Recipe, RecordedTokens};
+use crate::config::{Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{AdamW, Engine, WeightSet};
-use crate::env::{self, prompt};
+use crate::env;
+use crate::env::prompt::Prompts;
 use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
@@ -135,7 +136,7 @@ impl Job for Training {
 /// Loads all parts a recipe names; `model` is the model folder.
 pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
-    let prompts = prompt::Prompts::load(world.prompts())?;
+    let prompts = Prompts::load(world.prompts())?;
     let text = Text::load(model)?;
     let engine = CandleEngine::load(model)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
@@ -167,10 +168,7 @@ pub fn settings(recipe: &Recipe) -> Settings {
         groups: rollout.groups,
         members: rollout.members,
         sampling: Sampling {
-            layout: match rollout.layout {
-                Layout::Transcript => prompt::Layout::Transcript,
-                Layout::History => prompt::Layout::History,
-            },
+            layout: rollout.layout,
             history: rollout.history as usize,
             max_new_tokens: rollout.max_new_tokens as usize,
             temperature: rollout.temperature as f32,
