@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::manual::{self, manual};
-use super::math::{AdvantageOver, Aggregation, Clip, KlEstimator, Weights, clipped_surrogate};
-use super::{Group, Method, MethodInfo, Needs, Plan, Tokens};
+use super::math::{AdvantageOver, Aggregation, Clip, KlEstimator, Weights, clipped_surrogate, spread};
+use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
 /// `[method.grpo]`. Defaults are the setting of SDAR's released code; `variant = "paper"` is the paper's.
@@ -69,11 +69,12 @@ impl Method for Grpo {
     }
 
     fn needs(&self) -> Needs {
-        Needs { teacher: false, reference: self.kl_coef > 0.0 }
+        Needs { reference: self.kl_coef > 0.0, ..Needs::default() }
     }
 
-    fn credit(&self, groups: &[Group]) -> Vec<Vec<f64>> {
-        groups.iter().map(|group| self.advantage.advantages(group)).collect()
+    fn credit(&self, step: &Tokens) -> Credit {
+        let advantage = self.advantage.of(step);
+        Credit { advantage: spread(step, &advantage), ..Credit::default() }
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {
@@ -169,6 +170,7 @@ impl Draft {
             d_entropy: if flat { Vec::new() } else { round(self.d_entropy) },
             gate: self.gate,
             metrics: self.metrics,
+            ..Plan::default()
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::RowOutcome;
+use super::view::{RowFacts, Tokens};
 
 /// A value and its derivative by the student's log-prob.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -83,9 +83,21 @@ pub enum AdvantageOver {
 }
 
 impl AdvantageOver {
+    /// Advantage of every row of a step.
+    pub fn of(self, step: &Tokens) -> Vec<f64> {
+        let mut advantage = vec![0.0; step.rows.len()];
+        for group in step.groups() {
+            let facts: Vec<&RowFacts> = group.iter().map(|&row| &step.facts[row]).collect();
+            for (row, value) in group.into_iter().zip(self.advantages(&facts)) {
+                advantage[row] = value;
+            }
+        }
+        advantage
+    }
+
     /// `(score - mean) / (std + 1e-6)` of every row of a group, in order; the unbiased std, and mean 0, std 1 where
     /// there is only one score.
-    pub fn advantages(self, group: &[RowOutcome]) -> Vec<f64> {
+    pub fn advantages(self, group: &[&RowFacts]) -> Vec<f64> {
         match self {
             AdvantageOver::Rows => {
                 let scores: Vec<f64> = group.iter().map(|row| row.episode_return - row.penalty).collect();
@@ -103,6 +115,15 @@ impl AdvantageOver {
             }
         }
     }
+}
+
+/// One value per row -> one per token; 0 outside every row. [R] -> [N]
+pub fn spread(step: &Tokens, per_row: &[f64]) -> Vec<f32> {
+    let mut tokens = vec![0.0; step.len()];
+    for (row, &value) in step.rows.iter().zip(per_row) {
+        tokens[row.clone()].fill(value as f32);
+    }
+    tokens
 }
 
 /// Mean and spread of a group's scores.

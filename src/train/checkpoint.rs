@@ -29,6 +29,9 @@ struct State {
     /// Completed steps.
     done: u64,
     skills: Statistics,
+    /// What the method has accumulated over steps.
+    #[serde(default)]
+    method: Vec<f64>,
 }
 
 /// Writes the checkpoint of the present step; `model` is the folder the text files come from. Afterwards only the
@@ -48,7 +51,12 @@ pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> R
             std::fs::copy(&from, temporary.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
         }
     }
-    let state = State { format: 1, done: trainer.done, skills: trainer.skills.statistics().clone() };
+    let state = State {
+        format: 1,
+        done: trainer.done,
+        skills: trainer.skills.statistics().clone(),
+        method: trainer.method.state(),
+    };
     std::fs::write(temporary.join(STATE), serde_json::to_vec_pretty(&state)?)
         .with_context(|| format!("cannot write {}", temporary.join(STATE).display()))?;
     let bytes = sync(&temporary)?;
@@ -72,6 +80,7 @@ pub fn restore(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {
     let state: State = serde_json::from_str(&text).with_context(|| format!("{}: damaged", path.display()))?;
     trainer.engine.restore(checkpoint)?;
     trainer.skills.restore(state.skills);
+    trainer.method.resume(&state.method);
     trainer.done = state.done;
     Ok(())
 }
