@@ -1,9 +1,8 @@
 //! GRPO: group-relative policy optimisation, the reinforcement learning half of every method here.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use super::draft::Draft;
 use super::manual::{self, manual};
 use super::math::{AdvantageOver, Aggregation, Clip, KlEstimator, Weights, clipped_surrogate, spread};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
@@ -143,35 +142,6 @@ impl Grpo {
         }
         draft.value -= self.entropy_coef * aggregate;
         draft.metrics.insert("entropy/mean", (sum, count));
-    }
-}
-
-/// A [`Plan`] under construction.
-pub(super) struct Draft {
-    pub value: f64,
-    pub d_logp: Vec<f64>,    // [N]
-    pub d_entropy: Vec<f64>, // [N]
-    pub gate: Option<Vec<f32>>,
-    pub metrics: BTreeMap<&'static str, (f64, f64)>,
-}
-
-impl Draft {
-    fn new(tokens: usize) -> Self {
-        let zeros = vec![0.0; tokens];
-        Self { value: 0.0, d_logp: zeros.clone(), d_entropy: zeros, gate: None, metrics: BTreeMap::new() }
-    }
-
-    pub fn into_plan(self) -> Plan {
-        let round = |slopes: Vec<f64>| slopes.into_iter().map(|slope| slope as f32).collect();
-        let flat = self.d_entropy.iter().all(|&slope| slope == 0.0);
-        Plan {
-            value: self.value,
-            d_logp: round(self.d_logp),
-            d_entropy: if flat { Vec::new() } else { round(self.d_entropy) },
-            gate: self.gate,
-            metrics: self.metrics,
-            ..Plan::default()
-        }
     }
 }
 

@@ -98,20 +98,33 @@ impl AdvantageOver {
     /// `(score - mean) / (std + 1e-6)` of every row of a group, in order; the unbiased std, and mean 0, std 1 where
     /// there is only one score.
     pub fn advantages(self, group: &[&RowFacts]) -> Vec<f64> {
+        let (scores, rows) = self.scores(group);
+        let norm = Standard::of(&scores);
+        rows.into_iter().map(|place| norm.apply(scores[place])).collect()
+    }
+
+    /// `score - mean` of every row of a group, in order; 0 where there is only one score.
+    pub fn centred(self, group: &[&RowFacts]) -> Vec<f64> {
+        let (scores, rows) = self.scores(group);
+        let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        rows.into_iter().map(|place| scores[place] - mean).collect()
+    }
+
+    /// The scores statistics are over, and for every row the place of its own among them.
+    fn scores(self, group: &[&RowFacts]) -> (Vec<f64>, Vec<usize>) {
         match self {
             AdvantageOver::Rows => {
-                let scores: Vec<f64> = group.iter().map(|row| row.episode_return - row.penalty).collect();
-                let norm = Standard::of(&scores);
-                scores.into_iter().map(|score| norm.apply(score)).collect()
+                (group.iter().map(|row| row.episode_return - row.penalty).collect(), (0..group.len()).collect())
             }
             AdvantageOver::Trajectories => {
                 let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
                 for row in group {
                     *scores.entry(row.member).or_insert(row.episode_return) -= row.penalty;
                 }
-                let norm = Standard::of(&scores.values().copied().collect::<Vec<_>>());
+                let places: BTreeMap<usize, usize> =
+                    scores.keys().enumerate().map(|(i, member)| (*member, i)).collect();
                 // every member of the group was entered just above
-                group.iter().map(|row| norm.apply(scores[&row.member])).collect()
+                (scores.into_values().collect(), group.iter().map(|row| places[&row.member]).collect())
             }
         }
     }

@@ -4,16 +4,25 @@
 //! which it gives [`Credit`]; then batches of them, for which it returns a [`Plan`]: the loss and its exact derivative
 //! by each student log-prob and entropy.
 //!
-//! One file per method; adding one is its file, its line in [`MethodConfig`] and its line in [`METHODS`]. The pieces
-//! they share, each a value with its derivative, are in [`math`].
+//! One file per method; adding one is its file and its line in the table below. The pieces they share are in [`math`],
+//! [`advantage`] (who gets how much), [`weight`] (which tokens), [`estimator`] (what is pulled where) and [`schedule`].
 
+pub mod advantage;
+mod draft;
 pub mod estimator;
+pub mod gigpo;
 pub mod grpo;
+pub mod grpo_opsd;
 pub mod manual;
 pub mod math;
 pub mod needs;
+pub mod opd;
+pub mod opsd;
+pub mod rlsd;
 pub mod schedule;
 pub mod sdar;
+pub mod skill_grpo;
+pub mod skill_sd;
 pub mod view;
 pub mod weight;
 
@@ -21,36 +30,65 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::gigpo::Gigpo;
 pub use self::grpo::{Grpo, Variant};
+pub use self::grpo_opsd::GrpoOpsd;
 pub use self::manual::Key;
 pub use self::needs::Needs;
+pub use self::opd::Opd;
+pub use self::opsd::Opsd;
+pub use self::rlsd::Rlsd;
 pub use self::sdar::Sdar;
+pub use self::skill_grpo::SkillGrpo;
+pub use self::skill_sd::SkillSd;
 pub use self::view::{Credit, Plan, RowFacts, Tokens, TurnFacts};
 
-/// The one `[method.<name>]` table of a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MethodConfig {
-    Grpo(Grpo),
-    Sdar(Sdar),
+/// One line per method: its settings, the module they are in.
+macro_rules! methods {
+    ($($variant:ident in $module:ident),+ $(,)?) => {
+        /// The one `[method.<name>]` table of a recipe.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum MethodConfig {
+            $($variant($module::$variant),)+
+        }
+
+        impl MethodConfig {
+            /// The method with these settings.
+            pub fn build(&self) -> Box<dyn Method> {
+                match self {
+                    $(MethodConfig::$variant(settings) => Box::new(settings.clone()),)+
+                }
+            }
+
+            /// Name as in `[method.<name>]`.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(MethodConfig::$variant(_) => $module::INFO.name,)+
+                }
+            }
+
+            /// Every method with its default settings, in the order of [`METHODS`].
+            pub fn all() -> Vec<Self> {
+                vec![$(MethodConfig::$variant($module::$variant::default()),)+]
+            }
+        }
+
+        /// Every method, in the order they are listed.
+        pub const METHODS: &[MethodInfo] = &[$($module::INFO,)+];
+    };
 }
 
-impl MethodConfig {
-    /// The method with these settings.
-    pub fn build(&self) -> Box<dyn Method> {
-        match self {
-            MethodConfig::Grpo(grpo) => Box::new(grpo.clone()),
-            MethodConfig::Sdar(sdar) => Box::new(sdar.clone()),
-        }
-    }
-
-    /// Name as in `[method.<name>]`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            MethodConfig::Grpo(_) => grpo::INFO.name,
-            MethodConfig::Sdar(_) => sdar::INFO.name,
-        }
-    }
+methods! {
+    Sdar in sdar,
+    SkillSd in skill_sd,
+    Grpo in grpo,
+    Gigpo in gigpo,
+    Opd in opd,
+    Opsd in opsd,
+    GrpoOpsd in grpo_opsd,
+    Rlsd in rlsd,
+    SkillGrpo in skill_grpo,
 }
 
 impl Default for MethodConfig {
@@ -73,9 +111,6 @@ pub struct MethodInfo {
     /// Its settings.
     pub keys: &'static [Key],
 }
-
-/// Every method, in the order they are listed.
-pub const METHODS: &[MethodInfo] = &[sdar::INFO, grpo::INFO];
 
 /// One objective of the family.
 pub trait Method: Send + Sync {

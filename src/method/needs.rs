@@ -18,6 +18,8 @@ pub struct Needs {
     pub given: bool,
     /// Share of every group that plays and is trained with skills in the student's own prompt, in [0, 1].
     pub skilled_share: f64,
+    /// All rollouts are played under the teacher's prompt, and trained under the plain one (an ablation: off-policy).
+    pub off_policy: bool,
     /// A verdict on turns, by whoever the recipe names as judge.
     pub judge: Option<Verdict>,
     /// Rollouts beside the student's own.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::grpo::{Draft, Grpo};
+use super::draft::Draft;
+use super::grpo::Grpo;
 use super::manual::{self, manual};
 use super::math::{Gate, Weights};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
