@@ -2,6 +2,7 @@
 
 mod attention;
 mod cpu;
+mod dot;
 mod files;
 mod loss;
 mod model;

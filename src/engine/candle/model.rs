@@ -275,9 +275,9 @@ impl Decoder {
             let layer = self.layer(index);
             let at = |i: usize| &w[layer.first + i];
             let (x, _) = ops::rms_norm(&h, at(NORM1), eps)?;
-            let q = ops::linear(&x, at(Q))?.reshape((n, query, size))?;
-            let k = ops::linear(&x, at(K))?.reshape((n, kv, size))?;
-            let v = ops::linear(&x, at(V))?;
+            let q = ops::linear_by_row(&x, at(Q))?.reshape((n, query, size))?;
+            let k = ops::linear_by_row(&x, at(K))?.reshape((n, kv, size))?;
+            let v = ops::linear_by_row(&x, at(V))?;
             let q = self.rope.rotate(&ops::rms_norm(&q, at(Q_NORM), eps)?.0, &input.positions, 1.0)?;
             let k = self.rope.rotate(&ops::rms_norm(&k, at(K_NORM), eps)?.0, &input.positions, 1.0)?;
             extend(caches, index, &input.segments, &k, &v, kv * size)?;
@@ -288,10 +288,10 @@ impl Decoder {
                 .map(|(segment, cache)| CachedQuery { segment: segment.clone(), cache: &cache[index] })
                 .collect();
             let o = cached_attention(&q, &queries, self.heads())?;
-            h = ops::add(&h, &ops::linear(&o, at(O))?)?;
+            h = ops::add(&h, &ops::linear_by_row(&o, at(O))?)?;
             let (y, _) = ops::rms_norm(&h, at(NORM2), eps)?;
-            let act = ops::swiglu(&ops::linear(&y, at(GATE))?, &ops::linear(&y, at(UP))?)?;
-            h = ops::add(&h, &ops::linear(&act, at(DOWN))?)?;
+            let act = ops::swiglu(&ops::linear_by_row(&y, at(GATE))?, &ops::linear_by_row(&y, at(UP))?)?;
+            h = ops::add(&h, &ops::linear_by_row(&act, at(DOWN))?)?;
         }
         Ok(ops::rms_norm(&h, &w[self.final_norm()], eps)?.0)
     }
