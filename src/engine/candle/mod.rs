@@ -3,6 +3,7 @@
 mod arch;
 mod attention;
 mod cpu;
+mod dot;
 mod files;
 mod layout;
 mod loss;

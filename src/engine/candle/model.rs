@@ -17,6 +17,9 @@ use super::ops::{self, Rope};
 /// Trainable tensors in the order of [`Decoder::names`]. Cloning shares storage.
 pub(super) type Weights = Vec<Tensor>;
 
+/// A matrix product x w^T: [`ops::linear`] or [`ops::linear_by_row`].
+pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
 /// Accumulated gradients, same order; `None` = nothing yet.
 pub(super) type Gradients = Vec<Option<Tensor>>;
 
@@ -136,8 +139,8 @@ impl Decoder {
     }
 
     /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling.
-    fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor) -> Result<Tensor> {
-        let y = ops::linear(x, &w[layer.weight(p)])?;
+    fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
+        let y = product(x, &w[layer.weight(p)])?;
         layer.bias(p).map_or(Ok(y.clone()), |bias| ops::add_bias(&y, &w[bias]))
     }
 
@@ -152,12 +155,12 @@ impl Decoder {
     }
 
     /// From a layer's normed input [N, D] to what attention takes.
-    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, positions: &[u32]) -> Result<Qkv> {
+    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, positions: &[u32], product: Product) -> Result<Qkv> {
         let Heads { query, kv, size } = self.heads();
         let n = positions.len();
-        let q = self.project(w, layer, Q, x)?.reshape((n, query, size))?;
-        let k = self.project(w, layer, K, x)?.reshape((n, kv, size))?;
-        let v = self.project(w, layer, V, x)?.reshape((n, kv, size))?;
+        let q = self.project(w, layer, Q, x, product)?.reshape((n, query, size))?;
+        let k = self.project(w, layer, K, x, product)?.reshape((n, kv, size))?;
+        let v = self.project(w, layer, V, x, product)?.reshape((n, kv, size))?;
         let (q, q_norm) = self.head_norm(w, layer.q_norm, q)?;
         let (k, k_norm) = self.head_norm(w, layer.k_norm, k)?;
         let q = self.rope.rotate(&q, positions, 1.0)?;
@@ -180,12 +183,12 @@ impl Decoder {
 
     fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<(Saved, Tensor)> {
         let (x, inv1) = self.norm(w, layer.norm1, &h)?;
-        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions)?;
+        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions, ops::linear)?;
         let (o, lse) = attention(&q, &k, &v, &input.segments, self.heads())?;
-        let mid = ops::add(&h, &self.project(w, layer, O, &o)?)?;
+        let mid = ops::add(&h, &self.project(w, layer, O, &o, ops::linear)?)?;
         let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
-        let (gate, up) = (self.project(w, layer, Gate, &y)?, self.project(w, layer, Up, &y)?);
-        let next = ops::add(&mid, &self.project(w, layer, Down, &ops::swiglu(&gate, &up)?)?)?;
+        let (gate, up) = (self.project(w, layer, Gate, &y, ops::linear)?, self.project(w, layer, Up, &y, ops::linear)?);
+        let next = ops::add(&mid, &self.project(w, layer, Down, &ops::swiglu(&gate, &up)?, ops::linear)?)?;
         let saved = Saved { h, inv1, x, q_norm, k_norm, q, k, v, o, lse, mid, inv2, y, gate, up };
         Ok((saved, next))
     }
@@ -244,10 +247,11 @@ impl Decoder {
     /// belongs to segment i. Returns the final hidden state [N, D].
     pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Vec<LayerCache>]) -> Result<Tensor> {
         let Heads { kv, size, .. } = self.heads();
+        let project = |layer: &Layer, p, x: &Tensor| self.project(w, layer, p, x, ops::linear_by_row);
         let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
-            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions)?;
+            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions, ops::linear_by_row)?;
             extend(caches, index, &input.segments, &k, &v, kv * size)?;
             let queries: Vec<CachedQuery> = input
                 .segments
@@ -256,10 +260,10 @@ impl Decoder {
                 .map(|(segment, cache)| CachedQuery { segment: segment.clone(), cache: &cache[index] })
                 .collect();
             let o = cached_attention(&q, &queries, self.heads())?;
-            h = ops::add(&h, &self.project(w, layer, O, &o)?)?;
+            h = ops::add(&h, &project(layer, O, &o)?)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
-            let act = ops::swiglu(&self.project(w, layer, Gate, &y)?, &self.project(w, layer, Up, &y)?)?;
-            h = ops::add(&h, &self.project(w, layer, Down, &act)?)?;
+            let act = ops::swiglu(&project(layer, Gate, &y)?, &project(layer, Up, &y)?)?;
+            h = ops::add(&h, &project(layer, Down, &act)?)?;
         }
         Ok(self.norm(w, self.layout.final_norm, &h)?.0)
     }
