@@ -6,7 +6,8 @@
 use std::time::Instant;
 
 use sdlab::engine::candle::{Architecture, CandleEngine, Family};
-use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, ScoreRow};
+use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, sample_all};
+use sdlab::text::Stops;
 
 const ROWS: usize = 16;
 const TOKENS: usize = 256;
@@ -65,15 +66,8 @@ fn decode(engine: &mut CandleEngine, prompts: &[Vec<u32>]) {
     let requests: Vec<SampleRequest> = prompts
         .iter()
         .enumerate()
-        .map(|(slot, ids)| SampleRequest {
-            slot,
-            context: &ids[..32],
-            limit: 128,
-            temperature: 1.0,
-            stop: &[],
-            seed: slot as u64,
-        })
+        .map(|(slot, ids)| SampleRequest { slot, context: ids[..32].to_vec(), limit: 128, seed: slot as u64 })
         .collect();
-    engine.release();
-    engine.sample(&requests).expect("samples");
+    let stops = Stops::tokens_only(vec![]);
+    sample_all(engine, &Sampler::new(1.0, &stops), requests).expect("samples");
 }

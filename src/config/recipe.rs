@@ -237,6 +237,19 @@ tables! {
         pub max_new_tokens: u32 = 40, NextStep;
         /// Softmax temperature of sampling, > 0.
         pub temperature: f64 = 1.0, NextStep;
+        /// Only the most likely tokens are drawn, so many; 0 = all. With this or one of the next two, replies come from
+        /// a narrower distribution than the one that is trained; `rollout/kept_mass` says how much narrower.
+        pub top_k: u32 = 0, NextStep;
+        /// Only the most likely tokens that together have this probability are drawn, in (0, 1]; 1 = all.
+        pub top_p: f64 = 1.0, NextStep;
+        /// Only tokens at least this many times as likely as the most likely one are drawn, in [0, 1]; 0 = all.
+        pub min_p: f64 = 0.0, NextStep;
+        /// Strings that close a reply, e.g. `["</action>"]`, beside the model's end-of-turn token.
+        pub stop: Vec<String> = vec![], NextStep;
+        /// Most replies sampled side by side; 0 = all of a step. It changes memory and speed, never a result.
+        pub concurrent: u32 = 0, NextStep;
+        /// Most memory of the KV cache in MiB; replies that do not fit wait. 0 = no limit.
+        pub cache_mb: u32 = 4096, NextStep;
     }
 
     /// The update: AdamW on the gradient of the method's loss.
@@ -269,6 +282,12 @@ tables! {
         pub split: Split = Split::ValidSeen, NextRun;
         /// Softmax temperature, >= 0; 0 = greedy.
         pub temperature: f64 = 0.4, NextRun;
+        /// Only the most likely tokens are drawn, so many; 0 = all.
+        pub top_k: u32 = 0, NextRun;
+        /// Only the most likely tokens that together have this probability are drawn, in (0, 1]; 1 = all.
+        pub top_p: f64 = 1.0, NextRun;
+        /// Only tokens at least this many times as likely as the most likely one are drawn, in [0, 1]; 0 = all.
+        pub min_p: f64 = 0.0, NextRun;
         /// Whether the panel is also played with skills in the student's own prompt.
         pub with_skills: bool = false, NextStep;
         /// Whether the panel is played before the first step.

@@ -13,7 +13,7 @@ use crate::config::{Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
-use crate::engine::{AdamW, Engine, WeightSet};
+use crate::engine::{AdamW, Engine, Filter, WeightSet};
 use crate::env;
 use crate::env::prompt::Prompts;
 use crate::run::{Manifest, Recorder, RunFolder};
@@ -172,6 +172,10 @@ pub fn settings(recipe: &Recipe) -> Settings {
             history: rollout.history as usize,
             max_new_tokens: rollout.max_new_tokens as usize,
             temperature: rollout.temperature as f32,
+            filter: filter(rollout.top_k, rollout.top_p, rollout.min_p),
+            stop: rollout.stop.clone(),
+            concurrent: rollout.concurrent as usize,
+            cache_bytes: (rollout.cache_mb as usize) << 20,
             reserve: if budget == 0 { UNLIMITED_RESERVE } else { budget },
             seed: recipe.run.seed,
         },
@@ -191,11 +195,16 @@ pub fn settings(recipe: &Recipe) -> Settings {
             games: eval.games,
             split: eval.split,
             temperature: eval.temperature as f32,
+            filter: filter(eval.top_k, eval.top_p, eval.min_p),
             with_skills: eval.with_skills,
             first: eval.first,
         },
         record_tokens: recipe.record.tokens == RecordedTokens::All,
     }
+}
+
+fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
+    Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
 }
 
 /// Context kept free for the teacher's skills where their budget is unlimited.

@@ -1,6 +1,7 @@
 //! Text: tokenizer, chat template, and the bytes behind single tokens.
 
 mod bytes;
+mod stop;
 mod template;
 pub mod train;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use tokenizers::Tokenizer;
 
+pub use stop::{StopWatch, Stops};
 pub use template::Template;
 
 /// Who speaks in a chat message.

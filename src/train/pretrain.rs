@@ -152,7 +152,7 @@ fn row(demo: Demo, prompts: &Prompts, text: &Text) -> Result<Row> {
         }
         let mut ids = text.encode(&turn.reply)?;
         ids.push(text.end());
-        row.reply(&Sample { logp: vec![0.0; ids.len()], ids, closed: true }, 0.0);
+        row.reply(&Sample { logp: vec![0.0; ids.len()], ids, ..Sample::default() }, 0.0);
     }
     Ok(row)
 }

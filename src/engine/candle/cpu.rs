@@ -19,7 +19,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sum_by(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn sum_by(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let blocks = n / LANES;
     for b in 0..blocks {
@@ -39,7 +39,7 @@ pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn max(x: &[f32]) -> f32 {
+pub(super) fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (blocks, tail) = x.as_chunks::<LANES>();
     for block in blocks {
@@ -142,28 +142,6 @@ pub(super) fn attention_row_grad(s: &mut [f32], ds: &mut [f32], lse: f32, delta:
         let p = exp(s[i] - lse);
         s[i] = p;
         ds[i] = p * (ds[i] - delta) * scale;
-    }
-}
-
-/// One query against `n` cached keys: `o = softmax(scale * q k^T) v`, keys and values `stride` apart.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
-pub(super) fn attend_one(q: &[f32], k: &[f32], v: &[f32], stride: usize, scores: &mut [f32], o: &mut [f32]) {
-    let d = q.len();
-    let scale = 1.0 / (d as f32).sqrt();
-    for (j, s) in scores.iter_mut().enumerate() {
-        *s = scale * dot(q, &k[j * stride..j * stride + d]);
-    }
-    let m = max(scores);
-    for s in scores.iter_mut() {
-        *s = exp(*s - m);
-    }
-    let inv = 1.0 / sum_by(scores.len(), |i| scores[i]);
-    o.fill(0.0);
-    for (j, s) in scores.iter().enumerate() {
-        let (p, v) = (s * inv, &v[j * stride..j * stride + d]);
-        for i in 0..d {
-            o[i] += p * v[i];
-        }
     }
 }
 

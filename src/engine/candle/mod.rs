@@ -2,9 +2,12 @@
 
 mod arch;
 mod attention;
+mod cached;
 mod cpu;
 mod dot;
+mod draw;
 mod files;
+mod kv;
 mod layout;
 mod loss;
 mod model;
@@ -24,9 +27,8 @@ pub use self::arch::{Architecture, Family, RopeScaling};
 use self::loss::{Scored, Targets};
 use self::model::{Decoder, Gradients, Packed, Tape, Weights};
 use self::optim::Moments;
-use self::sample::Slots;
 use super::{
-    AdamW, Coefficients, Engine, LossFn, ModelInfo, Sample, SampleRequest, ScoreRow, Scores, Update, WeightSet,
+    AdamW, Coefficients, Engine, LossFn, ModelInfo, Next, SampleRequest, Sampler, ScoreRow, Scores, Update, WeightSet,
 };
 
 /// Memory the activations of one `forward_backward` may take; beyond it they are computed a second time.
@@ -42,7 +44,6 @@ pub struct CandleEngine {
     kept: BTreeMap<WeightSet, Weights>,
     grads: Gradients,
     moments: Moments,
-    slots: Slots,
 }
 
 impl CandleEngine {
@@ -63,7 +64,7 @@ impl CandleEngine {
     fn with(decoder: Decoder, live: Weights) -> Self {
         let grads = vec![None; live.len()];
         let moments = Moments::new(&live);
-        Self { decoder, live, kept: BTreeMap::new(), grads, moments, slots: Slots::default() }
+        Self { decoder, live, kept: BTreeMap::new(), grads, moments }
     }
 
     fn weights(&self, set: WeightSet) -> Result<&Weights> {
@@ -179,12 +180,8 @@ impl Engine for CandleEngine {
         }
     }
 
-    fn sample(&mut self, requests: &[SampleRequest]) -> Result<Vec<Sample>> {
-        self.slots.sample(&self.decoder, &self.live, requests)
-    }
-
-    fn release(&mut self) {
-        self.slots = Slots::default();
+    fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
+        sample::sample(&self.decoder, &self.live, sampler, first, next)
     }
 
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
@@ -219,7 +216,6 @@ impl Engine for CandleEngine {
     }
 
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update> {
-        self.slots = Slots::default(); // the caches belong to the old weights
         self.moments.step(&mut self.live, &mut self.grads, optim)
     }
 
@@ -249,7 +245,6 @@ impl Engine for CandleEngine {
         if reference.exists() {
             self.kept.insert(WeightSet::Reference, files::read_weights(&reference, &names)?);
         }
-        self.slots = Slots::default();
         Ok(())
     }
 }

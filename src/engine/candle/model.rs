@@ -9,7 +9,9 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor};
 
 use super::arch::Architecture;
-use super::attention::{AttentionSaved, CachedQuery, Heads, LayerCache, attention, attention_grad, cached_attention};
+use super::attention::{AttentionSaved, Heads, attention, attention_grad};
+use super::cached;
+use super::kv::{CacheShape, Sequence};
 use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
 use super::layout::{Layer, Layout, Names, Projection};
 use super::ops::{self, Rope};
@@ -243,29 +245,30 @@ impl Decoder {
         ops::add(dmid, &dx)
     }
 
-    /// Runs new tokens against their sequences' caches, which grow by them. `caches[i]` (one entry per layer)
-    /// belongs to segment i. Returns the final hidden state [N, D].
-    pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Vec<LayerCache>]) -> Result<Tensor> {
-        let Heads { kv, size, .. } = self.heads();
+    /// Runs new tokens against their sequences' caches: `caches[i]` belongs to segment i and already counts its new
+    /// tokens. Returns the final hidden state [N, D]. A row's result is the same to the last bit whatever other rows
+    /// are beside it, and in however many calls its tokens are run.
+    pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Sequence]) -> Result<Tensor> {
         let project = |layer: &Layer, p, x: &Tensor| self.project(w, layer, p, x, ops::linear_by_row);
+        let shape = self.cache_shape();
         let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
             let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions, ops::linear_by_row)?;
-            extend(caches, index, &input.segments, &k, &v, kv * size)?;
-            let queries: Vec<CachedQuery> = input
-                .segments
-                .iter()
-                .zip(caches.iter())
-                .map(|(segment, cache)| CachedQuery { segment: segment.clone(), cache: &cache[index] })
-                .collect();
-            let o = cached_attention(&q, &queries, self.heads())?;
+            cached::append(caches, shape, index, &input.segments, [&k, &v])?;
+            let o = cached::attend(&q, caches, shape, index, input, self.heads())?;
             h = ops::add(&h, &project(layer, O, &o)?)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
             let act = ops::swiglu(&project(layer, Gate, &y)?, &project(layer, Up, &y)?)?;
             h = ops::add(&h, &project(layer, Down, &act)?)?;
         }
         Ok(self.norm(w, self.layout.final_norm, &h)?.0)
+    }
+
+    /// What decides the size of a KV cache.
+    pub fn cache_shape(&self) -> CacheShape {
+        let c = &self.config;
+        CacheShape { layers: c.num_hidden_layers, heads: c.num_key_value_heads, size: c.head_dim }
     }
 }
 
@@ -275,24 +278,6 @@ fn head_norm_grad(back: &mut Back, place: Option<usize>, saved: &Option<Normed>,
     let (dx, dw) = ops::rms_norm_grad(raw, &back.w[place], inv, &g)?;
     add(back.grads, place, dw)?;
     Ok(dx)
-}
-
-/// Appends the new keys and values of every segment to its cache.
-fn extend(
-    caches: &mut [&mut Vec<LayerCache>],
-    layer: usize,
-    segments: &[Range<usize>],
-    k: &Tensor,
-    v: &Tensor,
-    width: usize,
-) -> Result<()> {
-    let (k, v) = (ops::host(k)?, ops::host(v)?);
-    for (cache, segment) in caches.iter_mut().zip(segments) {
-        let part = segment.start * width..segment.end * width;
-        cache[layer].k.extend_from_slice(&k[part.clone()]);
-        cache[layer].v.extend_from_slice(&v[part]);
-    }
-    Ok(())
 }
 
 /// Adds `g` to the accumulated gradient at `index`.
