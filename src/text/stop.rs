@@ -18,7 +18,7 @@ impl Text {
     /// The tokens that end a reply of this model, and `strings` (empty ones never close anything).
     pub fn closing(&self, strings: &[String]) -> Stops<'_> {
         let strings = strings.iter().filter(|s| !s.is_empty()).cloned().collect();
-        Stops { text: Some(self), tokens: vec![self.end()], strings, spelt: RefCell::default() }
+        Stops { text: Some(self), tokens: self.stops().to_vec(), strings, spelt: RefCell::default() }
     }
 }
 

@@ -197,7 +197,10 @@ impl Game {
 
     /// Takes one reply: project it, step the environment, lay out the tokens.
     fn turn(&mut self, scene: &Scene, sample: Sample) -> Result<()> {
-        let shown = sample.ids.strip_suffix(&[scene.text.end()]).unwrap_or(&sample.ids);
+        let shown = match sample.ids.split_last() {
+            Some((last, rest)) if scene.text.stops().contains(last) => rest,
+            _ => &sample.ids,
+        };
         let reply = scene.text.decode(shown)?;
         let projected = projection::project(&reply);
         let observation = self.env.observation().to_string();
@@ -242,7 +245,7 @@ impl Game {
         if scene.sampling.layout == Layout::History {
             return self.prompt(scene);
         }
-        // cut off, or closed by a stop string: the template's own token keeps the chat in form
+        // cut off, or closed by something else than the template's own token: that one keeps the chat in form
         let end = scene.text.end();
         let mut given = if sample.ids.last() == Some(&end) { vec![] } else { vec![end] };
         let next = Message::user(scene.prompts.next(observation));
