@@ -14,13 +14,10 @@ use super::cached;
 use super::kv::{CacheShape, Sequence};
 use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
 use super::layout::{Layer, Layout, Names, Projection};
-use super::ops::{self, Rope};
+use super::ops::{self, Product, Rope};
 
 /// Trainable tensors in the order of [`Decoder::names`]. Cloning shares storage.
 pub(super) type Weights = Vec<Tensor>;
-
-/// A matrix product x w^T: [`ops::linear`] or [`ops::linear_by_row`].
-pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
 
 /// Accumulated gradients, same order; `None` = nothing yet.
 pub(super) type Gradients = Vec<Option<Tensor>>;
@@ -140,7 +137,8 @@ impl Decoder {
         Ok((y, Some(Normed { raw: x, inv })))
     }
 
-    /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling.
+    /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling, each by its
+    /// own kind of `product`.
     fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
         let y = product(x, &w[layer.weight(p)])?;
         layer.bias(p).map_or(Ok(y.clone()), |bias| ops::add_bias(&y, &w[bias]))

@@ -53,7 +53,10 @@ pub(super) fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// Elements a thread handles at a time in element-wise loops.
 const CHUNK: usize = 1 << 14;
 
-/// y = x w^T: x [N, K], w [M, K] -> [N, M].
+/// How a matrix is applied: [`linear`] or [`linear_by_row`].
+pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
+/// y = x w^T: x [N, K], w [M, K] -> [N, M]. The order of summation depends on N.
 pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
     let mut y = vec![0f32; n * m];
