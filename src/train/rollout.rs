@@ -6,7 +6,7 @@ use super::row::{Layout, Prompt, Row};
 use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, rng};
 use crate::engine::{Engine, Filter, Finish, Sample, SampleRequest, Sampler};
 use crate::env::prompt::Prompts;
-use crate::env::{Env, World, projection};
+use crate::env::{Env, World};
 use crate::text::{Message, Stops, Text};
 
 /// What a rollout is played with.
@@ -202,7 +202,7 @@ impl Game {
             _ => &sample.ids,
         };
         let reply = scene.text.decode(shown)?;
-        let projected = projection::project(&reply);
+        let projected = scene.prompts.project(&reply);
         let observation = self.env.observation().to_string();
         let step = self.env.step(&projected.action);
         self.episode.turns.push(Turn {
