@@ -1,6 +1,6 @@
 //! Checks that need no files: ranges, and keys that must agree with each other.
 
-use super::recipe::{EnvConfig, HouseholdSettings, Recipe};
+use super::recipe::Recipe;
 use crate::env::prompt::Layout;
 
 /// The first key whose value makes no sense, and why.
@@ -18,6 +18,10 @@ enum Bound {
     Above(f64),
     /// In [0, 1).
     Fraction,
+    /// In (0, 1].
+    Part,
+    /// In [0, 1].
+    Share,
 }
 
 impl Bound {
@@ -27,6 +31,8 @@ impl Bound {
                 Bound::AtLeast(low) => value >= *low,
                 Bound::Above(low) => value > *low,
                 Bound::Fraction => (0.0..1.0).contains(&value),
+                Bound::Part => value > 0.0 && value <= 1.0,
+                Bound::Share => (0.0..=1.0).contains(&value),
             }
     }
 
@@ -35,6 +41,8 @@ impl Bound {
             Bound::AtLeast(low) => format!("at least {low}"),
             Bound::Above(low) => format!("greater than {low}"),
             Bound::Fraction => "at least 0 and less than 1".into(),
+            Bound::Part => "greater than 0 and at most 1".into(),
+            Bound::Share => "at least 0 and at most 1".into(),
         }
     }
 }
@@ -43,13 +51,15 @@ type Read = fn(&Recipe) -> Option<f64>;
 
 const RANGES: &[(&str, Read, Bound)] = &[
     ("run.steps", |r| Some(r.run.steps as f64), Bound::AtLeast(1.0)),
-    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(4.0)),
-    ("env.household.invalid_penalty", |r| household(r).map(|h| h.invalid_penalty), Bound::AtLeast(0.0)),
-    ("env.household.win_reward", |r| household(r).map(|h| h.win_reward), Bound::Above(0.0)),
+    ("env.household.max_turns", |r| env(r, "household", "max_turns"), Bound::AtLeast(4.0)),
+    ("env.household.invalid_penalty", |r| env(r, "household", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.household.win_reward", |r| env(r, "household", "win_reward"), Bound::Above(0.0)),
     ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),
     ("rollout.members", |r| Some(r.rollout.members.into()), Bound::AtLeast(1.0)),
     ("rollout.max_new_tokens", |r| Some(r.rollout.max_new_tokens.into()), Bound::AtLeast(1.0)),
     ("rollout.temperature", |r| Some(r.rollout.temperature), Bound::Above(0.0)),
+    ("rollout.top_p", |r| Some(r.rollout.top_p), Bound::Part),
+    ("rollout.min_p", |r| Some(r.rollout.min_p), Bound::Share),
     ("optim.lr", |r| Some(r.optim.lr), Bound::AtLeast(0.0)),
     ("optim.beta1", |r| Some(r.optim.beta1), Bound::Fraction),
     ("optim.beta2", |r| Some(r.optim.beta2), Bound::Fraction),
@@ -58,17 +68,20 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("optim.max_grad_norm", |r| Some(r.optim.max_grad_norm), Bound::AtLeast(0.0)),
     ("optim.minibatches", |r| Some(r.optim.minibatches.into()), Bound::AtLeast(1.0)),
     ("eval.temperature", |r| Some(r.eval.temperature), Bound::AtLeast(0.0)),
+    ("eval.top_p", |r| Some(r.eval.top_p), Bound::Part),
+    ("eval.min_p", |r| Some(r.eval.min_p), Bound::Share),
 ];
 
-fn household(recipe: &Recipe) -> Option<&HouseholdSettings> {
-    match &recipe.env {
-        EnvConfig::Household(settings) => Some(settings),
-    }
+/// A number in the settings of the environment `name`; `None` if another one is played.
+fn env(recipe: &Recipe, name: &str, key: &str) -> Option<f64> {
+    let table = (recipe.env.name() == name).then(|| recipe.env.table())?;
+    let value = table.get(key)?;
+    value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
 }
 
 type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
-const RULES: &[Rule] = &[run_name, group_size, batch_count, alert_rules];
+const RULES: &[Rule] = &[run_name, group_size, batch_count, stop_strings, alert_rules];
 
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;
@@ -94,6 +107,11 @@ fn batch_count(recipe: &Recipe) -> Option<(&'static str, String)> {
     too_many.then(|| {
         ("optim.minibatches", format!("a step has {episodes} rows, they cannot be split into more batches than that"))
     })
+}
+
+fn stop_strings(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let empty = recipe.rollout.stop.iter().any(String::is_empty);
+    empty.then(|| ("rollout.stop", "an empty stop string would close every reply, leave it out".to_owned()))
 }
 
 fn alert_rules(recipe: &Recipe) -> Option<(&'static str, String)> {
@@ -136,6 +154,8 @@ mod tests {
             ("[optim]\nbeta2 = 1.0", "r.toml:2:9", "less than 1"),
             ("[rollout]\nmembers = 1", "r.toml:2:11", "`sdar` compares"),
             ("[rollout]\ngroups = 1\nmembers = 2\n[optim]\nminibatches = 3", "r.toml:5:15", "a step has 2 rows"),
+            ("[rollout]\ntop_p = 0", "r.toml:2:9", "greater than 0 and at most 1"),
+            ("[rollout]\nstop = ['</action>', '']", "r.toml:2:8", "an empty stop string"),
             ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
             ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
             ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),

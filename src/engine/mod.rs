@@ -4,10 +4,13 @@
 //! all any objective of this family needs (chain rule), and what a remote engine can also be asked for.
 
 pub mod candle;
+mod sampling;
 
 use std::path::Path;
 
 use anyhow::Result;
+
+pub use self::sampling::{Filter, Finish, Finished, Next, Sample, SampleRequest, Sampler, sample_all};
 
 /// Facts of a loaded model.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,34 +36,6 @@ pub enum WeightSet {
     StepStart,
     /// Live as it was when the run began (frozen reference).
     Reference,
-}
-
-/// A reply to be sampled after `context`.
-#[derive(Clone, Debug)]
-pub struct SampleRequest<'a> {
-    /// Names the KV cache row; a context that extends what the slot has seen costs only its new tokens.
-    pub slot: usize,
-    /// Everything before the reply.
-    pub context: &'a [u32],
-    /// Most tokens to sample.
-    pub limit: usize,
-    /// Softmax temperature; 0 = greedy.
-    pub temperature: f32,
-    /// Sampling closes after any of these tokens.
-    pub stop: &'a [u32],
-    /// Seed of this reply; the result depends on nothing else but context and weights.
-    pub seed: u64,
-}
-
-/// A sampled reply.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Sampled tokens, the stop token included.
-    pub ids: Vec<u32>,
-    /// Log-prob of each under the temperature-scaled policy.
-    pub logp: Vec<f32>,
-    /// Whether a stop token closed it (else the limit did).
-    pub closed: bool,
 }
 
 /// A row to be scored: log-probs are wanted where `mask` is true.
@@ -116,11 +91,13 @@ pub type LossFn<'a> = dyn FnMut(&[Scores]) -> Result<Vec<Coefficients>> + 'a;
 pub trait Engine: Send {
     fn info(&self) -> ModelInfo;
 
-    /// Samples all requests concurrently with the live weights.
-    fn sample(&mut self, requests: &[SampleRequest]) -> Result<Vec<Sample>>;
-
-    /// Forgets the KV cache of every slot.
-    fn release(&mut self);
+    /// Samples with the live weights: `first`, and what `next` asks for whenever a reply has ended, until nothing is
+    /// left. What is cached of a conversation lives as long as this call, if memory allows.
+    ///
+    /// # Errors
+    /// A request without context or room, a slot asked for twice at a time, or an error of `next`. A reply that
+    /// reaches a limit is no error: see [`Finish`].
+    fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()>;
 
     /// Scores rows without gradient.
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>>;

@@ -13,9 +13,8 @@ use crate::config::{Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
-use crate::engine::{AdamW, Engine, WeightSet};
+use crate::engine::{AdamW, Engine, Filter, WeightSet};
 use crate::env;
-use crate::env::prompt::Prompts;
 use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
@@ -136,7 +135,7 @@ impl Job for Training {
 /// Loads all parts a recipe names; `model` is the model folder.
 pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
-    let prompts = Prompts::load(world.prompts())?;
+    let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let text = Text::load(model)?;
     let engine = CandleEngine::load(model)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
@@ -172,6 +171,10 @@ pub fn settings(recipe: &Recipe) -> Settings {
             history: rollout.history as usize,
             max_new_tokens: rollout.max_new_tokens as usize,
             temperature: rollout.temperature as f32,
+            filter: filter(rollout.top_k, rollout.top_p, rollout.min_p),
+            stop: rollout.stop.clone(),
+            concurrent: rollout.concurrent as usize,
+            cache_bytes: (rollout.cache_mb as usize) << 20,
             reserve: if budget == 0 { UNLIMITED_RESERVE } else { budget },
             seed: recipe.run.seed,
         },
@@ -191,11 +194,16 @@ pub fn settings(recipe: &Recipe) -> Settings {
             games: eval.games,
             split: eval.split,
             temperature: eval.temperature as f32,
+            filter: filter(eval.top_k, eval.top_p, eval.min_p),
             with_skills: eval.with_skills,
             first: eval.first,
         },
         record_tokens: recipe.record.tokens == RecordedTokens::All,
     }
+}
+
+fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
+    Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
 }
 
 /// Context kept free for the teacher's skills where their budget is unlimited.
@@ -211,7 +219,7 @@ fn recipe_name(folder: &RunFolder) -> String {
 fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
     let target = folder.path().join("tokenizer");
     std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    for name in checkpoint::TEXT_FILES {
+    for name in crate::text::FILES {
         let from = model.join(name);
         if from.exists() {
             std::fs::copy(&from, target.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
@@ -239,6 +247,9 @@ fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()
     for path in files.iter().filter(|p| p.is_file()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         manifest.add_file(&format!("skills/{name}"), path)?;
+    }
+    if let Some(path) = env::file(recipe.env.name())?.path {
+        manifest.add_file("environment", &path)?;
     }
     let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
     manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));

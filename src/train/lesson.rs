@@ -185,7 +185,7 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
             student: at(seen.map(|s| &s.student)),
             teacher: at(lesson.teacher.as_ref()),
             reference: at(lesson.reference.as_ref()),
-            entropy: at(seen.map(|s| &s.entropy)),
+            entropy: at(seen.map(|s| &s.entropy)).or(i.and_then(|i| row.entropy.get(i).copied())),
             gate: at(seen.and_then(|s| s.gate.as_ref())),
             advantage: i.and_then(|i| lesson.advantage.get(i).copied()),
             coefficient: at(seen.map(|s| &s.coefficient)),

@@ -127,20 +127,18 @@ impl Trainer {
             (0..tasks.len()).flat_map(|g| (0..members).map(move |m| (g, m))).map(|(g, m)| seat(g, m)).collect();
         let total = seats.len();
         sink.event(progress(step, Phase::Rollout, 0, total));
-        let mut told = vec![0; total];
-        let sampling = self.settings.sampling;
+        let mut told = 0;
+        let sampling = self.settings.sampling.clone();
         let mut table = self.table();
-        rollout::play(&mut table, &seats, &sampling, &mut |episodes, over| {
+        rollout::play(&mut table, &seats, &sampling, &mut |episode, over| {
             if abort.load(Ordering::Relaxed) {
                 bail!(Aborted)
             }
-            for (episode, told) in episodes.iter().zip(&mut told) {
-                if episode.turns.len() > *told {
-                    *told = episode.turns.len();
-                    sink.live(episode);
-                }
+            sink.live(episode);
+            if over > told {
+                told = over;
+                sink.event(progress(step, Phase::Rollout, over, total));
             }
-            sink.event(progress(step, Phase::Rollout, over, total));
             Ok(())
         })
     }

@@ -1,8 +1,14 @@
 //! The local engine: candle tensors, our own decoder with a hand-written backward pass.
 
+mod arch;
 mod attention;
+mod cached;
 mod cpu;
+mod dot;
+mod draw;
 mod files;
+mod kv;
+mod layout;
 mod loss;
 mod model;
 mod ops;
@@ -16,14 +22,13 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-pub use candle_transformers::models::qwen3::Config;
 
+pub use self::arch::{Architecture, Family, RopeScaling};
 use self::loss::{Scored, Targets};
 use self::model::{Decoder, Gradients, Packed, Tape, Weights};
 use self::optim::Moments;
-use self::sample::Slots;
 use super::{
-    AdamW, Coefficients, Engine, LossFn, ModelInfo, Sample, SampleRequest, ScoreRow, Scores, Update, WeightSet,
+    AdamW, Coefficients, Engine, LossFn, ModelInfo, Next, SampleRequest, Sampler, ScoreRow, Scores, Update, WeightSet,
 };
 
 /// Memory the activations of one `forward_backward` may take; beyond it they are computed a second time.
@@ -39,7 +44,6 @@ pub struct CandleEngine {
     kept: BTreeMap<WeightSet, Weights>,
     grads: Gradients,
     moments: Moments,
-    slots: Slots,
 }
 
 impl CandleEngine {
@@ -51,7 +55,7 @@ impl CandleEngine {
     }
 
     /// A new model with normal(0, 0.02) weights from `seed`.
-    pub fn init(config: Config, seed: u64) -> Result<Self> {
+    pub fn init(config: Architecture, seed: u64) -> Result<Self> {
         let decoder = Decoder::new(config);
         let live = files::random_weights(&decoder, seed)?;
         Ok(Self::with(decoder, live))
@@ -60,7 +64,7 @@ impl CandleEngine {
     fn with(decoder: Decoder, live: Weights) -> Self {
         let grads = vec![None; live.len()];
         let moments = Moments::new(&live);
-        Self { decoder, live, kept: BTreeMap::new(), grads, moments, slots: Slots::default() }
+        Self { decoder, live, kept: BTreeMap::new(), grads, moments }
     }
 
     fn weights(&self, set: WeightSet) -> Result<&Weights> {
@@ -168,7 +172,7 @@ impl Engine for CandleEngine {
     fn info(&self) -> ModelInfo {
         let c = &self.decoder.config;
         ModelInfo {
-            name: format!("Qwen3 {}L d{}", c.num_hidden_layers, c.hidden_size),
+            name: format!("{} {}L d{}", c.family.name(), c.num_hidden_layers, c.hidden_size),
             parameters: self.live.iter().map(|t| t.elem_count() as u64).sum(),
             vocab: c.vocab_size,
             context: c.max_position_embeddings,
@@ -176,12 +180,8 @@ impl Engine for CandleEngine {
         }
     }
 
-    fn sample(&mut self, requests: &[SampleRequest]) -> Result<Vec<Sample>> {
-        self.slots.sample(&self.decoder, &self.live, requests)
-    }
-
-    fn release(&mut self) {
-        self.slots = Slots::default();
+    fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
+        sample::sample(&self.decoder, &self.live, sampler, first, next)
     }
 
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
@@ -216,7 +216,6 @@ impl Engine for CandleEngine {
     }
 
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update> {
-        self.slots = Slots::default(); // the caches belong to the old weights
         self.moments.step(&mut self.live, &mut self.grads, optim)
     }
 
@@ -246,7 +245,6 @@ impl Engine for CandleEngine {
         if reference.exists() {
             self.kept.insert(WeightSet::Reference, files::read_weights(&reference, &names)?);
         }
-        self.slots = Slots::default();
         Ok(())
     }
 }
