@@ -1,6 +1,7 @@
 //! Text: tokenizer, chat template, and the bytes behind single tokens.
 
 mod bytes;
+pub mod gguf;
 mod template;
 pub mod train;
 
