@@ -2,6 +2,7 @@
 
 mod bytes;
 mod chat;
+pub mod gguf;
 mod jinja;
 mod special;
 mod stop;

@@ -13,6 +13,8 @@ mod loss;
 mod model;
 mod ops;
 mod optim;
+#[cfg(test)]
+mod parity_tests;
 mod sample;
 #[cfg(test)]
 mod tests;
@@ -47,11 +49,10 @@ pub struct CandleEngine {
 }
 
 impl CandleEngine {
-    /// Loads a Hugging Face folder (`config.json`, `model.safetensors`).
-    pub fn load(folder: &Path) -> Result<Self> {
-        let decoder = Decoder::new(files::read_config(folder)?);
-        let live = files::read_weights(&folder.join("model.safetensors"), &decoder.names())?;
-        Ok(Self::with(decoder, live))
+    /// Loads a model: a Hugging Face folder (`config.json`, safetensors whole or in shards) or a `.gguf` file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (config, live) = files::read_model(path)?;
+        Ok(Self::with(Decoder::new(config), live))
     }
 
     /// A new model with normal(0, 0.02) weights from `seed`.
