@@ -1,6 +1,6 @@
 //! Checks that need no files: ranges, and keys that must agree with each other.
 
-use super::recipe::{EnvConfig, HouseholdSettings, Recipe};
+use super::recipe::Recipe;
 use crate::env::prompt::Layout;
 
 /// The first key whose value makes no sense, and why.
@@ -43,9 +43,9 @@ type Read = fn(&Recipe) -> Option<f64>;
 
 const RANGES: &[(&str, Read, Bound)] = &[
     ("run.steps", |r| Some(r.run.steps as f64), Bound::AtLeast(1.0)),
-    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(4.0)),
-    ("env.household.invalid_penalty", |r| household(r).map(|h| h.invalid_penalty), Bound::AtLeast(0.0)),
-    ("env.household.win_reward", |r| household(r).map(|h| h.win_reward), Bound::Above(0.0)),
+    ("env.household.max_turns", |r| env(r, "household", "max_turns"), Bound::AtLeast(4.0)),
+    ("env.household.invalid_penalty", |r| env(r, "household", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.household.win_reward", |r| env(r, "household", "win_reward"), Bound::Above(0.0)),
     ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),
     ("rollout.members", |r| Some(r.rollout.members.into()), Bound::AtLeast(1.0)),
     ("rollout.max_new_tokens", |r| Some(r.rollout.max_new_tokens.into()), Bound::AtLeast(1.0)),
@@ -60,10 +60,11 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("eval.temperature", |r| Some(r.eval.temperature), Bound::AtLeast(0.0)),
 ];
 
-fn household(recipe: &Recipe) -> Option<&HouseholdSettings> {
-    match &recipe.env {
-        EnvConfig::Household(settings) => Some(settings),
-    }
+/// A number in the settings of the environment `name`; `None` if another one is played.
+fn env(recipe: &Recipe, name: &str, key: &str) -> Option<f64> {
+    let table = (recipe.env.name() == name).then(|| recipe.env.table())?;
+    let value = table.get(key)?;
+    value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
 }
 
 type Rule = fn(&Recipe) -> Option<(&'static str, String)>;

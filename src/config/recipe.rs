@@ -27,32 +27,34 @@ pub struct Recipe {
     pub alerts: AlertSettings,
 }
 
-/// Which environment is played: `[env.household]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EnvConfig {
-    /// Put, clean, heat, cool and examine things in the rooms of a house.
-    Household(HouseholdSettings),
-}
-
-impl EnvConfig {
-    /// Name as in `[env.<name>]`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            EnvConfig::Household(_) => "household",
+/// Declares the environments of a recipe: `/// doc` `Variant(Settings) = "name",` each.
+macro_rules! environments {
+    ($( $(#[doc = $doc:literal])+ $variant:ident($settings:ty) = $name:literal, )+) => {
+        /// Which environment is played: one table such as `[env.household]`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum EnvConfig {
+            $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant($settings), )+
         }
-    }
+
+        impl EnvConfig {
+            /// Name as in `[env.<name>]`, the same as in [`crate::env::KINDS`].
+            pub fn name(&self) -> &'static str {
+                match self { $( Self::$variant(_) => $name, )+ }
+            }
+
+            /// The settings as a table, as [`crate::env::open_world`] takes them.
+            pub fn table(&self) -> toml::Table {
+                let table = match self { $( Self::$variant(settings) => toml::Table::try_from(settings), )+ };
+                // settings are plain numbers and names, all of them are TOML
+                table.unwrap_or_default()
+            }
+        }
+    };
 }
 
-impl EnvConfig {
-    /// The settings as a table, as [`crate::env::open_world`] takes them.
-    pub fn table(&self) -> toml::Table {
-        let table = match self {
-            EnvConfig::Household(settings) => toml::Table::try_from(settings),
-        };
-        // settings are plain numbers and names, all of them are TOML
-        table.unwrap_or_default()
-    }
+environments! {
+    /// Put, clean, heat, cool and examine things in the rooms of a house.
+    Household(HouseholdSettings) = "household",
 }
 
 impl Default for EnvConfig {
@@ -207,6 +209,8 @@ tables! {
         pub invalid_penalty: f64 = 0.1, NextRun;
         /// Reward of reaching the goal, > 0. Every other action gives 0.
         pub win_reward: f64 = 10.0, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/household.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
     }
 
     /// The skills that the teacher reads and the student does not.
@@ -306,23 +310,41 @@ mod tests {
     use crate::config::diff::leaves;
     use crate::config::fields::method_doc;
     use crate::config::{Overrides, parse};
+    use crate::env::{KINDS, open_world};
     use crate::method::METHODS;
 
     #[test]
     fn the_manual_and_the_serialised_default_have_the_same_keys() {
-        let mut manual: Vec<String> = TABLES.iter().flat_map(|t| t.fields).map(|f| f.key.to_owned()).collect();
-        let mut written: Vec<String> =
-            leaves(&Recipe::default()).into_keys().filter(|key| !key.starts_with("method")).collect();
-        manual.sort();
-        written.sort();
-        assert_eq!(manual, written);
+        for kind in KINDS {
+            let recipe = of_kind(kind.name);
+            let own = format!("env.{}", kind.name);
+            let tables = TABLES.iter().filter(|t| !t.name.starts_with("env.") || t.name == own);
+            let mut manual: Vec<String> = tables.flat_map(|t| t.fields).map(|f| f.key.to_owned()).collect();
+            let mut written: Vec<String> =
+                leaves(&recipe).into_keys().filter(|key| !key.starts_with("method")).collect();
+            manual.sort();
+            written.sort();
+            assert_eq!(manual, written);
+        }
     }
 
+    /// The defaults of the recipe's table are those of the environment itself.
     #[test]
-    fn the_environment_takes_its_settings() {
-        let recipe = Recipe::default();
-        let world = crate::env::open_world(recipe.env.name(), &recipe.env.table()).unwrap();
-        assert_eq!((world.max_turns(), world.invalid_penalty()), (20, 0.1));
+    fn every_environment_takes_its_settings() {
+        for kind in KINDS {
+            let recipe = of_kind(kind.name);
+            let world = open_world(kind.name, &recipe.env.table()).unwrap_or_else(|e| panic!("{e:#}"));
+            let plain = open_world(kind.name, &toml::Table::new()).unwrap();
+            assert_eq!((world.max_turns(), world.invalid_penalty()), (plain.max_turns(), plain.invalid_penalty()));
+            assert_eq!(world.style(), plain.style());
+        }
+    }
+
+    fn of_kind(name: &str) -> Recipe {
+        let overrides = Overrides { set: vec![format!("env.{name}={{}}")], ..Overrides::default() };
+        let recipe = parse("r", "", &overrides).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(recipe.env.name(), name);
+        recipe
     }
 
     #[test]

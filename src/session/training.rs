@@ -15,7 +15,6 @@ use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env;
-use crate::env::prompt::Prompts;
 use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
@@ -136,7 +135,7 @@ impl Job for Training {
 /// Loads all parts a recipe names; `model` is the model folder.
 pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
-    let prompts = Prompts::load(world.prompts())?;
+    let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let text = Text::load(model)?;
     let engine = CandleEngine::load(model)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
@@ -239,6 +238,9 @@ fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()
     for path in files.iter().filter(|p| p.is_file()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         manifest.add_file(&format!("skills/{name}"), path)?;
+    }
+    if let Some(path) = env::file(recipe.env.name())?.path {
+        manifest.add_file("environment", &path)?;
     }
     let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
     manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));

@@ -6,7 +6,7 @@ use super::row::{Layout, Prompt, Row};
 use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn};
 use crate::engine::{Engine, Sample, SampleRequest};
 use crate::env::prompt::Prompts;
-use crate::env::{Env, World, projection};
+use crate::env::{Env, World};
 use crate::text::{Message, Text};
 
 /// What a rollout is played with.
@@ -175,7 +175,7 @@ impl Game {
     fn turn(&mut self, table: &Table, sampling: &Sampling, sample: Sample) -> Result<()> {
         let shown = if sample.closed { &sample.ids[..sample.ids.len() - 1] } else { &sample.ids[..] };
         let reply = table.text.decode(shown)?;
-        let projected = projection::project(&reply);
+        let projected = table.prompts.project(&reply);
         let observation = self.env.observation().to_string();
         let step = self.env.step(&projected.action);
         self.episode.turns.push(Turn {

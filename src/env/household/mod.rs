@@ -45,6 +45,8 @@ pub struct Settings {
     pub invalid_penalty: f32,
     /// Reward of winning; every other reward is 0.
     pub win_reward: f32,
+    /// Style of prompts and replies: a table `[prompt.<style>]` of `envs/household.toml`.
+    pub style: String,
 }
 
 /// How large the rooms are.
@@ -57,7 +59,8 @@ pub enum Rooms {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { rooms: Rooms::Small, max_turns: 20, invalid_penalty: 0.1, win_reward: 10.0 }
+        let style = "verl-agent".to_owned();
+        Settings { rooms: Rooms::Small, max_turns: 20, invalid_penalty: 0.1, win_reward: 10.0, style }
     }
 }
 
@@ -72,7 +75,7 @@ impl HouseholdWorld {
     pub fn new(settings: Settings) -> Result<HouseholdWorld> {
         ensure!(settings.max_turns >= 4, "`max_turns` is {}; no task can be done in less than 4", settings.max_turns);
         ensure!(settings.invalid_penalty >= 0.0, "`invalid_penalty` is {}; use 0 or more", settings.invalid_penalty);
-        let scenes = Scenes::new(Priors::standard(), settings.rooms);
+        let scenes = Scenes::new(Priors::current()?, settings.rooms);
         Ok(HouseholdWorld { settings, scenes })
     }
 
@@ -123,8 +126,8 @@ impl World for HouseholdWorld {
         self.settings.invalid_penalty
     }
 
-    fn prompts(&self) -> &str {
-        priors::TEXT
+    fn style(&self) -> &str {
+        &self.settings.style
     }
 }
 
@@ -184,7 +187,8 @@ impl Env for Household {
         let won = score >= 1.0;
         self.won |= won;
         let reward = if won && !before { self.win_reward } else { 0.0 };
-        Step { observation: self.observation.clone(), reward, done: self.won, won, score, effective }
+        let valid = action.is_some();
+        Step { observation: self.observation.clone(), reward, done: self.won, won, score, effective, valid }
     }
 
     fn admissible(&self) -> Vec<String> {
