@@ -141,7 +141,8 @@ impl<'de> Visitor<'de> for List<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
         for number in 1.. {
             let place = format!("`{}`, entry {number}", self.path.display());
-            let entry = entries.next_element::<Value>().map_err(|e| A::Error::custom(format!("entry {number}: {e}")))?;
+            let entry =
+                entries.next_element::<Value>().map_err(|e| A::Error::custom(format!("entry {number}: {e}")))?;
             let Some(entry) = entry else { break };
             if let Err(error) = Record::new(place, entry).and_then(&mut *self.each) {
                 *self.failed = Some(error);

@@ -25,7 +25,7 @@ use crate::core::rng::stream;
 /// A generated shop.
 #[derive(Clone, Debug)]
 pub struct Generated {
-    lexicon: &'static Lexicon,
+    lexicon: Lexicon,
     seed: u64,
     catalogue: Catalogue,
     /// Family of each product.
@@ -35,17 +35,17 @@ pub struct Generated {
 
 impl Generated {
     /// Draws `size` products, at least 1. A share `held_out` in [0, 1) of the families is for `valid-unseen` only.
-    pub fn new(lexicon: &'static Lexicon, size: usize, seed: u64, held_out: f64) -> Result<Generated> {
+    pub fn new(lexicon: Lexicon, size: usize, seed: u64, held_out: f64) -> Result<Generated> {
         let (mut products, mut families) = (Vec::new(), Vec::new());
         for family in 0.. {
             let mut rng = stream(seed, "shop family", &[family]);
             let names: Vec<&String> = lexicon.categories.keys().collect();
             let category = &lexicon.categories[names[family as usize % names.len()]];
-            let first = Draft::new(lexicon, category, &mut rng);
+            let first = Draft::new(&lexicon, category, &mut rng);
             let mut drafts = vec![first.clone()];
-            drafts.extend((0..rng.random_range(0..=NEAR_MISSES)).map(|_| first.near_miss(lexicon, &mut rng)));
+            drafts.extend((0..rng.random_range(0..=NEAR_MISSES)).map(|_| first.near_miss(&lexicon, &mut rng)));
             for draft in drafts {
-                products.push(draft.product(lexicon, &mut rng));
+                products.push(draft.product(&lexicon, &mut rng));
                 families.push(family);
             }
             if products.len() >= size {
@@ -71,9 +71,8 @@ impl Generated {
     /// The `index`-th errand of a split. Fails if there is hardly any.
     pub fn goal(&self, split: Split, index: u64) -> Result<Goal> {
         let products = self.catalogue.products();
-        let items: Vec<usize> = (0..products.len())
-            .filter(|&i| self.unseen(self.families[i]) == (split == Split::ValidUnseen))
-            .collect();
+        let items: Vec<usize> =
+            (0..products.len()).filter(|&i| self.unseen(self.families[i]) == (split == Split::ValidUnseen)).collect();
         for attempt in 0..ATTEMPTS {
             let mut rng = stream(self.seed, "shop errand", &[split as u64, index, attempt]);
             let Some(&item) = items.choose(&mut rng) else { break };
@@ -91,14 +90,15 @@ impl Generated {
         let mut attributes = product.attributes.clone();
         attributes.shuffle(rng);
         attributes.truncate(rng.random_range(1..=MOST_WANTED.min(attributes.len())));
-        let choice = |(name, values): &(String, Vec<String>), rng: &mut _| Some((name.clone(), values.choose(rng)?.clone()));
+        let choice =
+            |(name, values): &(String, Vec<String>), rng: &mut _| Some((name.clone(), values.choose(rng)?.clone()));
         let options: Vec<(String, String)> = product.options.iter().filter_map(|group| choice(group, rng)).collect();
         let steps = (product.price / LIMIT_STEP).floor() + f64::from(rng.random_range(1..=3));
         let price_upper = steps * LIMIT_STEP;
         let texts = &self.lexicon.texts;
         let option = |(name, value): &(String, String)| fill(&texts.option, &[("name", name), ("value", value)]);
         let values = [
-            ("noun", noun(self.lexicon, product)),
+            ("noun", noun(&self.lexicon, product)),
             ("attributes", &*list(&attributes)),
             ("options", &*options.iter().map(option).collect::<String>()),
             ("price", &*fill(&texts.price, &[("price", &price_upper.to_string())])),
@@ -140,16 +140,16 @@ fn held_out(goal: &Goal) -> bool {
 
 /// A product before it is worded.
 #[derive(Clone)]
-struct Draft {
-    category: &'static Category,
+struct Draft<'a> {
+    category: &'a Category,
     brand: String,
     attributes: Vec<String>,
     options: BTreeMap<String, Vec<String>>,
     price: f64,
 }
 
-impl Draft {
-    fn new(lexicon: &'static Lexicon, category: &'static Category, rng: &mut impl Rng) -> Draft {
+impl<'a> Draft<'a> {
+    fn new(lexicon: &Lexicon, category: &'a Category, rng: &mut impl Rng) -> Draft<'a> {
         let word = |words: &[String], rng: &mut _| words.choose(rng).cloned().unwrap_or_default();
         let brand = format!("{}{}", word(&lexicon.names.first, rng), word(&lexicon.names.last, rng));
         let mut attributes = category.attributes.clone();
@@ -163,11 +163,12 @@ impl Draft {
     }
 
     /// The same but for one thing.
-    fn near_miss(&self, lexicon: &'static Lexicon, rng: &mut impl Rng) -> Draft {
+    fn near_miss(&self, lexicon: &Lexicon, rng: &mut impl Rng) -> Draft<'a> {
         let mut other = self.clone();
         match rng.random_range(0..3) {
             0 => {
-                let free: Vec<&String> = self.category.attributes.iter().filter(|a| !self.attributes.contains(a)).collect();
+                let free: Vec<&String> =
+                    self.category.attributes.iter().filter(|a| !self.attributes.contains(a)).collect();
                 let at = rng.random_range(0..other.attributes.len());
                 if let Some(&new) = free.choose(rng) {
                     other.attributes[at].clone_from(new);
@@ -194,8 +195,9 @@ impl Draft {
         let mut bullets: Vec<String> = self.attributes.iter().map(|attribute| bullet(attribute, rng)).collect();
         bullets.shuffle(rng);
         let noun = &self.category.noun;
-        let values = [("line", &*line), ("noun", noun), ("brand", &self.brand), ("use", &usage), ("bullets", &bullets[0])];
-        let title_part = self.attributes.choose_multiple(rng, 2).cloned().collect::<Vec<_>>();
+        let values =
+            [("line", &*line), ("noun", noun), ("brand", &self.brand), ("use", &usage), ("bullets", &bullets[0])];
+        let title_part = self.attributes.sample(rng, 2).cloned().collect::<Vec<_>>();
         let title = format!("{} {line} {} with {} for {usage}", self.brand, capital(noun), list(&title_part));
         let nouns = [&self.brand, &line].into_iter().map(|name| name.to_lowercase());
         Product {

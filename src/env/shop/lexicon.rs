@@ -1,7 +1,6 @@
 //! What the generated shop is made of: the tables of `envs/shop.toml`.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
@@ -76,12 +75,10 @@ impl Category {
 }
 
 impl Lexicon {
-    /// The lexicon that is built in.
-    pub fn standard() -> &'static Lexicon {
-        static STANDARD: LazyLock<Lexicon> = LazyLock::new(|| {
-            Lexicon::parse(TEXT).expect("the file is part of the program and a test parses it") // see `built_in_parses`
-        });
-        &STANDARD
+    /// The lexicon of the working folder, else the one that is built in.
+    pub fn current() -> Result<Lexicon> {
+        let file = crate::env::file(super::KIND)?;
+        Lexicon::parse(&file.text).context(file.place)
     }
 
     /// Reads a lexicon. Fails on a name that is used but not defined, or a category too poor to draw from.
@@ -101,7 +98,10 @@ impl Lexicon {
                     Values::Own(values) => values.len(),
                     Values::Palette(palette) => lexicon.palettes.get(palette).map_or(0, Vec::len),
                 };
-                ensure!(count >= 3, "category `{name}`, option `{group}`: needs at least 3 values, or names no palette");
+                ensure!(
+                    count >= 3,
+                    "category `{name}`, option `{group}`: needs at least 3 values, or names no palette"
+                );
             }
         }
         ensure!(!lexicon.categories.is_empty(), "the shop's lexicon has no category");
@@ -136,10 +136,13 @@ mod tests {
     /// Else a product without an attribute would be rewarded for another one.
     #[test]
     fn attributes_of_a_category_are_told_apart() {
-        for (name, category) in &Lexicon::standard().categories {
+        for (name, category) in Lexicon::parse(TEXT).unwrap().categories {
             for (i, a) in category.attributes.iter().enumerate() {
                 for b in &category.attributes[..i] {
-                    assert!(token_set_ratio(a, b) <= 85 && !a.contains(b.as_str()) && !b.contains(a.as_str()), "{name}: {a}, {b}");
+                    assert!(
+                        token_set_ratio(a, b) <= 85 && !a.contains(b.as_str()) && !b.contains(a.as_str()),
+                        "{name}: {a}, {b}"
+                    );
                 }
             }
         }
@@ -150,7 +153,11 @@ mod tests {
         for (old, new, expected) in [
             ("color = \"finish\", capacity", "color = \"glitter\", capacity", "category `kettle`, option `color`"),
             ("price = [18, 95]", "price = [95, 18]", "category `kettle`: `price` must be two rising numbers"),
-            ("uses = [\"pour over coffee\", \"small kitchens\", \"the office\", \"tea for two\"]", "uses = []", "no `uses`"),
+            (
+                "uses = [\"pour over coffee\", \"small kitchens\", \"the office\", \"tea for two\"]",
+                "uses = []",
+                "no `uses`",
+            ),
         ] {
             assert!(TEXT.contains(old), "{old}");
             let error = Lexicon::parse(&TEXT.replace(old, new)).unwrap_err().to_string();

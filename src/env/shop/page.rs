@@ -91,26 +91,30 @@ impl Session {
         self.chosen.iter().filter_map(named).collect()
     }
 
-    /// Does an action. False if it did nothing.
-    pub fn act(&mut self, shop: &Catalogue, page_size: usize, action: &str) -> bool {
+    /// Does an action. Says whether it could be done, and whether it changed anything.
+    pub fn act(&mut self, shop: &Catalogue, page_size: usize, action: &str) -> (bool, bool) {
         match parse(action) {
             Some(("search", words)) if self.page != Page::Receipt => {
                 let results = shop.search(&words).into();
                 *self = Session { page: Page::Results, results, ..Session::new() };
-                true
+                (true, true)
             }
-            Some(("click", target)) => self.click(shop, page_size, &target),
-            _ => false,
+            Some(("click", target)) if self.clickables(shop, page_size).contains(&&*target) => {
+                let before = (self.page, self.number, self.chosen.clone());
+                self.click(shop, page_size, &target);
+                (true, before != (self.page, self.number, self.chosen.clone()))
+            }
+            _ => (false, false),
         }
     }
 
-    fn click(&mut self, shop: &Catalogue, page_size: usize, target: &str) -> bool {
-        let before = (self.page, self.number, self.chosen.clone());
+    /// Follows something that is on the page.
+    fn click(&mut self, shop: &Catalogue, page_size: usize, target: &str) {
         match (self.page, target) {
             (Page::Front | Page::Receipt, _) => {}
             (_, BACK) => *self = Session::new(),
             (Page::Results, NEXT) => self.number += 1,
-            (Page::Results, PREV) => self.number = self.number.saturating_sub(1).max(1),
+            (Page::Results, PREV) => self.number -= 1, // it is only there from page 2 on
             (Page::Results, code) => {
                 let shown = self.shown(page_size).iter().find(|&&n| shop.code(n) == code);
                 if let Some(&number) = shown {
@@ -126,10 +130,8 @@ impl Session {
                 Some(tab) => self.page = Page::Tab(tab),
                 None => self.choose(&shop.products()[self.item], other),
             },
-            (Page::Tab(_), PREV) => self.page = Page::Item,
-            (Page::Tab(_), _) => {}
+            (Page::Tab(_), _) => self.page = Page::Item,
         }
-        before != (self.page, self.number, self.chosen.clone())
     }
 
     fn choose(&mut self, product: &Product, value: &str) {
@@ -183,7 +185,8 @@ impl Session {
     /// What can be clicked, in page order, each once.
     pub fn clickables<'a>(&self, shop: &'a Catalogue, page_size: usize) -> Vec<&'a str> {
         match self.page {
-            Page::Front => vec![SEARCH],
+            // the original lists the button of the front page after a purchase, where nothing does anything
+            Page::Front | Page::Receipt => vec![SEARCH],
             Page::Results => {
                 let prev = if self.number > 1 { &[PREV][..] } else { &[] };
                 let products = self.shown(page_size).iter().map(|&n| shop.code(n));
@@ -199,7 +202,6 @@ impl Session {
                 found
             }
             Page::Tab(_) => vec![BACK, PREV],
-            Page::Receipt => Vec::new(),
         }
     }
 }

@@ -241,7 +241,8 @@ fn raw_options(record: &Record) -> Result<Vec<(String, Vec<String>)>> {
             Some(text.trim().replace('/', " | ").to_lowercase())
         };
         let values: Option<Vec<String>> = contents.as_array().and_then(|list| list.iter().map(value).collect());
-        let values = values.ok_or_else(|| record.error(FIELD, format!("`{name}` is no list of objects with `value`")))?;
+        let values =
+            values.ok_or_else(|| record.error(FIELD, format!("`{name}` is no list of objects with `value`")))?;
         let name = name.to_lowercase();
         match options.iter_mut().find(|(other, _)| *other == name) {
             Some((_, other)) => *other = values, // as a Python dict: the later one, at the earlier place
@@ -254,7 +255,9 @@ fn raw_options(record: &Record) -> Result<Vec<(String, Vec<String>)>> {
 fn kept_options(record: &Record) -> Result<Vec<(String, Vec<String>)>> {
     let group = |(name, values): (&String, &Value)| {
         let values = serde_json::from_value(values.clone());
-        values.map(|values| (name.clone(), values)).map_err(|_| record.error("options", format!("`{name}` is no list of texts")))
+        values
+            .map(|values| (name.clone(), values))
+            .map_err(|_| record.error("options", format!("`{name}` is no list of texts")))
     };
     groups(record, "options")?.into_iter().map(group).collect()
 }
