@@ -7,9 +7,15 @@
 //! A new kind of environment is one folder here, one row in [`KINDS`], one settings struct in `config/recipe.rs`, and
 //! one `envs/NAME.toml` with its styles of prompts.
 
+pub mod analysis;
+pub mod bm25;
 pub mod household;
+pub mod porter;
 pub mod projection;
 pub mod prompt;
+pub mod pyrandom;
+pub mod records;
+pub mod shop;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -113,13 +119,22 @@ pub struct Kind {
 }
 
 /// Every kind of environment there is.
-pub const KINDS: &[Kind] = &[Kind {
-    name: household::KIND,
-    about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
-    text: household::priors::TEXT,
-    data: Some("games"),
-    open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
-}];
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: household::KIND,
+        about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
+        text: household::priors::TEXT,
+        data: Some("games"),
+        open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: shop::KIND,
+        about: "find what an instruction asks for in an online shop and buy it; the pages and rewards of WebShop",
+        text: shop::TEXT,
+        data: Some("products"),
+        open: |settings| Ok(Box::new(shop::ShopWorld::from_table(settings)?)),
+    },
+];
 
 /// The row of a kind. Fails on an unknown name.
 pub fn kind(name: &str) -> Result<&'static Kind> {
