@@ -62,9 +62,10 @@ mod tests {
     #[test]
     fn turns_own_their_sampled_tokens() {
         let mut row = Row::begin(Prompt::Transcript { observation: String::new() }, &[1, 2], 0);
-        row.reply(&Sample { ids: vec![7, 8], logp: vec![-0.5, -0.25], closed: true }, 0.0);
+        let sample = |ids: &[u32]| Sample { ids: ids.into(), logp: vec![-0.5; ids.len()], ..Sample::default() };
+        row.reply(&sample(&[7, 8]), 0.0);
         row.given(&[4, 5], 1);
-        row.reply(&Sample { ids: vec![9], logp: vec![-1.0], closed: false }, 0.0);
+        row.reply(&sample(&[9]), 0.0);
         assert_eq!(spans(&row), [(0, 0..2), (1, 2..3)]);
         assert_ne!(anchor("a desk"), anchor("a shelf"));
     }

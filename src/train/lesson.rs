@@ -128,6 +128,7 @@ impl Flat {
             // ones, to the rounding that `mismatch/max` reports.
             let start = flat.old.len();
             flat.old.extend(&lesson.row.sampled);
+            flat.entropy.extend(&lesson.row.entropy);
             flat.rows.push(start..flat.old.len());
             flat.facts.push(lesson.facts.moved(start));
             flat.advantage.extend(&lesson.advantage);

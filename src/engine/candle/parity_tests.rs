@@ -8,6 +8,8 @@ use candle_core::Tensor;
 
 use super::model::Packed;
 use super::*;
+use crate::engine::{SampleRequest, Sampler, sample_all};
+use crate::text::Stops;
 
 const MODELS: [&str; 8] = [
     "qwen2_tied",
@@ -39,7 +41,13 @@ impl Expected {
     }
 
     fn numbers(&self, name: &str) -> Vec<f32> {
-        self.tensors.get(name).unwrap_or_else(|| panic!("`{name}` is not recorded")).flatten_all().unwrap().to_vec1().unwrap()
+        self.tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("`{name}` is not recorded"))
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap()
     }
 
     fn greedy(&self) -> Vec<u32> {
@@ -63,8 +71,9 @@ fn logits(engine: &CandleEngine, rows: &[Vec<u32>]) -> Vec<f32> {
 }
 
 fn greedy(engine: &mut CandleEngine, context: &[u32]) -> Vec<u32> {
-    let request = SampleRequest { slot: 0, context, limit: 64, temperature: 0.0, stop: &[], seed: 0 };
-    engine.sample(&[request]).unwrap().remove(0).ids
+    let request = SampleRequest { slot: 0, context: context.to_vec(), limit: 64, seed: 0 };
+    let stops = Stops::tokens_only(vec![]);
+    sample_all(engine, &Sampler::new(0.0, &stops), vec![request]).unwrap().remove(0).ids
 }
 
 #[test]
@@ -143,8 +152,7 @@ fn twenty_steps_learn_one_row_in_every_family() {
         let mut engine = CandleEngine::init(Architecture::small(family, 64, 128, 2), 1).unwrap();
         let ids: Vec<u32> = (0..16).map(|i| (i * 23 + 5) % 61).collect();
         let row = ScoreRow { ids: &ids, mask: &[true; 16] };
-        let optim =
-            AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
+        let optim = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
         for _ in 0..20 {
             let mut loss = |s: &[Scores]| {
                 let n = s[0].logp.len();

@@ -41,7 +41,7 @@ impl Broken {
 
     /// What loading says, which must name all of `parts`.
     fn says(self, parts: &[&str]) {
-        let error = format!("{:#}", read_model(self.0.path()).err().expect("a broken model was loaded"));
+        let error = format!("{:#}", read_model(self.0.path()).expect_err("a broken model was loaded"));
         for part in parts {
             assert!(error.contains(part), "`{part}` is not in: {error}");
         }
@@ -101,7 +101,9 @@ fn weights_of_another_model_are_named() {
     Broken::of("qwen2_tied").set("model_type", json!("qwen3")).says(&["has no place"]);
     Broken::of("qwen2_tied").set("num_hidden_layers", json!(1)).says(&["`model.layers.1.", "has no place"]);
     Broken::of("qwen2_tied").set("num_hidden_layers", json!(3)).says(&["`model.layers.2.", "is missing"]);
-    Broken::of("qwen2_tied").set("tie_word_embeddings", json!(false)).says(&["`lm_head.weight`", "`tie_word_embeddings`"]);
+    Broken::of("qwen2_tied")
+        .set("tie_word_embeddings", json!(false))
+        .says(&["`lm_head.weight`", "`tie_word_embeddings`"]);
     let packed = Broken::of("qwen2_tied");
     let path = packed.0.path().join("model.safetensors");
     let mut tensors = read_tensors(&path).unwrap();
@@ -186,7 +188,7 @@ fn gguf_files_equal_their_folders() {
 #[test]
 fn gguf_files_that_cannot_be_used_say_why() {
     let says = |path: &Path, parts: &[&str]| {
-        let error = format!("{:#}", read_model(path).err().expect("a broken file was loaded"));
+        let error = format!("{:#}", read_model(path).expect_err("a broken file was loaded"));
         parts.iter().for_each(|part| assert!(error.contains(part), "`{part}` is not in: {error}"));
     };
     let (_folder, path) = as_gguf("llama", |meta| meta[0].1 = Meta::String("gemma3".into()));
