@@ -39,7 +39,13 @@ impl Expected {
     }
 
     fn numbers(&self, name: &str) -> Vec<f32> {
-        self.tensors.get(name).unwrap_or_else(|| panic!("`{name}` is not recorded")).flatten_all().unwrap().to_vec1().unwrap()
+        self.tensors
+            .get(name)
+            .unwrap_or_else(|| panic!("`{name}` is not recorded"))
+            .flatten_all()
+            .unwrap()
+            .to_vec1()
+            .unwrap()
     }
 
     fn greedy(&self) -> Vec<u32> {
@@ -143,8 +149,7 @@ fn twenty_steps_learn_one_row_in_every_family() {
         let mut engine = CandleEngine::init(Architecture::small(family, 64, 128, 2), 1).unwrap();
         let ids: Vec<u32> = (0..16).map(|i| (i * 23 + 5) % 61).collect();
         let row = ScoreRow { ids: &ids, mask: &[true; 16] };
-        let optim =
-            AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
+        let optim = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
         for _ in 0..20 {
             let mut loss = |s: &[Scores]| {
                 let n = s[0].logp.len();

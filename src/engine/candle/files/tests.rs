@@ -72,8 +72,8 @@ fn unsupported_settings_are_named_with_what_is_supported() {
 fn config_before_transformers_5_is_understood() {
     let old = json!({ "type": "linear", "factor": 2.5 });
     let broken = Broken::of("linear_rope").set("rope_parameters", json!(null)).set("rope_scaling", old);
-    let old = read_config(broken.set("rope_theta", json!(5e3)).0.path()).unwrap();
-    assert_eq!(old, read_config(&folder("linear_rope")).unwrap());
+    let old = read_architecture(broken.set("rope_theta", json!(5e3)).0.path()).unwrap();
+    assert_eq!(old, read_architecture(&folder("linear_rope")).unwrap());
     assert_eq!(old.rope_scaling, RopeScaling::Linear { factor: 2.5 });
 }
 
@@ -101,7 +101,9 @@ fn weights_of_another_model_are_named() {
     Broken::of("qwen2_tied").set("model_type", json!("qwen3")).says(&["has no place"]);
     Broken::of("qwen2_tied").set("num_hidden_layers", json!(1)).says(&["`model.layers.1.", "has no place"]);
     Broken::of("qwen2_tied").set("num_hidden_layers", json!(3)).says(&["`model.layers.2.", "is missing"]);
-    Broken::of("qwen2_tied").set("tie_word_embeddings", json!(false)).says(&["`lm_head.weight`", "`tie_word_embeddings`"]);
+    Broken::of("qwen2_tied")
+        .set("tie_word_embeddings", json!(false))
+        .says(&["`lm_head.weight`", "`tie_word_embeddings`"]);
     let packed = Broken::of("qwen2_tied");
     let path = packed.0.path().join("model.safetensors");
     let mut tensors = read_tensors(&path).unwrap();
@@ -175,6 +177,7 @@ fn gguf_files_equal_their_folders() {
         let (_folder, path) = as_gguf(name, |_| {});
         let (ours, weights) = read_model(&path).unwrap();
         let (theirs, originals) = read_model(&folder(name)).unwrap();
+        assert_eq!(read_architecture(&path).unwrap(), ours);
         assert_eq!(ours, Architecture { special: ours.special.clone(), ..theirs }, "{name}");
         for (i, (a, b)) in weights.iter().zip(&originals).enumerate() {
             let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
