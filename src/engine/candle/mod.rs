@@ -4,6 +4,7 @@ mod attention;
 mod cpu;
 mod files;
 mod loss;
+pub mod memory;
 mod model;
 mod ops;
 mod optim;
