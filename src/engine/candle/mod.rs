@@ -1,8 +1,10 @@
 //! The local engine: candle tensors, our own decoder with a hand-written backward pass.
 
+mod arch;
 mod attention;
 mod cpu;
 mod files;
+mod layout;
 mod loss;
 pub mod memory;
 mod model;
@@ -17,8 +19,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-pub use candle_transformers::models::qwen3::Config;
 
+pub use self::arch::{Architecture, Family, RopeScaling};
 use self::loss::{Scored, Targets};
 use self::model::{Decoder, Gradients, Packed, Tape, Weights};
 use self::optim::Moments;
@@ -52,7 +54,7 @@ impl CandleEngine {
     }
 
     /// A new model with normal(0, 0.02) weights from `seed`.
-    pub fn init(config: Config, seed: u64) -> Result<Self> {
+    pub fn init(config: Architecture, seed: u64) -> Result<Self> {
         let decoder = Decoder::new(config);
         let live = files::random_weights(&decoder, seed)?;
         Ok(Self::with(decoder, live))
@@ -169,7 +171,7 @@ impl Engine for CandleEngine {
     fn info(&self) -> ModelInfo {
         let c = &self.decoder.config;
         ModelInfo {
-            name: format!("Qwen3 {}L d{}", c.num_hidden_layers, c.hidden_size),
+            name: format!("{} {}L d{}", c.family.name(), c.num_hidden_layers, c.hidden_size),
             parameters: self.live.iter().map(|t| t.elem_count() as u64).sum(),
             vocab: c.vocab_size,
             context: c.max_position_embeddings,

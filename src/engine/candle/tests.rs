@@ -5,24 +5,15 @@ use candle_transformers::models::qwen3;
 use super::*;
 use crate::engine::{Coefficients, Engine, SampleRequest, ScoreRow, WeightSet};
 
-fn tiny(tied: bool) -> Config {
-    Config {
-        vocab_size: 29,
-        hidden_size: 16,
+fn tiny(tied: bool) -> Architecture {
+    Architecture {
         intermediate_size: 24,
-        num_hidden_layers: 2,
         num_attention_heads: 4,
-        head_dim: 8,
-        attention_bias: false,
         num_key_value_heads: 2,
+        head_dim: 8,
         max_position_embeddings: 200,
-        sliding_window: None,
-        max_window_layers: 0,
         tie_word_embeddings: tied,
-        rope_theta: 1e4,
-        rms_norm_eps: 1e-6,
-        use_sliding_window: false,
-        hidden_act: candle_nn::Activation::Silu,
+        ..Architecture::small(Family::Qwen3, 29, 16, 2)
     }
 }
 
@@ -141,12 +132,35 @@ fn logits_equal_candle_transformers() {
         let hidden = engine.decoder.forward(&engine.live, &Packed::new([&ids[..]])).unwrap().hidden;
         let ours = ops::linear(&hidden, &engine.live[engine.decoder.head()]).unwrap();
         for n in [1, 17, 40] {
-            let mut theirs = qwen3::ModelForCausalLM::new(&tiny(tied), vb.clone()).unwrap();
+            let mut theirs = qwen3::ModelForCausalLM::new(&theirs_config(tied), vb.clone()).unwrap();
             let input = Tensor::new(&ids[..n], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
             let last = theirs.forward(&input, 0).unwrap().flatten_all().unwrap();
             let error = (last - ours.get(n - 1).unwrap()).unwrap().abs().unwrap().max(D::Minus1).unwrap();
             assert!(error.to_scalar::<f32>().unwrap() < 1e-4);
         }
+    }
+}
+
+/// The same model in the words of candle-transformers.
+fn theirs_config(tied: bool) -> qwen3::Config {
+    let c = tiny(tied);
+    qwen3::Config {
+        vocab_size: c.vocab_size,
+        hidden_size: c.hidden_size,
+        intermediate_size: c.intermediate_size,
+        num_hidden_layers: c.num_hidden_layers,
+        num_attention_heads: c.num_attention_heads,
+        head_dim: c.head_dim,
+        attention_bias: c.output_bias,
+        num_key_value_heads: c.num_key_value_heads,
+        max_position_embeddings: c.max_position_embeddings,
+        sliding_window: None,
+        max_window_layers: 0,
+        tie_word_embeddings: tied,
+        rope_theta: c.rope_theta,
+        rms_norm_eps: c.rms_norm_eps,
+        use_sliding_window: false,
+        hidden_act: candle_nn::Activation::Silu,
     }
 }
 
