@@ -6,6 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arch::Architecture;
+use super::layout::Layout;
+
 /// Precision of the weights that compute. Gradients, optimiser state and the weights it updates are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -141,6 +144,23 @@ pub(super) fn way(dims: &Dims, tokens: usize, checkpointing: Checkpointing, budg
         Checkpointing::Auto => {
             let part = PASS_TOKENS.min(tokens) as u64;
             Way { inputs_only: part * dims.tape() * dims.layers as u64 * F32 > budget, again: true }
+        }
+    }
+}
+
+impl From<&Architecture> for Dims {
+    fn from(c: &Architecture) -> Self {
+        let numbers = |(_, shape): &(String, Vec<usize>)| shape.iter().product::<usize>() as u64;
+        Self {
+            vocab: c.vocab_size,
+            width: c.hidden_size,
+            ff: c.intermediate_size,
+            layers: c.num_hidden_layers,
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads,
+            head_dim: c.head_dim,
+            context: c.max_position_embeddings,
+            parameters: Layout::new(c).names.iter().map(numbers).sum(),
         }
     }
 }
