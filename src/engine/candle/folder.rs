@@ -6,13 +6,14 @@
 //! | all parameters, bf16 | the same, in bf16 | `master.safetensors` (f32), optimiser, sets |
 //! | adapters | `adapter_config.json` `adapter_model.safetensors` (PEFT) | optimiser, sets |
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use super::memory::Dtype;
 use super::model::Decoder;
 use super::optim::Moments;
+use super::peft::AdapterConfig;
 use super::sets::{Sets, read_tensors, write_set};
 use super::weights::Weights;
 use super::{Architecture, CandleEngine, Options, files, lora, peft};
@@ -32,9 +33,10 @@ impl CandleEngine {
     pub fn open(folder: &Path, options: Options) -> Result<Self> {
         if peft::is_adapter(folder) {
             let config = peft::read_config(folder)?;
+            let base = base_of(folder, &config);
             let missing = || format!("{}: its base model cannot be loaded", folder.display());
             let options = Options { lora: Some(config.lora), ..options };
-            let mut engine = Self::open(&config.base, options).with_context(missing)?;
+            let mut engine = Self::open(&base, options).with_context(missing)?;
             engine.live = engine.read_folder(folder)?;
             return Ok(engine);
         }
@@ -45,9 +47,14 @@ impl CandleEngine {
 
     /// A new model with normal(0, 0.02) weights from `seed`.
     pub fn init(config: Architecture, seed: u64) -> Result<Self> {
+        Self::init_with(config, seed, Options::default())
+    }
+
+    /// A new model that is trained as `options` say.
+    pub fn init_with(config: Architecture, seed: u64, options: Options) -> Result<Self> {
         let decoder = Decoder::new(config);
         let weights = files::random_weights(&decoder, seed)?;
-        Self::with(decoder, weights, Options::default(), Path::new(""))
+        Self::with(decoder, weights, options, Path::new(""))
     }
 
     fn with(decoder: Decoder, base: Weights, options: Options, origin: &Path) -> Result<Self> {
@@ -84,6 +91,9 @@ impl CandleEngine {
     pub(super) fn read_folder(&self, folder: &Path) -> Result<Weights> {
         if peft::is_adapter(folder) {
             return self.read_adapters(folder);
+        }
+        if self.live.frozen() && folder == self.origin {
+            return Ok(self.live.base());
         }
         let (ours, theirs) = (&self.decoder.config, files::read_config(folder)?);
         let decoder = Decoder::new(theirs);
@@ -149,6 +159,20 @@ impl CandleEngine {
         (self.moments, self.sets, self.slots) = (moments, sets, Default::default());
         Ok(())
     }
+}
+
+/// The architecture of the model in `folder`, or of the model that the adapters in it belong to; reads no weights.
+pub fn architecture(folder: &Path) -> Result<Architecture> {
+    if peft::is_adapter(folder) {
+        return files::read_config(&base_of(folder, &peft::read_config(folder)?));
+    }
+    files::read_config(folder)
+}
+
+/// The folder of the model that adapters belong to: as written, or as seen from their own folder.
+fn base_of(folder: &Path, config: &AdapterConfig) -> PathBuf {
+    let beside = folder.join(&config.base);
+    if !config.base.exists() && beside.exists() { beside } else { config.base.clone() }
 }
 
 /// Writes a model folder with weights in bf16: half the size, for models that are only loaded. Adapters are merged

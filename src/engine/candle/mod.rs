@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 pub use self::arch::{Architecture, Family, RopeScaling};
-pub use self::folder::export;
+pub use self::folder::{architecture, export};
 use self::layout::Names;
 pub use self::layout::Projection;
 pub use self::lora::Lora;

@@ -403,3 +403,58 @@ fn a_skipped_update_moves_no_set() {
     assert_eq!(numbers(&engine.weights(WeightSet::Ema).unwrap()), before);
     assert!(!update(&mut engine).skipped, "the poisoned gradient is gone");
 }
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/peft")
+}
+
+/// The row of `expected.json`, and log-probs of its tokens from the second on.
+fn row_of_fixture(key: &str) -> (Vec<u32>, Vec<f32>) {
+    let text = std::fs::read_to_string(fixture().join("expected.json")).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let list = |key: &str| value[key].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<f64>>();
+    (list("ids").iter().map(|x| *x as u32).collect(), list(key).iter().map(|x| *x as f32).collect())
+}
+
+fn row_logp(engine: &mut CandleEngine, set: WeightSet, ids: &[u32]) -> Vec<f32> {
+    let mask = vec![true; ids.len()];
+    engine.score(set, &[ScoreRow { ids, mask: &mask }], 1.0).unwrap().remove(0).logp
+}
+
+#[test]
+fn adapters_written_by_peft_compute_what_peft_computes() {
+    let mut engine = CandleEngine::load(&fixture().join("adapter")).unwrap();
+    engine.sets.insert(WeightSet::Reference, sets::Kept::of(engine.live.base()));
+    for (set, key) in [(WeightSet::Live, "logp"), (WeightSet::Reference, "logp_base")] {
+        let (ids, expected) = row_of_fixture(key);
+        let found = row_logp(&mut engine, set, &ids);
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-4), "{found:?} {expected:?}");
+    }
+    // written again it is the same file but for the metadata: same names, shapes and numbers
+    let folder = tempfile::tempdir().unwrap();
+    engine.save(folder.path(), false).unwrap();
+    let read = |folder: &Path| files::read_tensors(&folder.join("adapter_model.safetensors")).unwrap();
+    let (ours, theirs) = (read(folder.path()), read(&fixture().join("adapter")));
+    assert_eq!(ours.len(), theirs.len());
+    assert!(theirs.iter().all(|(name, t)| flat(t) == flat(&ours[name]) && t.dims() == ours[name].dims()));
+}
+
+/// Input of `tests/fixtures/peft/peft_parity.py check`, in the folder `SDLAB_PEFT_OUT`.
+#[test]
+#[ignore = "writes a folder to be checked with PEFT"]
+fn adapters_for_peft() {
+    let out = PathBuf::from(std::env::var("SDLAB_PEFT_OUT").expect("SDLAB_PEFT_OUT names a folder"));
+    let model = fixture().join("base");
+    CandleEngine::load(&model).unwrap().save(&out.join("base"), false).unwrap();
+    let lora = Lora { rank: 5, alpha: 7.0, targets: Projection::ALL.to_vec() };
+    let options = Options { lora: Some(lora), seed: 2, ..Options::default() };
+    let mut engine = CandleEngine::open(&out.join("base"), options).unwrap();
+    for _ in 0..5 {
+        learn(&mut engine);
+        engine.optim_step(&AdamW { lr: 3e-2, ..ADAM }).unwrap();
+    }
+    engine.save(&out.join("adapter"), false).unwrap();
+    let (ids, _) = row_of_fixture("logp");
+    let logp = row_logp(&mut engine, WeightSet::Live, &ids);
+    std::fs::write(out.join("logp.json"), serde_json::json!({ "ids": ids, "logp": logp }).to_string()).unwrap();
+}
