@@ -60,6 +60,7 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("rollout.temperature", |r| Some(r.rollout.temperature), Bound::Above(0.0)),
     ("rollout.top_p", |r| Some(r.rollout.top_p), Bound::Part),
     ("rollout.min_p", |r| Some(r.rollout.min_p), Bound::Share),
+    ("model.lora.alpha", |r| Some(r.model.lora.alpha), Bound::Above(0.0)),
     ("optim.lr", |r| Some(r.optim.lr), Bound::AtLeast(0.0)),
     ("optim.beta1", |r| Some(r.optim.beta1), Bound::Fraction),
     ("optim.beta2", |r| Some(r.optim.beta2), Bound::Fraction),
@@ -81,7 +82,8 @@ fn env(recipe: &Recipe, name: &str, key: &str) -> Option<f64> {
 
 type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
-const RULES: &[Rule] = &[run_name, group_size, batch_count, stop_strings, alert_rules];
+const RULES: &[Rule] =
+    &[run_name, group_size, batch_count, adapter_targets, stop_strings, alert_rules];
 
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;
@@ -112,6 +114,14 @@ fn batch_count(recipe: &Recipe) -> Option<(&'static str, String)> {
 fn stop_strings(recipe: &Recipe) -> Option<(&'static str, String)> {
     let empty = recipe.rollout.stop.iter().any(String::is_empty);
     empty.then(|| ("rollout.stop", "an empty stop string would close every reply, leave it out".to_owned()))
+}
+
+fn adapter_targets(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let lora = &recipe.model.lora;
+    (lora.rank > 0 && lora.targets.is_empty()).then(|| {
+        let reason = "adapters need at least one target, such as `q_proj`; `rank = 0` trains all parameters";
+        ("model.lora.targets", reason.into())
+    })
 }
 
 fn alert_rules(recipe: &Recipe) -> Option<(&'static str, String)> {
@@ -156,6 +166,7 @@ mod tests {
             ("[rollout]\ngroups = 1\nmembers = 2\n[optim]\nminibatches = 3", "r.toml:5:15", "a step has 2 rows"),
             ("[rollout]\ntop_p = 0", "r.toml:2:9", "greater than 0 and at most 1"),
             ("[rollout]\nstop = ['</action>', '']", "r.toml:2:8", "an empty stop string"),
+            ("[model.lora]\nrank = 4\ntargets = []", "r.toml:3:11", "at least one target"),
             ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
             ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
             ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),

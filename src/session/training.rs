@@ -12,14 +12,15 @@ use super::job::{Job, Out};
 use crate::config::{Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
-use crate::engine::candle::CandleEngine;
+use crate::engine::candle::memory::{self, Plan};
+use crate::engine::candle::{CandleEngine, Options};
 use crate::engine::{AdamW, Engine, Filter, WeightSet};
 use crate::env;
 use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Sink, Trainer, checkpoint, evaluate};
+use crate::train::{Aborted, Settings, Sink, Trainer, budget, checkpoint, evaluate};
 
 /// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
 pub type SharedRecorder = Rc<RefCell<Recorder>>;
@@ -69,11 +70,13 @@ impl Training {
 
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
-        let mut trainer = open(&self.recipe, &self.model())?;
-        trainer.engine.keep(WeightSet::Reference)?;
+        let (options, plan) = budget::options(&self.recipe, &self.model(), memory::available())?;
+        let mut trainer = open_with(&self.recipe, &self.model(), options)?;
+        keep_reference(&mut trainer, &self.model())?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
-        describe(&self.folder, &self.recipe, &trainer)?;
+        keep_reference(&mut trainer, &self.model())?;
+        describe(&self.folder, &self.recipe, &trainer, &plan)?;
         keep_text(&self.folder, &self.model())?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
@@ -128,20 +131,38 @@ impl Job for Training {
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
             trainer.method = recipe.method.build();
+            // without it the step that needs it fails, and says so
+            let _ = keep_reference(trainer, Path::new(&recipe.model.path));
         }
+    }
+}
+
+/// Keeps the reference weights if the method asks for them: the present ones at the start of a run, later those it
+/// started from.
+fn keep_reference(trainer: &mut Trainer, model: &Path) -> Result<()> {
+    let (set, engine) = (WeightSet::Reference, &mut trainer.engine);
+    match trainer.done {
+        _ if !trainer.method.needs().reference || engine.keeps(set) => Ok(()),
+        0 => engine.keep(set),
+        _ => engine.keep_folder(set, model),
     }
 }
 
 /// Loads all parts a recipe names; `model` is the model folder.
 pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
+    open_with(recipe, model, budget::options(recipe, model, None)?.0)
+}
+
+fn open_with(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
     let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let text = Text::load(model)?;
-    let engine = CandleEngine::load(model)?;
+    let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
         tokens <= vocab,
-        "{}: the tokenizer has {tokens} tokens but the model only {vocab}; they do not belong together",
+        "{}: the tokenizer needs {tokens} rows of the embedding but the model's `vocab_size` is {vocab}; take \
+         tokenizer and weights from the same model",
         model.display()
     );
     let bank = Bank::load(Path::new(&recipe.skills.bank))?;
@@ -229,7 +250,7 @@ fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
 }
 
 /// Completes the manifest with what only the opened parts know.
-fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()> {
+fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer, plan: &Plan) -> Result<()> {
     let mut manifest = Manifest::read(folder)?;
     manifest.device = trainer.engine.info().device;
     let model = Path::new(&recipe.model.path);
@@ -251,7 +272,13 @@ fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()
     if let Some(path) = env::file(recipe.env.name())?.path {
         manifest.add_file("environment", &path)?;
     }
-    let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
+    let info = trainer.engine.info();
+    let notes: BTreeMap<_, _> = [
+        ("parameters", info.parameters.to_string()),
+        ("trained", info.trained.to_string()),
+        ("planned_bytes", plan.peak().to_string()),
+    ]
+    .into();
     manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));
     Ok(manifest.write(folder)?)
 }
@@ -289,5 +316,24 @@ impl Sink for Files<'_> {
     fn close_eval(&mut self, step: u64, episodes: &[Episode]) {
         let result = self.recorder.borrow_mut().close_eval(step, episodes);
         self.warn(step, "evaluation rollouts", result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tokenizer_of_another_model_is_refused() {
+        let model = tempfile::tempdir().unwrap();
+        let corpus = ["go to cabinet 2".to_string()];
+        crate::text::train::write(model.path(), corpus.into_iter(), 300).unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/qwen3_tied");
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixture.join(name), model.path().join(name)).unwrap();
+        }
+        let error = open(&Recipe::default(), model.path()).err().unwrap().to_string();
+        let place = model.path().display().to_string();
+        assert!(error.starts_with(&place) && error.contains("`vocab_size` is 31; take"), "{error}");
     }
 }

@@ -13,6 +13,8 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use serde_json::{Map, json};
 use tokenizers::Tokenizer;
 
+use super::{Place, Specials, Template, Text};
+
 /// Contractions, a word with what leads it, digits, signs, line ends, spaces: the pattern of the Llama 3 and Qwen
 /// tokenizers, which differ in how many digits stay together.
 macro_rules! words {
@@ -61,6 +63,19 @@ impl Files {
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         let text = serde_json::to_vec(&self.tokenizer)?;
         Tokenizer::from_bytes(text).map_err(|e| anyhow!("the tokenizer cannot be rebuilt: {e}"))
+    }
+
+    /// All of it, as [`Text::load`] of a folder with these files gives it; `path` is what errors name.
+    pub fn text(&self, path: &Path) -> Result<Text> {
+        let file = path.display().to_string();
+        let source = self.template.as_deref().with_context(|| {
+            format!("{file}: `tokenizer.chat_template` is missing; choose a model that was trained to chat")
+        })?;
+        let names = self.config.as_object().into_iter().flatten().filter(|(name, _)| name.ends_with("_token"));
+        let names: Map<_, _> = names.map(|(name, token)| (name.clone(), token.clone())).collect();
+        let place = Place { file: file.clone(), key: Some("tokenizer.chat_template") };
+        let template = Template::new(source, place, names.clone())?;
+        Text::assemble(self.tokenizer()?, template, &Specials { names, stops: vec![] }).context(file)
     }
 
     /// Writes the files into a folder.
@@ -293,7 +308,7 @@ mod tests {
     use candle_core::quantized::gguf_file::write;
 
     use super::*;
-    use crate::text::{Message, Text};
+    use crate::text::Message;
 
     fn texts(list: &[&str]) -> Value {
         Value::Array(list.iter().map(|t| Value::String(t.to_string())).collect())

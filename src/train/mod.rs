@@ -1,5 +1,6 @@
 //! Training: one step on one page ([`Trainer::step`]), and what it is made of.
 
+pub mod budget;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod facts;
@@ -95,6 +96,8 @@ impl Trainer {
             teacher::score_reference(self, &mut lessons)?;
         }
         clock.lap(Phase::Score);
+        // the teacher has spoken: the updates need no copy of the weights before them
+        self.engine.forget(WeightSet::StepStart);
         let mut sums = Sums::new();
         self.credit(step, &mut played, &mut lessons, &mut sums)?;
         self.update(step, &mut lessons, &mut sums, &mut clock, sink)?;

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
-use super::model::Packed;
+use super::model::{Keep, Packed};
 use super::*;
-use crate::engine::{SampleRequest, Sampler, sample_all};
+use crate::engine::{
+    AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, Scores, WeightSet, sample_all,
+};
 use crate::text::Stops;
 
 const MODELS: [&str; 8] = [
@@ -66,7 +68,7 @@ fn farthest(a: &[f32], b: &[f32]) -> f32 {
 
 fn logits(engine: &CandleEngine, rows: &[Vec<u32>]) -> Vec<f32> {
     let input = Packed::new(rows.iter().map(Vec::as_slice));
-    let hidden = engine.decoder.forward(&engine.live, &input).unwrap().hidden;
+    let hidden = engine.decoder.forward(&engine.live, &input, Keep::Nothing).unwrap().hidden;
     numbers(&ops::linear(&hidden, &engine.live[engine.decoder.head()]).unwrap())
 }
 

@@ -38,13 +38,27 @@ const ROPE_FACTORS: &str = "rope_freqs.weight";
 /// First context of the Llama 3 models; their files do not say it.
 const LLAMA3_CONTEXT: usize = 8192;
 
+/// Whether a model path means a GGUF file.
+pub fn is(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "gguf")
+}
+
 /// Reads architecture and weights.
 pub fn read(path: &Path) -> Result<(Architecture, Weights)> {
-    let mut file = GgufFile::open(path).with_context(|| path.display().to_string())?;
-    let architecture = file.architecture().with_context(|| path.display().to_string())?;
-    let names = Layout::new(&architecture).names;
-    let weights = names.iter().map(|(name, shape)| file.weight(&architecture, name, shape)).collect::<Result<_>>();
-    Ok((architecture, weights.with_context(|| path.display().to_string())?))
+    let read = || -> Result<(Architecture, Weights)> {
+        let mut file = GgufFile::open(path)?;
+        let architecture = file.architecture()?;
+        let names = Layout::new(&architecture).names;
+        let weights: Result<Weights> =
+            names.iter().map(|(name, shape)| file.weight(&architecture, name, shape)).collect();
+        Ok((architecture, weights?))
+    };
+    read().with_context(|| path.display().to_string())
+}
+
+/// Reads the architecture alone.
+pub fn read_architecture(path: &Path) -> Result<Architecture> {
+    GgufFile::open(path).and_then(|mut file| file.architecture()).with_context(|| path.display().to_string())
 }
 
 struct GgufFile {

@@ -20,7 +20,7 @@ use super::model::Weights;
 /// Reads a model: a Hugging Face folder (`config.json` and safetensors, whole or in shards) or a `.gguf` file. All
 /// weights come as f32.
 pub(super) fn read_model(path: &Path) -> Result<(Architecture, Weights)> {
-    if path.extension().is_some_and(|e| e == "gguf") {
+    if gguf::is(path) {
         return gguf::read(path);
     }
     let architecture = read_config(path)?;
@@ -28,8 +28,13 @@ pub(super) fn read_model(path: &Path) -> Result<(Architecture, Weights)> {
     Ok((architecture, weights))
 }
 
+/// Reads what kind of model it is, without its weights.
+pub(super) fn read_architecture(path: &Path) -> Result<Architecture> {
+    if gguf::is(path) { gguf::read_architecture(path) } else { read_config(path) }
+}
+
 /// Reads `config.json`.
-pub(super) fn read_config(folder: &Path) -> Result<Architecture> {
+fn read_config(folder: &Path) -> Result<Architecture> {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).with_context(|| {
         format!(

@@ -1,6 +1,6 @@
 //! Safetensors: one file, or shards with an index; f32, f16, bf16 or f64 on disk, f32 here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -78,20 +78,20 @@ fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>> {
 
 /// Takes `names` from `files`, one file in memory at a time. `place` is what errors name.
 fn gather(files: &[PathBuf], place: &Path, names: &Names) -> Result<Weights> {
-    let at: HashMap<&str, usize> = names.iter().enumerate().map(|(i, (name, _))| (name.as_str(), i)).collect();
+    let known: HashSet<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
     let mut found: Vec<Option<Tensor>> = vec![None; names.len()];
     for path in files {
         let file = open(path)?;
-        for (name, _) in file.tensors() {
-            match at.get(name.as_str()) {
-                Some(&i) => found[i] = Some(take(&file, path, &names[i])?),
-                None => ensure!(
-                    !belongs(&name),
-                    "{}: tensor `{name}` has no place in the model that `config.json` describes; config and weights \
-                     are of different models",
-                    path.display()
-                ),
-            }
+        let stored: BTreeSet<String> = file.tensors().into_iter().map(|(name, _)| name).collect();
+        for (slot, entry) in found.iter_mut().zip(names).filter(|(_, (name, _))| stored.contains(name)) {
+            *slot = Some(take(&file, path, entry)?);
+        }
+        if let Some(name) = stored.iter().find(|name| !known.contains(name.as_str()) && belongs(name)) {
+            bail!(
+                "{}: tensor `{name}` has no place in the model that `config.json` describes; config and weights are \
+                 of different models",
+                path.display()
+            )
         }
     }
     let one = |(t, (name, _)): (Option<Tensor>, &(String, Vec<usize>))| {

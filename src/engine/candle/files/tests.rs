@@ -72,8 +72,8 @@ fn unsupported_settings_are_named_with_what_is_supported() {
 fn config_before_transformers_5_is_understood() {
     let old = json!({ "type": "linear", "factor": 2.5 });
     let broken = Broken::of("linear_rope").set("rope_parameters", json!(null)).set("rope_scaling", old);
-    let old = read_config(broken.set("rope_theta", json!(5e3)).0.path()).unwrap();
-    assert_eq!(old, read_config(&folder("linear_rope")).unwrap());
+    let old = read_architecture(broken.set("rope_theta", json!(5e3)).0.path()).unwrap();
+    assert_eq!(old, read_architecture(&folder("linear_rope")).unwrap());
     assert_eq!(old.rope_scaling, RopeScaling::Linear { factor: 2.5 });
 }
 
@@ -177,6 +177,7 @@ fn gguf_files_equal_their_folders() {
         let (_folder, path) = as_gguf(name, |_| {});
         let (ours, weights) = read_model(&path).unwrap();
         let (theirs, originals) = read_model(&folder(name)).unwrap();
+        assert_eq!(read_architecture(&path).unwrap(), ours);
         assert_eq!(ours, Architecture { special: ours.special.clone(), ..theirs }, "{name}");
         for (i, (a, b)) in weights.iter().zip(&originals).enumerate() {
             let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
