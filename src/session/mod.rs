@@ -8,6 +8,7 @@
 mod alerts;
 mod client;
 mod control;
+pub mod device;
 mod halt;
 mod job;
 mod journal;

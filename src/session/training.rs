@@ -8,14 +8,16 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::device::{self, Gpus};
 use super::job::{Job, Out};
-use crate::config::{Recipe, RecordedTokens};
+use crate::config::{Device, Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env;
-use crate::env::prompt::Prompts;
+use crate::env::prompt::{Layout, Prompts};
+use crate::hub;
 use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
@@ -30,6 +32,8 @@ pub struct Training {
     folder: RunFolder,
     recipe: Recipe,
     recorder: SharedRecorder,
+    /// Where the model lies; known once the training has started.
+    place: PathBuf,
     trainer: Option<Trainer>,
     /// Whether the panel was played after the present step.
     evaluated: bool,
@@ -38,11 +42,12 @@ pub struct Training {
 impl Training {
     /// Nothing heavy happens here: the model is loaded by [`Job::start`].
     pub fn new(folder: &RunFolder, recipe: &Recipe, recorder: SharedRecorder) -> Self {
-        Self { folder: folder.clone(), recipe: recipe.clone(), recorder, trainer: None, evaluated: false }
+        let (folder, recipe, place) = (folder.clone(), recipe.clone(), PathBuf::new());
+        Self { folder, recipe, recorder, place, trainer: None, evaluated: false }
     }
 
     fn model(&self) -> PathBuf {
-        PathBuf::from(&self.recipe.model.path)
+        self.place.clone()
     }
 
     fn trainer(&mut self) -> Result<&mut Trainer> {
@@ -70,12 +75,16 @@ impl Training {
 
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
+        self.place = hub::resolve(&self.recipe.model.path)?;
         let mut trainer = open(&self.recipe, &self.model())?;
         trainer.engine.keep(WeightSet::Reference)?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
+        if trainer.settings.sampling.layout == Layout::Transcript {
+            trainer.text.transcript()?.into_iter().for_each(&mut warn);
+        }
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
-        describe(&self.folder, &self.recipe, &trainer)?;
-        keep_text(&self.folder, &self.model())?;
+        describe(&self.folder, &self.recipe, &self.model(), &trainer)?;
+        trainer.text.keep(&self.model(), &self.folder.path().join("tokenizer"))?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -133,11 +142,20 @@ impl Job for Training {
     }
 }
 
-/// Loads all parts a recipe names; `model` is the model folder.
+/// Loads all parts a recipe names; `model` is where the model lies.
 pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
     let prompts = Prompts::load(world.prompts())?;
     let text = Text::load(model)?;
+    if recipe.rollout.layout == Layout::Transcript {
+        text.transcript()?;
+    }
+    let device = device::choose(recipe.model.device, Gpus::here())?;
+    anyhow::ensure!(
+        device == Device::Cpu,
+        "`model.device` is `{}`, but this engine computes on the CPU only",
+        String::from(device)
+    );
     let engine = CandleEngine::load(model)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
@@ -207,31 +225,33 @@ fn recipe_name(folder: &RunFolder) -> String {
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
 }
 
-/// Copies tokenizer and template into the run, so that its tokens can be read wherever the folder goes.
-fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
-    let target = folder.path().join("tokenizer");
-    std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    for name in crate::text::FILES {
-        let from = model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, target.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
+/// What a model is made of, each by its part: `model` (or `model/SHARD`), `tokenizer`, `template`.
+fn model_files(model: &Path) -> Vec<(String, PathBuf)> {
+    if model.is_file() {
+        return vec![("model".into(), model.to_owned())];
     }
-    Ok(())
+    let named = [
+        ("model", "model.safetensors"),
+        ("tokenizer", "tokenizer.json"),
+        ("template", "chat_template.jinja"),
+        ("tokenizer_config", "tokenizer_config.json"),
+    ];
+    let mut files: Vec<_> = named.map(|(part, name)| (part.to_owned(), model.join(name))).to_vec();
+    let names = std::fs::read_dir(model).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut shards: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+    shards.retain(|name| name.starts_with("model-") && name.ends_with(".safetensors"));
+    shards.sort();
+    files.extend(shards.into_iter().map(|name| (format!("model/{name}"), model.join(name))));
+    files.retain(|(_, path)| path.is_file());
+    files
 }
 
 /// Completes the manifest with what only the opened parts know.
-fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()> {
+fn describe(folder: &RunFolder, recipe: &Recipe, model: &Path, trainer: &Trainer) -> Result<()> {
     let mut manifest = Manifest::read(folder)?;
     manifest.device = trainer.engine.info().device;
-    let model = Path::new(&recipe.model.path);
-    for (part, name) in
-        [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")]
-    {
-        let path = model.join(name);
-        if path.exists() {
-            manifest.add_file(part, &path)?;
-        }
+    for (part, path) in model_files(model) {
+        manifest.add_file(&part, &path)?;
     }
     let bank = std::fs::read_dir(&recipe.skills.bank).map(|d| d.flatten().map(|f| f.path()).collect::<Vec<_>>());
     let mut files: Vec<PathBuf> = bank.unwrap_or_default();

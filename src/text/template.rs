@@ -15,6 +15,7 @@ pub struct Template {
     environment: Environment<'static>,
     /// `bos_token`, `eos_token` and the like; one that the model does not have is undefined in the template.
     specials: Map<String, serde_json::Value>,
+    source: String,
     /// Where the template was read from.
     place: Place,
 }
@@ -53,8 +54,7 @@ impl Template {
         let path = folder.join(FILE);
         let (source, place) = match path.exists() {
             true => {
-                let text =
-                    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 (text, Place { file: path.display().to_string(), key: None })
             }
             false => {
@@ -73,17 +73,12 @@ impl Template {
         Self::with_clock(source, place, specials, chrono::Local::now)
     }
 
-    fn with_clock(
-        source: &str,
-        place: Place,
-        specials: Map<String, serde_json::Value>,
-        clock: Clock,
-    ) -> Result<Self> {
+    fn with_clock(source: &str, place: Place, specials: Map<String, serde_json::Value>, clock: Clock) -> Result<Self> {
         let mut environment = environment(clock)?;
         environment
             .add_template_owned(NAME, rewrite(source))
             .map_err(|e| anyhow!("{}: the chat template does not compile: {}", place.at(e.line()), reason(&e)))?;
-        Ok(Self { environment, specials, place })
+        Ok(Self { environment, specials, source: source.to_owned(), place })
     }
 
     /// The chat as the model reads it; with `reply`, opened for the assistant's next message.
@@ -110,6 +105,15 @@ impl Template {
         template
             .and_then(|t| t.render(Value::from(Serde(&all))))
             .map_err(|e| anyhow!("{}: the chat template fails: {}", self.place.at(e.line()), reason(&e)))
+    }
+
+    /// Its text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(super) fn specials(&self) -> &Map<String, serde_json::Value> {
+        &self.specials
     }
 
     /// Where the template was read from.
@@ -185,7 +189,8 @@ mod tests {
     #[test]
     fn named_templates_have_a_default() {
         let folder = Path::new("m");
-        let named = |name: &str| json!({ NAME: [{ "name": "tool_use", "template": "t" }, { "name": name, "template": "d" }] });
+        let named =
+            |name: &str| json!({ NAME: [{ "name": "tool_use", "template": "t" }, { "name": name, "template": "d" }] });
         assert_eq!(of_config(folder, &named("default")).unwrap(), "d");
         let error = of_config(folder, &named("rag")).unwrap_err().to_string();
         assert_eq!(error, "m/tokenizer_config.json: `chat_template` has no template `default`, only tool_use, rag");

@@ -17,7 +17,6 @@ use super::Trainer;
 use crate::core::RunEvent;
 use crate::run::RunFolder;
 use crate::skill::Statistics;
-use crate::text;
 
 const STATE: &str = "state.json";
 
@@ -30,7 +29,7 @@ struct State {
     skills: Statistics,
 }
 
-/// Writes the checkpoint of the present step; `model` is the folder the text files come from. Afterwards only the
+/// Writes the checkpoint of the present step; `model` is where the text files come from. Afterwards only the
 /// newest `keep` checkpoints stay (0 = all).
 pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> Result<RunEvent> {
     let start = Instant::now();
@@ -41,12 +40,7 @@ pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> R
     }
     std::fs::create_dir_all(&temporary).with_context(|| format!("cannot create {}", temporary.display()))?;
     trainer.engine.save(&temporary, true)?;
-    for name in text::FILES {
-        let from = model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, temporary.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
+    trainer.text.keep(model, &temporary)?;
     let state = State { format: 1, done: trainer.done, skills: trainer.skills.statistics().clone() };
     std::fs::write(temporary.join(STATE), serde_json::to_vec_pretty(&state)?)
         .with_context(|| format!("cannot write {}", temporary.join(STATE).display()))?;
