@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{ConfigError, Overrides};
 use crate::core::exit::Exit;
 use crate::run::{RunError, RunFolder};
+use crate::session::Asserts;
 use crate::skill::BankError;
 use crate::wiring::{self, View};
 
@@ -58,6 +59,18 @@ pub struct Options {
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
 
+    /// What must hold of the last numbers, e.g. `--assert 'eval/success>=0.6'`; if not, exit code 3; may be repeated
+    #[arg(long, global = true, value_name = "METRIC>=X")]
+    assert: Vec<String>,
+
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Without a screen: say on stderr what the trainer is doing
+    #[arg(short, long, global = true)]
+    verbose: bool,
+
     /// Print the recipe with every key explained, and do nothing else
     #[arg(long, global = true)]
     print_config: bool,
@@ -72,6 +85,10 @@ impl Options {
             seed: self.seed,
             root: self.root.as_ref().map(|root| root.display().to_string()),
         }
+    }
+
+    fn asserts(&self) -> Result<Asserts> {
+        Ok(Asserts::parse(&self.assert)?)
     }
 
     /// Opens an existing run by name or path.
@@ -200,7 +217,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
     match mode {
         Mode::PrintConfig(recipe) => show::config(recipe.as_deref(), &options.overrides()),
         Mode::Train(recipe) => train::train(recipe.as_deref(), options),
-        Mode::TrainProcess(folder) => train::process(&folder),
+        Mode::TrainProcess(folder) => train::process(&folder, options.asserts()?),
         Mode::Look(View::Replay, run) if options.batch => wiring::replay_batch(&options.open(&run)?),
         Mode::Look(view, run) => {
             need_terminal()?;
@@ -237,11 +254,11 @@ const EXAMPLES: &str = "\
 Examples:
   sdlab                                       train the starter recipe and watch it
   sdlab train my.toml --set method.sdar.beta=10
-  sdlab --batch my.toml --steps 100 | jq .    no screen
+  sdlab --batch my.toml --steps 100 --assert 'eval/success>=0.6' | jq .
   sdlab train runs/household-sdar-1           continue a run
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
   sdlab --print-config                        every key of a recipe, explained
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an `error` alert fired,
-75 stopped and resumable, 130 and 143 signals.";
+Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an assertion failed or an
+`error` alert fired, 75 stopped and resumable, 130 and 143 signals.";

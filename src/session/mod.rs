@@ -6,6 +6,7 @@
 //! it outlives the terminal it was started from.
 
 mod alerts;
+mod asserts;
 mod client;
 mod control;
 pub mod device;
@@ -21,11 +22,13 @@ mod spawn;
 mod training;
 mod tuning;
 
+pub use asserts::Asserts;
 pub use client::{is_served, send};
 pub use control::{Control, Order};
 pub use halt::{Halt, Urgency, watch_signals};
 pub use job::{Job, Out};
 pub use reply::{Reply, Standing};
 pub use serve::{Desk, serve};
+pub use socket::socket_elsewhere;
 pub use spawn::{Trainer, spawn};
 pub use training::{SharedRecorder, Training};
