@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use sdlab::engine::candle::{CandleEngine, Config};
+use sdlab::engine::candle::{Architecture, CandleEngine, Family};
 use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, ScoreRow};
 
 const ROWS: usize = 16;
@@ -19,24 +19,7 @@ fn main() {
 }
 
 fn run(d: usize, layers: usize, ff: usize, vocab: usize) {
-    let config = Config {
-        vocab_size: vocab,
-        hidden_size: d,
-        intermediate_size: ff,
-        num_hidden_layers: layers,
-        num_attention_heads: d / 32,
-        head_dim: 32,
-        attention_bias: false,
-        num_key_value_heads: (d / 64).max(1),
-        max_position_embeddings: 1024,
-        sliding_window: None,
-        max_window_layers: 0,
-        tie_word_embeddings: true,
-        rope_theta: 1e4,
-        rms_norm_eps: 1e-6,
-        use_sliding_window: false,
-        hidden_act: candle_nn::Activation::Silu,
-    };
+    let config = Architecture { intermediate_size: ff, ..Architecture::small(Family::Qwen3, vocab, d, layers) };
     let mut engine = CandleEngine::init(config, 0).expect("a valid configuration");
     println!("{} parameters", engine.info().parameters);
     let ids: Vec<Vec<u32>> =

@@ -50,6 +50,7 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("rollout.members", |r| Some(r.rollout.members.into()), Bound::AtLeast(1.0)),
     ("rollout.max_new_tokens", |r| Some(r.rollout.max_new_tokens.into()), Bound::AtLeast(1.0)),
     ("rollout.temperature", |r| Some(r.rollout.temperature), Bound::Above(0.0)),
+    ("model.lora.alpha", |r| Some(r.model.lora.alpha), Bound::Above(0.0)),
     ("optim.lr", |r| Some(r.optim.lr), Bound::AtLeast(0.0)),
     ("optim.beta1", |r| Some(r.optim.beta1), Bound::Fraction),
     ("optim.beta2", |r| Some(r.optim.beta2), Bound::Fraction),
@@ -68,7 +69,7 @@ fn household(recipe: &Recipe) -> Option<&HouseholdSettings> {
 
 type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
-const RULES: &[Rule] = &[run_name, group_size, batch_count, alert_rules];
+const RULES: &[Rule] = &[run_name, group_size, batch_count, adapter_targets, alert_rules];
 
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;
@@ -93,6 +94,14 @@ fn batch_count(recipe: &Recipe) -> Option<(&'static str, String)> {
     let too_many = recipe.rollout.layout == Layout::Transcript && u64::from(recipe.optim.minibatches) > episodes;
     too_many.then(|| {
         ("optim.minibatches", format!("a step has {episodes} rows, they cannot be split into more batches than that"))
+    })
+}
+
+fn adapter_targets(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let lora = &recipe.model.lora;
+    (lora.rank > 0 && lora.targets.is_empty()).then(|| {
+        let reason = "adapters need at least one target, such as `q_proj`; `rank = 0` trains all parameters";
+        ("model.lora.targets", reason.into())
     })
 }
 
@@ -136,6 +145,7 @@ mod tests {
             ("[optim]\nbeta2 = 1.0", "r.toml:2:9", "less than 1"),
             ("[rollout]\nmembers = 1", "r.toml:2:11", "`sdar` compares"),
             ("[rollout]\ngroups = 1\nmembers = 2\n[optim]\nminibatches = 3", "r.toml:5:15", "a step has 2 rows"),
+            ("[model.lora]\nrank = 4\ntargets = []", "r.toml:3:11", "at least one target"),
             ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
             ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
             ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::fields::tables;
 use crate::core::Split;
 use crate::core::event::Level;
+use crate::engine::candle::memory::{Checkpointing, Dtype};
+use crate::engine::candle::{Lora, Projection};
 use crate::env::prompt::Layout;
 use crate::method::MethodConfig;
 use crate::skill::{self, Placement};
@@ -108,6 +110,14 @@ impl From<Device> for String {
     }
 }
 
+impl LoraSettings {
+    /// The adapters, as the engine takes them; `None` = all parameters are trained.
+    pub fn adapters(&self) -> Option<Lora> {
+        let lora = Lora { rank: self.rank as usize, alpha: self.alpha, targets: self.targets.clone() };
+        (self.rank > 0).then_some(lora)
+    }
+}
+
 /// How skills are chosen for an episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -198,6 +208,10 @@ fn default_rules() -> Vec<AlertRule> {
             below: Some(1e-3),
             ..rule("gap/rms", 3, Level::Warn, "the teacher's prompt seems to equal the student's")
         },
+        AlertRule {
+            above: Some(0.0),
+            ..rule("optim/skipped", 1, Level::Warn, "a gradient was not finite, its update was skipped")
+        },
         rule("grad/norm", 3, Level::Error, "the gradient is not finite and updates are skipped"),
     ]
 }
@@ -222,6 +236,20 @@ tables! {
         pub path: String = "runs/starter/model".into(), NextRun;
         /// `auto` (the first GPU if there is one and the program was built for it, else the CPU), `cpu` or `cuda:0`.
         pub device: Device = Device::Auto, NextRun;
+        /// Precision of the weights that compute: `f32`, or `bf16` (the nearest bf16 numbers to f32 master weights).
+        /// Gradients and optimiser are f32 in both.
+        pub dtype: Dtype = Dtype::F32, NextRun;
+        with lora: LoraSettings;
+    }
+
+    /// Low-rank adapters: the model is frozen and only they are trained.
+    pub struct LoraSettings in "model.lora" {
+        /// Rank of the adapters; 0 = no adapters, all parameters are trained.
+        pub rank: u32 = 0, NextRun;
+        /// The adapters are scaled by alpha / rank, > 0.
+        pub alpha: f64 = 32.0, NextRun;
+        /// Matrices that get an adapter: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`.
+        pub targets: Vec<Projection> = Projection::ALL.to_vec(), NextRun;
     }
 
     /// The household environment: put, clean, heat, cool and examine things in the rooms of a house.
@@ -284,6 +312,9 @@ tables! {
         pub minibatches: u32 = 2, NextStep;
         /// Steps over which the learning rate rises to `lr`; 0 = no warm-up.
         pub warmup_steps: u64 = 0, NextStep;
+        /// Whether only layer inputs are kept for the backward pass and the rest is computed again: `on` (less memory, more
+        /// time, the same gradient), `off`, or `auto` (as memory allows).
+        pub checkpoint_layers: Checkpointing = Checkpointing::Auto, NextRun;
     }
 
     /// The frozen panel: the same held-out tasks at every evaluation.

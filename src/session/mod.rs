@@ -9,6 +9,7 @@ mod alerts;
 mod asserts;
 mod client;
 mod control;
+mod describe;
 pub mod device;
 mod halt;
 mod job;

@@ -1,19 +1,20 @@
 //! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::describe::describe;
 use super::device::{self, Gpus};
 use super::job::{Job, Out};
 use crate::config::{Device, Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
-use crate::engine::candle::CandleEngine;
+use crate::engine::candle::memory;
+use crate::engine::candle::{CandleEngine, Options};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env;
 use crate::env::prompt::{Layout, Prompts};
@@ -22,7 +23,7 @@ use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Sink, Trainer, checkpoint, evaluate};
+use crate::train::{Aborted, Settings, Sink, Trainer, budget, checkpoint, evaluate};
 
 /// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
 pub type SharedRecorder = Rc<RefCell<Recorder>>;
@@ -76,14 +77,16 @@ impl Training {
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
         self.place = hub::resolve(&self.recipe.model.path)?;
-        let mut trainer = open(&self.recipe, &self.model())?;
-        trainer.engine.keep(WeightSet::Reference)?;
+        let (options, plan) = budget::options(&self.recipe, &self.model(), memory::available())?;
+        let mut trainer = open(&self.recipe, &self.model(), options)?;
+        keep_reference(&mut trainer, &self.model())?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
         if trainer.settings.sampling.layout == Layout::Transcript {
             trainer.text.transcript()?.into_iter().for_each(&mut warn);
         }
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
-        describe(&self.folder, &self.recipe, &self.model(), &trainer)?;
+        keep_reference(&mut trainer, &self.model())?;
+        describe(&self.folder, &self.recipe, &self.model(), &trainer, &plan)?;
         trainer.text.keep(&self.model(), &self.folder.path().join("tokenizer"))?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
@@ -138,12 +141,25 @@ impl Job for Training {
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
             trainer.method = recipe.method.build();
+            // without it the step that needs it fails, and says so
+            let _ = keep_reference(trainer, &self.place);
         }
     }
 }
 
+/// Keeps the reference weights if the method asks for them: the present ones at the start of a run, later those it
+/// started from.
+fn keep_reference(trainer: &mut Trainer, model: &Path) -> Result<()> {
+    let (set, engine) = (WeightSet::Reference, &mut trainer.engine);
+    match trainer.done {
+        _ if !trainer.method.needs().reference || engine.keeps(set) => Ok(()),
+        0 => engine.keep(set),
+        _ => engine.keep_folder(set, model),
+    }
+}
+
 /// Loads all parts a recipe names; `model` is where the model lies.
-pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
+fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
     let prompts = Prompts::load(world.prompts())?;
     let text = Text::load(model)?;
@@ -156,7 +172,7 @@ pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
         "`model.device` is `{}`, but this engine computes on the CPU only",
         String::from(device)
     );
-    let engine = CandleEngine::load(model)?;
+    let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
         tokens <= vocab,
@@ -223,46 +239,6 @@ const UNLIMITED_RESERVE: usize = 512;
 fn recipe_name(folder: &RunFolder) -> String {
     let notes = Manifest::read(folder).map(|m| m.notes).unwrap_or_default();
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
-}
-
-/// What a model is made of, each by its part: `model` (or `model/SHARD`), `tokenizer`, `template`.
-fn model_files(model: &Path) -> Vec<(String, PathBuf)> {
-    if model.is_file() {
-        return vec![("model".into(), model.to_owned())];
-    }
-    let named = [
-        ("model", "model.safetensors"),
-        ("tokenizer", "tokenizer.json"),
-        ("template", "chat_template.jinja"),
-        ("tokenizer_config", "tokenizer_config.json"),
-    ];
-    let mut files: Vec<_> = named.map(|(part, name)| (part.to_owned(), model.join(name))).to_vec();
-    let names = std::fs::read_dir(model).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let mut shards: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
-    shards.retain(|name| name.starts_with("model-") && name.ends_with(".safetensors"));
-    shards.sort();
-    files.extend(shards.into_iter().map(|name| (format!("model/{name}"), model.join(name))));
-    files.retain(|(_, path)| path.is_file());
-    files
-}
-
-/// Completes the manifest with what only the opened parts know.
-fn describe(folder: &RunFolder, recipe: &Recipe, model: &Path, trainer: &Trainer) -> Result<()> {
-    let mut manifest = Manifest::read(folder)?;
-    manifest.device = trainer.engine.info().device;
-    for (part, path) in model_files(model) {
-        manifest.add_file(&part, &path)?;
-    }
-    let bank = std::fs::read_dir(&recipe.skills.bank).map(|d| d.flatten().map(|f| f.path()).collect::<Vec<_>>());
-    let mut files: Vec<PathBuf> = bank.unwrap_or_default();
-    files.sort();
-    for path in files.iter().filter(|p| p.is_file()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        manifest.add_file(&format!("skills/{name}"), path)?;
-    }
-    let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
-    manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));
-    Ok(manifest.write(folder)?)
 }
 
 /// Records through the session, files through the recorder. A file that cannot be written is warned of; the records

@@ -100,7 +100,8 @@ impl Text {
         let added = tokenizer.get_added_tokens_decoder();
         let closing = chat::closing(&template).unwrap_or_default();
         let closing = closing.trim_start();
-        let written = added.iter().filter(|(_, token)| !token.content.is_empty() && closing.starts_with(&token.content));
+        let written =
+            added.iter().filter(|(_, token)| !token.content.is_empty() && closing.starts_with(&token.content));
         let end = written.max_by_key(|(_, token)| token.content.len()).map(|(id, _)| *id);
         let eos = specials.eos().map(|eos| tokenizer.token_to_id(eos).ok_or(eos)).transpose();
         let eos = eos.map_err(|eos| anyhow!("`eos_token` `{eos}` is not in the vocabulary of `tokenizer.json`"))?;

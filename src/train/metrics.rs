@@ -78,7 +78,7 @@ impl StepMetrics {
         }
         put("mismatch/max", self.mismatch);
         put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
-        put("grad/skipped", self.skipped as f64);
+        put("optim/skipped", self.skipped as f64);
         put("lr", self.lr);
         if trainer.method.needs().teacher {
             put("skills/lost_tokens", lost as f64);

@@ -1,5 +1,6 @@
 //! Training: one step on one page ([`Trainer::step`]), and what it is made of.
 
+pub mod budget;
 pub mod checkpoint;
 pub mod evaluate;
 pub mod lesson;
@@ -94,6 +95,8 @@ impl Trainer {
             teacher::score_reference(self, &mut lessons)?;
         }
         clock.lap(Phase::Score);
+        // the teacher has spoken: the updates need no copy of the weights before them
+        self.engine.forget(WeightSet::StepStart);
         self.credit(&mut played, &mut lessons);
         self.update(step, &mut lessons, &mut clock, sink)?;
 

@@ -82,6 +82,22 @@ pub(super) fn linear_grad_weight(g: &Tensor, x: &Tensor) -> Result<Tensor> {
     tensor(dw, (m, k))
 }
 
+/// x [N, M] + b [M], row by row.
+pub(super) fn add_bias(x: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (xs, bs) = (host(x)?, host(b)?);
+    let mut y = xs.to_vec();
+    y.chunks_exact_mut(bs.len()).for_each(|y| y.iter_mut().zip(bs.iter()).for_each(|(y, b)| *y += b));
+    tensor(y, x.shape())
+}
+
+/// Gradient of [`add_bias`] by the bias: g [N, M] -> [M].
+pub(super) fn bias_grad(g: &Tensor) -> Result<Tensor> {
+    let (_, m) = g.dims2()?;
+    let mut db = vec![0f32; m];
+    host(g)?.chunks_exact(m).for_each(|g| db.iter_mut().zip(g).for_each(|(b, g)| *b += g));
+    tensor(db, m)
+}
+
 /// RMSNorm over the last `w.len()` numbers of x; also 1/rms per normalised group.
 pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Vec<f32>)> {
     let (xs, ws) = (host(x)?, host(w)?);
@@ -121,14 +137,11 @@ pub(super) struct Rope {
 }
 
 impl Rope {
-    /// Frequencies theta^(-2i/E), the rotate-half layout of Hugging Face models.
-    pub fn new(context: usize, head: usize, theta: f64) -> Self {
-        let half = head / 2;
-        let angle = |p: usize, i: usize| p as f32 * (1.0 / theta.powf(2.0 * i as f64 / head as f64)) as f32;
-        let table = |f: fn(f32) -> f32| {
-            (0..context).flat_map(|p| (0..half).map(move |i| (p, i))).map(|(p, i)| f(angle(p, i))).collect()
-        };
-        Self { cos: table(f32::cos), sin: table(f32::sin), half }
+    /// `frequencies` [E/2] in radians per position; the rotate-half layout of Hugging Face models.
+    pub fn new(context: usize, frequencies: &[f32]) -> Self {
+        let table =
+            |f: fn(f32) -> f32| (0..context).flat_map(|p| frequencies.iter().map(move |w| f(p as f32 * w))).collect();
+        Self { cos: table(f32::cos), sin: table(f32::sin), half: frequencies.len() }
     }
 
     /// Rotates x [N, heads, E] by each token's position; `sign` -1 is the inverse, which is also the gradient.

@@ -2,32 +2,24 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::qwen3;
 
+use super::model::{Keep, Packed};
 use super::*;
 use crate::engine::{Coefficients, Engine, SampleRequest, ScoreRow, WeightSet};
 
-fn tiny(tied: bool) -> Config {
-    Config {
-        vocab_size: 29,
-        hidden_size: 16,
+pub(super) fn tiny(tied: bool) -> Architecture {
+    Architecture {
         intermediate_size: 24,
-        num_hidden_layers: 2,
         num_attention_heads: 4,
-        head_dim: 8,
-        attention_bias: false,
         num_key_value_heads: 2,
+        head_dim: 8,
         max_position_embeddings: 200,
-        sliding_window: None,
-        max_window_layers: 0,
         tie_word_embeddings: tied,
-        rope_theta: 1e4,
-        rms_norm_eps: 1e-6,
-        use_sliding_window: false,
-        hidden_act: candle_nn::Activation::Silu,
+        ..Architecture::small(Family::Qwen3, 29, 16, 2)
     }
 }
 
 /// A model whose matrices are large enough for every path to matter.
-fn engine(tied: bool) -> CandleEngine {
+pub(super) fn engine(tied: bool) -> CandleEngine {
     let mut engine = CandleEngine::init(tiny(tied), 3).unwrap();
     for w in &mut engine.live {
         if w.rank() == 2 {
@@ -37,25 +29,25 @@ fn engine(tied: bool) -> CandleEngine {
     engine
 }
 
-fn ids(n: usize, salt: usize) -> Vec<u32> {
+pub(super) fn ids(n: usize, salt: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * 7 + salt * 13 + i * i) % 29) as u32).collect()
 }
 
-struct Rows(Vec<(Vec<u32>, Vec<bool>)>);
+pub(super) struct Rows(Vec<(Vec<u32>, Vec<bool>)>);
 
 impl Rows {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let row = |n: usize, salt| (ids(n, salt), (0..n).map(|i| i > 2 && i % 3 != 0).collect());
         Self(vec![row(9, 1), row(70, 2), row(5, 3)])
     }
 
-    fn rows(&self) -> Vec<ScoreRow<'_>> {
+    pub(super) fn rows(&self) -> Vec<ScoreRow<'_>> {
         self.0.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect()
     }
 }
 
 /// L = sum of fixed coefficients times log-probs and entropies.
-fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
+pub(super) fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     let weight = |i: usize, k: f32| (i as f32 * k).sin();
     let one = |s: &Scores| Coefficients {
         logp: (0..s.logp.len()).map(|i| weight(i, 1.3)).collect(),
@@ -64,7 +56,7 @@ fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     scores.iter().map(one).collect()
 }
 
-fn loss(engine: &mut CandleEngine, rows: &Rows, temperature: f32) -> f64 {
+pub(super) fn loss(engine: &mut CandleEngine, rows: &Rows, temperature: f32) -> f64 {
     let scores = engine.score(WeightSet::Live, &rows.rows(), temperature).unwrap();
     let term = |c: &[f32], x: &[f32]| c.iter().zip(x).map(|(c, x)| *c as f64 * *x as f64).sum::<f64>();
     let pairs = coefficients(&scores).into_iter().zip(&scores).collect::<Vec<_>>();
@@ -138,15 +130,38 @@ fn logits_equal_candle_transformers() {
         let tensors = engine.decoder.names().into_iter().map(|(n, _)| n).zip(engine.live.iter().cloned()).collect();
         let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
         let ids = ids(40, 5);
-        let hidden = engine.decoder.forward(&engine.live, &Packed::new([&ids[..]])).unwrap().hidden;
+        let hidden = engine.decoder.forward(&engine.live, &Packed::new([&ids[..]]), Keep::Nothing).unwrap().hidden;
         let ours = ops::linear(&hidden, &engine.live[engine.decoder.head()]).unwrap();
         for n in [1, 17, 40] {
-            let mut theirs = qwen3::ModelForCausalLM::new(&tiny(tied), vb.clone()).unwrap();
+            let mut theirs = qwen3::ModelForCausalLM::new(&theirs_config(tied), vb.clone()).unwrap();
             let input = Tensor::new(&ids[..n], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
             let last = theirs.forward(&input, 0).unwrap().flatten_all().unwrap();
             let error = (last - ours.get(n - 1).unwrap()).unwrap().abs().unwrap().max(D::Minus1).unwrap();
             assert!(error.to_scalar::<f32>().unwrap() < 1e-4);
         }
+    }
+}
+
+/// The same model in the words of candle-transformers.
+fn theirs_config(tied: bool) -> qwen3::Config {
+    let c = tiny(tied);
+    qwen3::Config {
+        vocab_size: c.vocab_size,
+        hidden_size: c.hidden_size,
+        intermediate_size: c.intermediate_size,
+        num_hidden_layers: c.num_hidden_layers,
+        num_attention_heads: c.num_attention_heads,
+        head_dim: c.head_dim,
+        attention_bias: c.output_bias,
+        num_key_value_heads: c.num_key_value_heads,
+        max_position_embeddings: c.max_position_embeddings,
+        sliding_window: None,
+        max_window_layers: 0,
+        tie_word_embeddings: tied,
+        rope_theta: c.rope_theta,
+        rms_norm_eps: c.rms_norm_eps,
+        use_sliding_window: false,
+        hidden_act: candle_nn::Activation::Silu,
     }
 }
 
@@ -228,7 +243,8 @@ fn sampling_follows_the_distribution() {
     }
 }
 
-const ADAM: AdamW = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
+pub(super) const ADAM: AdamW =
+    AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
 
 fn nll(scores: &[Scores]) -> Vec<Coefficients> {
     let n: usize = scores.iter().map(|s| s.logp.len()).sum();

@@ -1,22 +1,22 @@
 //! Model folders in Hugging Face layout: `config.json` and `model.safetensors`.
 
+mod config;
+
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
-use candle_transformers::models::qwen3::Config;
 use rand::RngExt;
-use serde_json::json;
 
+use super::arch::Architecture;
+use super::layout::Names;
 use super::model::{Decoder, Weights};
 use super::ops::tensor;
 use crate::core::rng;
 
-type Names = [(String, Vec<usize>)];
-
-/// Reads `config.json`; only the Qwen3 architecture without sliding window or rope scaling is accepted.
-pub(super) fn read_config(folder: &Path) -> Result<Config> {
+/// Reads `config.json`.
+pub(super) fn read_config(folder: &Path) -> Result<Architecture> {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).with_context(|| {
         format!(
@@ -24,59 +24,15 @@ pub(super) fn read_config(folder: &Path) -> Result<Config> {
             path.display()
         )
     })?;
-    let value: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("{}: not valid JSON", path.display()))?;
-    let kind = value.get("model_type").and_then(|k| k.as_str()).unwrap_or("missing");
-    ensure!(kind == "qwen3", "{}: `model_type` is `{kind}`, but only `qwen3` models are supported", path.display());
-    ensure!(
-        value.get("rope_scaling").is_none_or(|r| r.is_null()),
-        "{}: `rope_scaling` is not supported",
-        path.display()
-    );
-    let config: Config =
-        serde_json::from_value(value).with_context(|| format!("{}: not a Qwen3 configuration", path.display()))?;
-    check(&config).with_context(|| path.display().to_string())?;
-    Ok(config)
+    let value = serde_json::from_str(&text).with_context(|| format!("{}: not valid JSON", path.display()))?;
+    config::parse(value).with_context(|| path.display().to_string())
 }
 
-fn check(c: &Config) -> Result<()> {
-    ensure!(!c.attention_bias && !c.use_sliding_window, "attention bias and sliding windows are not supported");
-    ensure!(matches!(c.hidden_act, candle_nn::Activation::Silu), "`hidden_act` must be `silu`");
-    ensure!(
-        c.num_key_value_heads > 0 && c.num_attention_heads.is_multiple_of(c.num_key_value_heads),
-        "`num_attention_heads` must be a multiple of `num_key_value_heads`"
-    );
-    ensure!(c.head_dim > 0 && c.head_dim.is_multiple_of(2), "`head_dim` must be even");
-    ensure!(c.vocab_size > 0 && c.hidden_size > 0 && c.num_hidden_layers > 0, "sizes must be positive");
-    Ok(())
-}
-
-/// Writes `config.json` in the form `transformers` reads.
-pub(super) fn write_config(folder: &Path, c: &Config) -> Result<()> {
-    let value = json!({
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
-        "vocab_size": c.vocab_size,
-        "hidden_size": c.hidden_size,
-        "intermediate_size": c.intermediate_size,
-        "num_hidden_layers": c.num_hidden_layers,
-        "num_attention_heads": c.num_attention_heads,
-        "num_key_value_heads": c.num_key_value_heads,
-        "head_dim": c.head_dim,
-        "attention_bias": c.attention_bias,
-        "max_position_embeddings": c.max_position_embeddings,
-        "sliding_window": c.sliding_window,
-        "max_window_layers": c.max_window_layers,
-        "use_sliding_window": c.use_sliding_window,
-        "tie_word_embeddings": c.tie_word_embeddings,
-        "rope_theta": c.rope_theta,
-        "rms_norm_eps": c.rms_norm_eps,
-        "hidden_act": "silu",
-        "torch_dtype": "float32",
-    });
+/// Writes `config.json`; makes the folder if it is not there.
+pub(super) fn write_config(folder: &Path, architecture: &Architecture) -> Result<()> {
     let path = folder.join("config.json");
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    std::fs::write(&path, serde_json::to_string_pretty(&value)? + "\n")
+    std::fs::write(&path, serde_json::to_string_pretty(&config::to_json(architecture))? + "\n")
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -105,7 +61,7 @@ pub(super) fn read_weights(path: &Path, names: &Names) -> Result<Weights> {
         );
         weights.push(t.to_dtype(DType::F32)?.contiguous()?);
     }
-    Ok(weights)
+    Ok(weights.into())
 }
 
 pub(super) fn write_weights(path: &Path, names: &Names, weights: &Weights, half: bool) -> Result<()> {
@@ -117,14 +73,16 @@ pub(super) fn write_weights(path: &Path, names: &Names, weights: &Weights, half:
     write_tensors(path, &tensors)
 }
 
-/// Norm weights 1; matrices normal(0, 0.02), those that write into the residual stream scaled by 1/sqrt(2 L)
+/// Norm weights 1; biases 0; matrices normal(0, 0.02), those that write into the residual stream scaled by 1/sqrt(2 L)
 /// (GPT-2).
 pub(super) fn random_weights(decoder: &Decoder, seed: u64) -> Result<Weights> {
     let layers = decoder.config.num_hidden_layers as f32;
     let mut weights = vec![];
     for (i, (name, shape)) in decoder.names().iter().enumerate() {
         let n = shape.iter().product();
-        let data = if shape.len() == 1 {
+        let data = if name.ends_with(".bias") {
+            vec![0f32; n]
+        } else if shape.len() == 1 {
             vec![1f32; n]
         } else {
             let residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
@@ -133,7 +91,7 @@ pub(super) fn random_weights(decoder: &Decoder, seed: u64) -> Result<Weights> {
         };
         weights.push(tensor(data, shape.clone())?);
     }
-    Ok(weights)
+    Ok(weights.into())
 }
 
 /// Box-Muller.
