@@ -1,8 +1,10 @@
 //! Command line: arguments to mode. [`Cli`] is what was typed, [`Mode`] what it means, [`run`] one match on it.
 
+mod check;
 mod ctl;
 mod show;
 mod train;
+mod words;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -120,6 +122,15 @@ enum Verbs {
     },
     /// Train the starter model from scripted play
     Pretrain(wiring::PretrainArgs),
+    /// Look whether a recipe can be trained here: model, template, environment, memory, disk, screen
+    #[command(after_help = check::EXAMPLES)]
+    Check {
+        /// Recipe file, or the folder of a run; without one, the built-in recipe
+        recipe: Option<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Explain the methods
     Methods {
         #[command(subcommand)]
@@ -132,6 +143,12 @@ enum Verbs {
     },
     /// List the environments
     Envs,
+    /// Print a script that completes arguments in a shell
+    #[command(after_help = words::EXAMPLES)]
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
     /// The trainer process of a run (started by `train`)
     #[command(name = "__train", hide = true)]
     TrainProcess {
@@ -158,6 +175,9 @@ enum Mode {
     Look(View, String),
     Ctl { run: String, verb: Verb, json: bool },
     Pretrain(wiring::PretrainArgs),
+    Check { recipe: Option<PathBuf>, json: bool },
+    Completions(clap_complete::Shell),
+    Man,
     Methods(Topic),
     Skills(Topic),
     Envs,
@@ -206,6 +226,9 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Replay { run })) => Mode::Look(View::Replay, run),
         (None, Some(Verbs::Ctl { run, verb, json })) => Mode::Ctl { run, verb, json },
         (None, Some(Verbs::Pretrain(args))) => Mode::Pretrain(args),
+        (None, Some(Verbs::Check { recipe, json })) => Mode::Check { recipe, json },
+        (None, Some(Verbs::Completions { shell })) => Mode::Completions(shell),
+        (None, Some(Verbs::Man)) => Mode::Man,
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Envs)) => Mode::Envs,
@@ -225,6 +248,9 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         }
         Mode::Ctl { run, verb, json } => ctl::ctl(&options.open(&run)?, &verb, json),
         Mode::Pretrain(args) => wiring::pretrain(&args, options.seed.unwrap_or(0)),
+        Mode::Check { recipe, json } => check::check(recipe.as_deref(), &options.overrides(), json),
+        Mode::Completions(shell) => words::completions(shell),
+        Mode::Man => words::manual(),
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
         Mode::Envs => show::envs(),
@@ -255,6 +281,7 @@ Examples:
   sdlab                                       train the starter recipe and watch it
   sdlab train my.toml --set method.sdar.beta=10
   sdlab --batch my.toml --steps 100 --assert 'eval/success>=0.6' | jq .
+  sdlab check my.toml                         can this machine train it?
   sdlab train runs/household-sdar-1           continue a run
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
