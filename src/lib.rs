@@ -19,7 +19,7 @@
 //! # Layers
 //!
 //! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli` and `wiring`, then `tui` and `batch`, then
-//! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text`, then `run`, then `core`.
+//! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text` and `hub`, then `run`, then `core`.
 
 //!
 //! # Deviations, said first
@@ -39,6 +39,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod env;
+pub mod hub;
 pub mod method;
 pub mod run;
 pub mod session;

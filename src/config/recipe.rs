@@ -78,12 +78,38 @@ pub enum Rooms {
 
 /// Where the model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Device {
-    /// The best device of this machine.
+    /// The first GPU where there is one and the program was built for it, else the CPU.
     #[default]
     Auto,
     Cpu,
+    /// The GPU of that number.
+    Cuda(usize),
+}
+
+impl TryFrom<String> for Device {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+        match (text.as_str(), number) {
+            ("auto", _) => Ok(Device::Auto),
+            ("cpu", _) => Ok(Device::Cpu),
+            (_, Some(number)) => Ok(Device::Cuda(number)),
+            _ => Err(format!("`{text}` is not a device, expected `auto`, `cpu` or `cuda:0`")),
+        }
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> String {
+        match device {
+            Device::Auto => "auto".into(),
+            Device::Cpu => "cpu".into(),
+            Device::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
 }
 
 impl LoraSettings {
@@ -207,9 +233,10 @@ tables! {
 
     /// The model that is trained, and scored as its own teacher.
     pub struct ModelSettings in "model" {
-        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template) or cached hub id.
+        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template), `.gguf` file, or hub id such
+        /// as `Qwen/Qwen3-0.6B` (perhaps `@revision`), taken from the local Hugging Face cache.
         pub path: String = "runs/starter/model".into(), NextRun;
-        /// `auto` (the best device of this machine) or `cpu`.
+        /// `auto` (the first GPU if there is one and the program was built for it, else the CPU), `cpu` or `cuda:0`.
         pub device: Device = Device::Auto, NextRun;
         /// Precision of the weights that compute: `f32`, or `bf16` (the nearest bf16 numbers to f32 master weights).
         /// Gradients and optimiser are f32 in both.

@@ -1,21 +1,24 @@
 //! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::describe::describe;
+use super::device::{self, Gpus};
 use super::job::{Job, Out};
-use crate::config::{Recipe, RecordedTokens};
+use crate::config::{Device, Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
-use crate::engine::candle::memory::{self, Plan};
+use crate::engine::candle::memory;
 use crate::engine::candle::{CandleEngine, Options};
 use crate::engine::{AdamW, Engine, Filter, WeightSet};
 use crate::env;
+use crate::env::prompt::Layout;
+use crate::hub;
 use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
@@ -30,6 +33,8 @@ pub struct Training {
     folder: RunFolder,
     recipe: Recipe,
     recorder: SharedRecorder,
+    /// Where the model lies; known once the training has started.
+    place: PathBuf,
     trainer: Option<Trainer>,
     /// Whether the panel was played after the present step.
     evaluated: bool,
@@ -38,11 +43,12 @@ pub struct Training {
 impl Training {
     /// Nothing heavy happens here: the model is loaded by [`Job::start`].
     pub fn new(folder: &RunFolder, recipe: &Recipe, recorder: SharedRecorder) -> Self {
-        Self { folder: folder.clone(), recipe: recipe.clone(), recorder, trainer: None, evaluated: false }
+        let (folder, recipe, place) = (folder.clone(), recipe.clone(), PathBuf::new());
+        Self { folder, recipe, recorder, place, trainer: None, evaluated: false }
     }
 
     fn model(&self) -> PathBuf {
-        PathBuf::from(&self.recipe.model.path)
+        self.place.clone()
     }
 
     fn trainer(&mut self) -> Result<&mut Trainer> {
@@ -70,14 +76,18 @@ impl Training {
 
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
+        self.place = hub::resolve(&self.recipe.model.path)?;
         let (options, plan) = budget::options(&self.recipe, &self.model(), memory::available())?;
-        let mut trainer = open_with(&self.recipe, &self.model(), options)?;
+        let mut trainer = open(&self.recipe, &self.model(), options)?;
         keep_reference(&mut trainer, &self.model())?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
+        if trainer.settings.sampling.layout == Layout::Transcript {
+            trainer.text.transcript()?.into_iter().for_each(&mut warn);
+        }
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
         keep_reference(&mut trainer, &self.model())?;
-        describe(&self.folder, &self.recipe, &trainer, &plan)?;
-        keep_text(&self.folder, &self.model())?;
+        describe(&self.folder, &self.recipe, &self.model(), &trainer, &plan)?;
+        trainer.text.keep(&self.model(), &self.folder.path().join("tokenizer"))?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -132,7 +142,7 @@ impl Job for Training {
             trainer.settings = settings(recipe);
             trainer.method = recipe.method.build();
             // without it the step that needs it fails, and says so
-            let _ = keep_reference(trainer, Path::new(&recipe.model.path));
+            let _ = keep_reference(trainer, &self.place);
         }
     }
 }
@@ -148,15 +158,20 @@ fn keep_reference(trainer: &mut Trainer, model: &Path) -> Result<()> {
     }
 }
 
-/// Loads all parts a recipe names; `model` is the model folder.
-pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
-    open_with(recipe, model, budget::options(recipe, model, None)?.0)
-}
-
-fn open_with(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
+/// Loads all parts a recipe names; `model` is where the model lies.
+fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
     let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let text = Text::load(model)?;
+    if recipe.rollout.layout == Layout::Transcript {
+        text.transcript()?;
+    }
+    let device = device::choose(recipe.model.device, Gpus::here())?;
+    anyhow::ensure!(
+        device == Device::Cpu,
+        "`model.device` is `{}`, but this engine computes on the CPU only",
+        String::from(device)
+    );
     let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
@@ -234,53 +249,6 @@ const UNLIMITED_RESERVE: usize = 512;
 fn recipe_name(folder: &RunFolder) -> String {
     let notes = Manifest::read(folder).map(|m| m.notes).unwrap_or_default();
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
-}
-
-/// Copies tokenizer and template into the run, so that its tokens can be read wherever the folder goes.
-fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
-    let target = folder.path().join("tokenizer");
-    std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    for name in crate::text::FILES {
-        let from = model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, target.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Completes the manifest with what only the opened parts know.
-fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer, plan: &Plan) -> Result<()> {
-    let mut manifest = Manifest::read(folder)?;
-    manifest.device = trainer.engine.info().device;
-    let model = Path::new(&recipe.model.path);
-    for (part, name) in
-        [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")]
-    {
-        let path = model.join(name);
-        if path.exists() {
-            manifest.add_file(part, &path)?;
-        }
-    }
-    let bank = std::fs::read_dir(&recipe.skills.bank).map(|d| d.flatten().map(|f| f.path()).collect::<Vec<_>>());
-    let mut files: Vec<PathBuf> = bank.unwrap_or_default();
-    files.sort();
-    for path in files.iter().filter(|p| p.is_file()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        manifest.add_file(&format!("skills/{name}"), path)?;
-    }
-    if let Some(path) = env::file(recipe.env.name())?.path {
-        manifest.add_file("environment", &path)?;
-    }
-    let info = trainer.engine.info();
-    let notes: BTreeMap<_, _> = [
-        ("parameters", info.parameters.to_string()),
-        ("trained", info.trained.to_string()),
-        ("planned_bytes", plan.peak().to_string()),
-    ]
-    .into();
-    manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));
-    Ok(manifest.write(folder)?)
 }
 
 /// Records through the session, files through the recorder. A file that cannot be written is warned of; the records

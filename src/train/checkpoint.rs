@@ -17,7 +17,6 @@ use super::Trainer;
 use crate::core::RunEvent;
 use crate::run::RunFolder;
 use crate::skill::Statistics;
-use crate::text;
 
 const STATE: &str = "state.json";
 
@@ -33,7 +32,7 @@ struct State {
     method: Vec<f64>,
 }
 
-/// Writes the checkpoint of the present step; `model` is the folder the text files come from. Afterwards only the
+/// Writes the checkpoint of the present step; `model` is where the text files come from. Afterwards only the
 /// newest `keep` checkpoints stay (0 = all).
 pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> Result<RunEvent> {
     let start = Instant::now();
@@ -44,12 +43,7 @@ pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> R
     }
     std::fs::create_dir_all(&temporary).with_context(|| format!("cannot create {}", temporary.display()))?;
     trainer.engine.save(&temporary, true)?;
-    for name in text::FILES {
-        let from = model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, temporary.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
+    trainer.text.keep(model, &temporary)?;
     let state = State {
         format: 1,
         done: trainer.done,
