@@ -7,9 +7,11 @@
 //! A new kind of environment is one folder here, one row in [`KINDS`], one settings struct in `config/recipe.rs`, and
 //! one `envs/NAME.toml` with its styles of prompts.
 
+pub mod data;
 pub mod household;
 pub mod projection;
 pub mod prompt;
+pub mod sokoban;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -113,13 +115,22 @@ pub struct Kind {
 }
 
 /// Every kind of environment there is.
-pub const KINDS: &[Kind] = &[Kind {
-    name: household::KIND,
-    about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
-    text: household::priors::TEXT,
-    data: Some("games"),
-    open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
-}];
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: household::KIND,
+        about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
+        text: household::priors::TEXT,
+        data: Some("games"),
+        open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: sokoban::KIND,
+        about: "push boxes onto targets; the levels, interface and rewards of verl-agent's Sokoban, or RAGEN's interface",
+        text: sokoban::TEXT,
+        data: Some("levels"),
+        open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
+    },
+];
 
 /// The row of a kind. Fails on an unknown name.
 pub fn kind(name: &str) -> Result<&'static Kind> {
@@ -236,7 +247,7 @@ mod tests {
     #[test]
     fn unknown_kinds_and_settings_are_named() {
         let error = open_world("kitchen", &toml::Table::new()).err().unwrap().to_string();
-        assert_eq!(error, "no environment is called `kitchen`; there is `household`");
+        assert_eq!(error, "no environment is called `kitchen`; there is `household`, `sokoban`");
         let error = open_world("household", &"room = 'small'".parse().unwrap()).err().unwrap();
         assert!(format!("{error:#}").contains("unknown field `room`"), "{error:#}");
     }
