@@ -7,6 +7,7 @@
 //! A new kind of environment is one folder here, one row in [`KINDS`], one settings struct in `config/recipe.rs`, and
 //! one `envs/NAME.toml` with its styles of prompts.
 
+pub mod bench;
 pub mod data;
 pub mod household;
 pub mod projection;

@@ -10,9 +10,8 @@
 //! A seed that gives no level fails; [`super::Levels`] then goes on with another one. (The original derives it with
 //! Python's salted `hash`, which cannot be repeated.)
 
-use std::collections::HashSet;
-
 use super::board::{BOX, FLOOR, Level, Move, PLAYER, TARGET, WALL};
+use super::keys::KeySet;
 use super::twister::{Numpy, Python};
 
 /// What a level is made of.
@@ -108,7 +107,7 @@ struct Backwards<'a> {
     fixed: &'a [u8],
     width: usize,
     targets: &'a [usize],
-    seen: HashSet<u64>,
+    seen: KeySet,
     best: State,
     best_score: Option<usize>,
 }
@@ -116,7 +115,7 @@ struct Backwards<'a> {
 impl<'a> Backwards<'a> {
     fn new(fixed: &'a [u8], width: usize, targets: &'a [usize]) -> Self {
         let best = State::new(0, targets);
-        Backwards { fixed, width, targets, seen: HashSet::new(), best, best_score: None }
+        Backwards { fixed, width, targets, seen: KeySet::default(), best, best_score: None }
     }
 
     fn visit(&mut self, state: State, depth: usize) {

@@ -16,6 +16,7 @@
 pub mod board;
 pub mod exact;
 pub mod fast;
+mod keys;
 pub mod levels;
 pub mod solver;
 pub mod twister;

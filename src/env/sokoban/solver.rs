@@ -5,11 +5,11 @@
 //! is too high. A box from where no target can be reached cuts the branch.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
 
 use super::board::{BOX, BOX_ON_TARGET, Board, MAX_BOXES, Move, TARGET, WALL};
+use super::keys::KeyMap;
 
 /// Shortest solution from the board as it is; empty if it is solved or cannot be solved. After [`MOST_NODES`] nodes the
 /// search turns greedy, and its solution need not be the shortest; after as many again it gives up.
@@ -155,7 +155,7 @@ struct Search<'a> {
     room: &'a Room<'a>,
     weight: u32,
     nodes: Vec<Reached>,
-    index: HashMap<u64, u32, BuildHasherDefault<Mix>>,
+    index: KeyMap<u32>,
     /// By cost and estimate, then the deeper one.
     queue: BinaryHeap<Reverse<(u32, Reverse<u32>, u32)>>,
 }
@@ -164,7 +164,7 @@ impl<'a> Search<'a> {
     /// Searches; `weight` 1 finds a shortest solution. `None` if there is none or it takes too long.
     #[allow(clippy::new_ret_no_self)] // a search is only its answer
     fn new(room: &'a Room<'a>, start: Node, weight: u32) -> Option<Vec<Move>> {
-        let mut search = Search { room, weight, nodes: vec![], index: HashMap::default(), queue: BinaryHeap::new() };
+        let mut search = Search { room, weight, nodes: vec![], index: KeyMap::default(), queue: BinaryHeap::new() };
         search.reach(Reached { node: start, cost: 0, from: 0, step: Move::Up });
         let (mut walk, mut cells) = (Vec::new(), Vec::new());
         while let Some(Reverse((_, Reverse(cost), at))) = search.queue.pop() {
@@ -247,25 +247,6 @@ impl<'a> Search<'a> {
         }
         back.reverse();
         back
-    }
-}
-
-/// A quick hash of keys that are made here and by nobody else.
-#[derive(Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&b| self.write_u64(b.into()));
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        let mixed = (self.0 ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 29);
     }
 }
 
