@@ -2,6 +2,7 @@
 
 mod check;
 mod ctl;
+mod env;
 mod show;
 mod train;
 mod words;
@@ -141,8 +142,12 @@ enum Verbs {
         #[command(subcommand)]
         what: Option<Topic>,
     },
-    /// List the environments
-    Envs,
+    /// Explain, play and measure the environments
+    #[command(alias = "envs")]
+    Env {
+        #[command(subcommand)]
+        what: Option<env::Verb>,
+    },
     /// Print a script that completes arguments in a shell
     #[command(after_help = words::EXAMPLES)]
     Completions { shell: clap_complete::Shell },
@@ -180,7 +185,7 @@ enum Mode {
     Man,
     Methods(Topic),
     Skills(Topic),
-    Envs,
+    Env(env::Verb),
 }
 
 /// A wrong command line: one clear sentence, exit code 2.
@@ -231,7 +236,7 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Man)) => Mode::Man,
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
-        (None, Some(Verbs::Envs)) => Mode::Envs,
+        (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
         (None, Some(Verbs::TrainProcess { run_dir })) => Mode::TrainProcess(run_dir),
     })
 }
@@ -253,7 +258,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Man => words::manual(),
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
-        Mode::Envs => show::envs(),
+        Mode::Env(verb) => env::env(&verb, options),
     }
 }
 
@@ -285,6 +290,7 @@ Examples:
   sdlab train runs/household-sdar-1           continue a run
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
+  sdlab env play sokoban --task 7             play a game by hand
   sdlab --print-config                        every key of a recipe, explained
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an assertion failed or an

@@ -16,6 +16,8 @@ pub(super) fn violation(recipe: &Recipe) -> Option<(&'static str, String)> {
 enum Bound {
     AtLeast(f64),
     Above(f64),
+    /// Both ends included.
+    Between(f64, f64),
     /// In [0, 1).
     Fraction,
     /// In (0, 1].
@@ -30,6 +32,7 @@ impl Bound {
             && match self {
                 Bound::AtLeast(low) => value >= *low,
                 Bound::Above(low) => value > *low,
+                Bound::Between(low, high) => (*low..=*high).contains(&value),
                 Bound::Fraction => (0.0..1.0).contains(&value),
                 Bound::Part => value > 0.0 && value <= 1.0,
                 Bound::Share => (0.0..=1.0).contains(&value),
@@ -40,6 +43,7 @@ impl Bound {
         match self {
             Bound::AtLeast(low) => format!("at least {low}"),
             Bound::Above(low) => format!("greater than {low}"),
+            Bound::Between(low, high) => format!("from {low} to {high}"),
             Bound::Fraction => "at least 0 and less than 1".into(),
             Bound::Part => "greater than 0 and at most 1".into(),
             Bound::Share => "at least 0 and at most 1".into(),
@@ -54,6 +58,13 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("env.household.max_turns", |r| env(r, "household", "max_turns"), Bound::AtLeast(4.0)),
     ("env.household.invalid_penalty", |r| env(r, "household", "invalid_penalty"), Bound::AtLeast(0.0)),
     ("env.household.win_reward", |r| env(r, "household", "win_reward"), Bound::Above(0.0)),
+    ("env.sokoban.height", |r| env(r, "sokoban", "height"), Bound::Between(4.0, 16.0)),
+    ("env.sokoban.width", |r| env(r, "sokoban", "width"), Bound::Between(4.0, 16.0)),
+    ("env.sokoban.boxes", |r| env(r, "sokoban", "boxes"), Bound::Between(1.0, 4.0)),
+    ("env.sokoban.search_depth", |r| env(r, "sokoban", "search_depth"), Bound::Between(2.0, 200.0)),
+    ("env.sokoban.max_turns", |r| env(r, "sokoban", "max_turns"), Bound::AtLeast(1.0)),
+    ("env.sokoban.max_moves", |r| env(r, "sokoban", "max_moves"), Bound::AtLeast(1.0)),
+    ("env.sokoban.invalid_penalty", |r| env(r, "sokoban", "invalid_penalty"), Bound::AtLeast(0.0)),
     ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),
     ("rollout.members", |r| Some(r.rollout.members.into()), Bound::AtLeast(1.0)),
     ("rollout.max_new_tokens", |r| Some(r.rollout.max_new_tokens.into()), Bound::AtLeast(1.0)),
@@ -167,6 +178,7 @@ mod tests {
             ("[rollout]\ntop_p = 0", "r.toml:2:9", "greater than 0 and at most 1"),
             ("[rollout]\nstop = ['</action>', '']", "r.toml:2:8", "an empty stop string"),
             ("[model.lora]\nrank = 4\ntargets = []", "r.toml:3:11", "at least one target"),
+            ("[env.sokoban]\nboxes = 5", "r.toml:2:9", "from 1 to 4"),
             ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
             ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
             ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),

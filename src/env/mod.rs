@@ -9,6 +9,8 @@
 
 pub mod analysis;
 pub mod bm25;
+pub mod bench;
+pub mod data;
 pub mod household;
 pub mod porter;
 pub mod projection;
@@ -16,6 +18,7 @@ pub mod prompt;
 pub mod pyrandom;
 pub mod records;
 pub mod shop;
+pub mod sokoban;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -134,6 +137,13 @@ pub const KINDS: &[Kind] = &[
         data: Some("products"),
         open: |settings| Ok(Box::new(shop::ShopWorld::from_table(settings)?)),
     },
+    Kind {
+        name: sokoban::KIND,
+        about: "push boxes onto targets; the levels, interface and rewards of verl-agent's Sokoban, or RAGEN's interface",
+        text: sokoban::TEXT,
+        data: Some("levels"),
+        open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
+    },
 ];
 
 /// The row of a kind. Fails on an unknown name.
@@ -251,7 +261,7 @@ mod tests {
     #[test]
     fn unknown_kinds_and_settings_are_named() {
         let error = open_world("kitchen", &toml::Table::new()).err().unwrap().to_string();
-        assert_eq!(error, "no environment is called `kitchen`; there is `household`");
+        assert_eq!(error, "no environment is called `kitchen`; there is `household`, `sokoban`");
         let error = open_world("household", &"room = 'small'".parse().unwrap()).err().unwrap();
         assert!(format!("{error:#}").contains("unknown field `room`"), "{error:#}");
     }

@@ -115,6 +115,7 @@ impl Trainer {
     /// Tasks of a step: the same for every method and model under one seed.
     fn tasks(&self, step: u64) -> Result<Vec<Task>> {
         let size = self.world.size(Split::Train);
+        anyhow::ensure!(size > 0, "environment `{}` has no training tasks under these settings", self.world.kind());
         let index = |group: u32| rng::seed(self.settings.seed, "task", &[step, group as u64]) % size.min(1 << 40);
         (0..self.settings.groups).map(|g| self.world.task(Split::Train, index(g))).collect()
     }
