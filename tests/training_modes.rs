@@ -34,7 +34,7 @@ fn recipe(root: &Path, set: &[&str]) -> Recipe {
 
 fn train(recipe: &Recipe) -> RunFolder {
     let folder = create_run(recipe, "small.toml").unwrap();
-    assert_eq!(train_here(&folder, None).unwrap(), Exit::Done, "{:?}", events(&folder).last());
+    assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done, "{:?}", events(&folder).last());
     folder
 }
 
@@ -78,7 +78,7 @@ fn adapters_and_bf16_resume_exactly() {
         let whole = train(&recipe(root.path(), &set("run.steps=2", "run.name=whole")));
         let parts = train(&recipe(root.path(), &set("run.steps=1", "run.name=parts")));
         sdlab::config::set_in_file(&parts.config(), "run.steps", "2").unwrap();
-        assert_eq!(train_here(&parts, None).unwrap(), Exit::Done);
+        assert_eq!(train_here(&parts, None, Asserts::default()).unwrap(), Exit::Done);
         let read = |folder: &RunFolder, name: &str| std::fs::read(folder.checkpoint(2).join(name)).ok();
         let files = ["adapter_model.safetensors", "model.safetensors", "master.safetensors", "sets.json"];
         let found: Vec<_> = files.iter().filter_map(|name| Some((name, read(&whole, name)?))).collect();

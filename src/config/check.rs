@@ -93,8 +93,7 @@ fn env(recipe: &Recipe, name: &str, key: &str) -> Option<f64> {
 
 type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
-const RULES: &[Rule] =
-    &[run_name, group_size, batch_count, adapter_targets, stop_strings, alert_rules];
+const RULES: &[Rule] = &[run_name, group_size, batch_count, adapter_targets, stop_strings, alert_rules];
 
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;

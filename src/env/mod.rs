@@ -8,8 +8,8 @@
 //! one `envs/NAME.toml` with its styles of prompts.
 
 pub mod analysis;
-pub mod bm25;
 pub mod bench;
+pub mod bm25;
 pub mod data;
 pub mod household;
 pub mod porter;

@@ -48,7 +48,9 @@ impl Assertion {
 }
 
 /// Longer ones first: `>=` begins with `>`.
-const SIGNS: [(&str, fn(f64, f64) -> bool); 5] = [
+type Compare = fn(f64, f64) -> bool;
+
+const SIGNS: [(&str, Compare); 5] = [
     (">=", |value, limit| value >= limit),
     ("<=", |value, limit| value <= limit),
     ("==", |value, limit| value == limit),

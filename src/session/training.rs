@@ -300,7 +300,7 @@ mod tests {
         for name in ["config.json", "model.safetensors"] {
             std::fs::copy(fixture.join(name), model.path().join(name)).unwrap();
         }
-        let error = open(&Recipe::default(), model.path()).err().unwrap().to_string();
+        let error = open(&Recipe::default(), model.path(), Options::default()).err().unwrap().to_string();
         let place = model.path().display().to_string();
         assert!(error.starts_with(&place) && error.contains("`vocab_size` is 31; take"), "{error}");
     }

@@ -8,7 +8,7 @@ use super::{Answer, Subject};
 use crate::config::Retrieval;
 use crate::core::Split;
 use crate::env;
-use crate::env::prompt::{Layout, Prompts};
+use crate::env::prompt::Layout;
 use crate::skill::Bank;
 use crate::text::Message;
 use crate::train::row::Prompt;
@@ -16,7 +16,7 @@ use crate::train::row::Prompt;
 pub(super) fn environment(subject: &mut Subject) -> Result<Answer> {
     let Subject { recipe, architecture, text, .. } = subject;
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
-    let prompts = Prompts::load(world.prompts())?;
+    let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let task = world.task(Split::Train, 0)?;
     let game = world.open(&task)?;
     let observation = game.observation().to_owned();
