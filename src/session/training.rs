@@ -72,7 +72,7 @@ impl Training {
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
         let (options, plan) = budget::options(&self.recipe, &self.model(), memory::available())?;
-        let mut trainer = open_with(&self.recipe, &self.model(), options)?;
+        let mut trainer = open(&self.recipe, &self.model(), options)?;
         keep_reference(&mut trainer, &self.model())?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
@@ -150,11 +150,7 @@ fn keep_reference(trainer: &mut Trainer, model: &Path) -> Result<()> {
 }
 
 /// Loads all parts a recipe names; `model` is the model folder.
-pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
-    open_with(recipe, model, budget::options(recipe, model, None)?.0)
-}
-
-fn open_with(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
+fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
     let prompts = Prompts::load(world.prompts())?;
     let text = Text::load(model)?;

@@ -3,10 +3,13 @@
 mod arch;
 mod attention;
 mod cpu;
+mod dot;
 mod files;
 mod folder;
 mod layout;
 mod lora;
+#[cfg(test)]
+mod lora_tests;
 mod loss;
 pub mod memory;
 mod model;
