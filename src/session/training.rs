@@ -227,7 +227,7 @@ fn recipe_name(folder: &RunFolder) -> String {
 fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
     let target = folder.path().join("tokenizer");
     std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    for name in checkpoint::TEXT_FILES {
+    for name in crate::text::FILES {
         let from = model.join(name);
         if from.exists() {
             std::fs::copy(&from, target.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;

@@ -17,9 +17,8 @@ use super::Trainer;
 use crate::core::RunEvent;
 use crate::run::RunFolder;
 use crate::skill::Statistics;
+use crate::text;
 
-/// Files of a model folder that belong to the text side.
-pub const TEXT_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 const STATE: &str = "state.json";
 
 /// What is not weights.
@@ -42,7 +41,7 @@ pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> R
     }
     std::fs::create_dir_all(&temporary).with_context(|| format!("cannot create {}", temporary.display()))?;
     trainer.engine.save(&temporary, true)?;
-    for name in TEXT_FILES {
+    for name in text::FILES {
         let from = model.join(name);
         if from.exists() {
             std::fs::copy(&from, temporary.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;

@@ -92,7 +92,7 @@ struct Game {
     opening: Vec<Message>,
     rows: Vec<Row>,
     penalty: f32,
-    stop: [u32; 1],
+    stop: Vec<u32>,
 }
 
 impl Game {
@@ -120,7 +120,7 @@ impl Game {
             opening: vec![],
             rows: vec![],
             penalty: 0.0,
-            stop: [table.text.end()],
+            stop: table.text.stops().to_vec(),
         };
         game.prompt(table, sampling)?;
         game.episode.prompt = table.text.render(&game.opening, true)?;
@@ -213,7 +213,9 @@ impl Game {
         if sampling.layout == Layout::History {
             return self.prompt(table, sampling);
         }
-        let mut given = if sample.closed { vec![] } else { vec![table.text.end()] };
+        // cut off, or closed by a token the template does not use: the template's own one keeps the chat in form
+        let end = table.text.end();
+        let mut given = if sample.ids.last() == Some(&end) { vec![] } else { vec![end] };
         let next = Message::user(table.prompts.next(observation));
         given.extend(table.text.between(&self.opening, &next)?);
         self.context.extend(&sample.ids);

@@ -15,6 +15,8 @@ pub mod memory;
 mod model;
 mod ops;
 mod optim;
+#[cfg(test)]
+mod parity_tests;
 mod pass;
 mod peft;
 mod sample;
