@@ -8,6 +8,7 @@ use sdlab::config::{Overrides, Recipe, parse};
 use sdlab::core::RunEvent;
 use sdlab::core::exit::Exit;
 use sdlab::run::{RunFolder, Source};
+use sdlab::session::Asserts;
 use sdlab::wiring::{create_run, train_here};
 
 const SMALL: &str = "

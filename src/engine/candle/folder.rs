@@ -23,8 +23,8 @@ const MODEL: &str = "model.safetensors";
 const MASTER: &str = "master.safetensors";
 
 impl CandleEngine {
-    /// Loads a Hugging Face folder (`config.json`, safetensors whole or in shards), a `.gguf` file, or an adapter folder
-    /// as PEFT writes it with the model it names, to train all parameters, or those adapters, in f32.
+    /// Loads a model, to train all its parameters in f32: a Hugging Face folder (`config.json`, safetensors whole or in
+    /// shards), a `.gguf` file, or an adapter folder as PEFT writes it, to train those adapters of the model it names.
     pub fn load(folder: &Path) -> Result<Self> {
         Self::open(folder, Options::default())
     }
@@ -94,12 +94,9 @@ impl CandleEngine {
         if self.live.frozen() && folder == self.origin {
             return Ok(self.live.base());
         }
-        let (ours, theirs) = (&self.decoder.config, files::read_architecture(folder)?);
-        ensure!(
-            Layout::new(&theirs).names == self.decoder.names() && theirs.family == ours.family,
-            "{}: its model has another architecture than the one that is trained",
-            folder.display()
-        );
+        let theirs = files::read_architecture(folder)?;
+        let same = Layout::new(&theirs).names == self.decoder.names() && theirs.family == self.decoder.config.family;
+        ensure!(same, "{}: its model has another architecture than the one that is trained", folder.display());
         let (_, weights) = files::read_model(folder)?;
         if self.options.dtype == Dtype::Bf16 { Ok(weights.rounded()?) } else { Ok(weights) }
     }

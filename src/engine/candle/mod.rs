@@ -11,6 +11,8 @@ mod folder;
 mod kv;
 mod layout;
 mod lora;
+#[cfg(test)]
+mod lora_tests;
 mod loss;
 pub mod memory;
 mod model;

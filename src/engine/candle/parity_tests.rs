@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 use super::model::{Keep, Packed};
 use super::*;
-use crate::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, Scores, WeightSet, sample_all};
+use crate::engine::{Coefficients, SampleRequest, Sampler, sample_all};
 use crate::text::Stops;
 
 const MODELS: [&str; 8] = [
