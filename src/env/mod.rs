@@ -13,8 +13,10 @@ pub mod household;
 pub mod porter;
 pub mod projection;
 pub mod prompt;
+pub mod pyjson;
 pub mod pyrandom;
 pub mod records;
+pub mod search;
 pub mod shop;
 
 use std::borrow::Cow;
@@ -83,6 +85,12 @@ pub trait Env: Send {
     fn anchor(&self) -> String {
         self.observation().to_owned()
     }
+
+    /// Why the environment itself failed, e.g. a server that is down; such an episode is recorded as an environment
+    /// error, never as a lost one. `None` while all is well.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What one action did.
@@ -133,6 +141,13 @@ pub const KINDS: &[Kind] = &[
         text: shop::TEXT,
         data: Some("products"),
         open: |settings| Ok(Box::new(shop::ShopWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: search::KIND,
+        about: "answer a question by looking things up, perhaps several times; the interface of Search-R1",
+        text: search::TEXT,
+        data: Some("questions"),
+        open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
     },
 ];
 
