@@ -134,7 +134,11 @@ mod tests {
             ("to = \"mountain\"", "to = \"hill\"", "relation `source` names no known sort: `hill`"),
             ("number = [40, 900]", "number = [900, 40]", "relation `length` needs exactly one of"),
             ("{length} kilometres long", "long", "sort `river`: a text lacks `{length}`"),
-            ("question = \"Who wrote {x}?\"", "question = \"Who wrote it?\"", "relation `author`: `question` lacks `{x}`"),
+            (
+                "question = \"Who wrote {x}?\"",
+                "question = \"Who wrote it?\"",
+                "relation `author`: `question` lacks `{x}`",
+            ),
             ("name = [\"River {coin}\"]", "name = [\"River\"]", "lacks `{coin}`"),
         ] {
             assert!(TEXT.contains(old), "{old}");

@@ -26,7 +26,10 @@ impl Pool {
     /// Fails on missing or malformed files.
     pub fn open(settings: &Settings) -> Result<(Pool, Option<Corpus>)> {
         if settings.questions.is_empty() {
-            ensure!(settings.corpus.is_empty(), "`corpus` is set but not `questions`; name a file of questions about it");
+            ensure!(
+                settings.corpus.is_empty(),
+                "`corpus` is set but not `questions`; name a file of questions about it"
+            );
             let fiction = Fiction::new(Lore::current()?, settings.passages, settings.seed, settings.held_out);
             let corpus = Corpus::new(fiction.passages())?;
             return Ok((Pool::Generated(fiction), Some(corpus)));
@@ -82,9 +85,8 @@ fn name_passages(question: &mut Question, corpus: &Corpus) {
 /// Training questions; held-out ones; and those of the held-out ones that share no supporting passage with training,
 /// which are the entities it never asks about.
 fn splits(questions: &[Question]) -> [Vec<u32>; 3] {
-    let train = |question: &Question| {
-        question.train.unwrap_or_else(|| Sha256::digest(&question.text)[0] % HELD_OUT != 0)
-    };
+    let train =
+        |question: &Question| question.train.unwrap_or_else(|| Sha256::digest(&question.text)[0] % HELD_OUT != 0);
     let asked: HashSet<&String> = questions.iter().filter(|q| train(q)).flat_map(|q| &q.titles).collect();
     let mut splits: [Vec<u32>; 3] = Default::default();
     for (at, question) in questions.iter().enumerate() {

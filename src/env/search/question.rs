@@ -65,8 +65,10 @@ fn question(record: &Record, number: usize) -> Result<(Question, Given)> {
     ensure!(!text.is_empty(), record.error("question", "empty"));
     let id = ["id", "_id"].into_iter().find(|field| record.has(field));
     let id = id.map(|field| record.text(field)).transpose()?.map_or_else(|| number.to_string(), str::to_owned);
-    let kind: Vec<&str> =
-        [record.text_or_empty("data_source")?, record.text_or_empty("type")?].into_iter().filter(|p| !p.is_empty()).collect();
+    let kind: Vec<&str> = [record.text_or_empty("data_source")?, record.text_or_empty("type")?]
+        .into_iter()
+        .filter(|p| !p.is_empty())
+        .collect();
     let kind = if kind.is_empty() { "question".to_owned() } else { kind.join("/") };
     let train = record.has("split").then(|| record.text("split")).transpose()?.map(|split| split == "train");
     let (titles, passages) = evidence(record)?;

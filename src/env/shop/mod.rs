@@ -250,7 +250,8 @@ impl Shop {
     /// WebShop's page after a purchase: a questionnaire with most of its fields unset.
     fn receipt(&self) -> String {
         let product = self.session.item().map(|item| &self.shop.catalogue.products()[item]);
-        let chosen = product.map(|product| self.session.chosen(product)).unwrap_or_default();
+        let mut chosen = product.map(|product| self.session.chosen(product)).unwrap_or_default();
+        chosen.sort_unstable();
         let pair = |(name, value): (&str, &str)| format!("{}: {}", quote_for_page(name), quote_for_page(value));
         let options = chosen.into_iter().map(pair).collect::<Vec<_>>().join(", ");
         let asin = product.map_or("", |product| &product.asin);
