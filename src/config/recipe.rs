@@ -59,6 +59,10 @@ environments! {
     Household(HouseholdSettings) = "household",
     /// Push boxes onto targets.
     Sokoban(SokobanSettings) = "sokoban",
+    /// Find what an instruction asks for in an online shop, choose its options, buy it.
+    Shop(ShopSettings) = "shop",
+    /// Answer a question by looking things up in a collection of passages.
+    Search(SearchSettings) = "search",
 }
 
 impl Default for EnvConfig {
@@ -76,6 +80,17 @@ pub enum Rooms {
     Small,
     /// As many receptacles and objects as the published household benchmark.
     Full,
+}
+
+/// What a purchase in the shop earns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rewarded {
+    /// `win_reward` if it is perfect, else nothing.
+    #[default]
+    Win,
+    /// Its score times `win_reward`.
+    Score,
 }
 
 /// How levels of Sokoban are made.
@@ -307,6 +322,64 @@ tables! {
         /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
         pub invalid_penalty: f64 = 0.1, NextRun;
         /// Style of prompts and replies: `verl-agent`, `ragen`, or another table `[prompt.NAME]` of `envs/sokoban.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The shop environment: find what an instruction asks for, choose its options, buy it (the pages of WebShop).
+    pub struct ShopSettings in "env.shop" {
+        /// Products of the generated catalogue, >= 1. Not used with `products`.
+        pub size: u64 = 1000, NextRun;
+        /// Seed of the generated catalogue; with `products`, of WebShop's prices, goals and their order.
+        pub seed: u64 = 0, NextRun;
+        /// WebShop's file of products, e.g. `data/items_shuffle_1000.json`; empty = the generated catalogue.
+        pub products: String = String::new(), NextRun;
+        /// WebShop's file of attributes and instructions; empty = `items_ins_v2*.json` beside `products`.
+        pub attributes: String = String::new(), NextRun;
+        /// WebShop's file of instructions written by people (`items_human_ins.json`); empty = the synthetic ones.
+        pub human: String = String::new(), NextRun;
+        /// JSON object, product code to the nouns of its title; empty = `title_nouns*.json` beside `products`, or words.
+        pub nouns: String = String::new(), NextRun;
+        /// Share of the items that only `valid-unseen` asks for, in [0, 1); 0 = WebShop's own splits, no `valid-unseen`.
+        pub held_out: f64 = 0.1, NextRun;
+        /// Results on a page, >= 1; WebShop has 10.
+        pub page_size: u64 = 10, NextRun;
+        /// Turns after which an episode ends as lost, >= 4.
+        pub max_turns: u32 = 15, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Reward of a perfect purchase, > 0.
+        pub win_reward: f64 = 10.0, NextRun;
+        /// `win` (only a perfect purchase is rewarded, verl-agent) or `score` (every purchase, by WebShop's score).
+        pub reward: Rewarded = Rewarded::Win, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/shop.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The search environment: answer a question by looking things up (the interface of Search-R1).
+    pub struct SearchSettings in "env.search" {
+        /// Generated passages, about, >= 1. Not used with `questions`.
+        pub passages: u64 = 2000, NextRun;
+        /// Seed of the generated passages and questions.
+        pub seed: u64 = 0, NextRun;
+        /// File of questions (Search-R1, NQ-open, HotpotQA or MuSiQue form); empty = generated ones.
+        pub questions: String = String::new(), NextRun;
+        /// File of passages (JSON lines or TSV); empty = those that come with the questions, or the generated ones.
+        pub corpus: String = String::new(), NextRun;
+        /// Address of a retrieval server in Search-R1's form, e.g. `http://127.0.0.1:8000/retrieve`; empty = own index.
+        pub retriever: String = String::new(), NextRun;
+        /// Seconds to wait for the server, > 0. A slower answer is an environment error, not a lost game.
+        pub timeout: f64 = 30.0, NextRun;
+        /// Passages that a search shows, >= 1.
+        pub top_k: u64 = 3, NextRun;
+        /// Share of the generated lands that only `valid-unseen` asks about, in [0, 1); 0 = no `valid-unseen`.
+        pub held_out: f64 = 0.2, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 4, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.01, NextRun;
+        /// Reward of the right answer, > 0. Every other action gives 0.
+        pub win_reward: f64 = 1.0, NextRun;
+        /// Style of prompts and replies: `verl-agent`, `search-r1`, or another `[prompt.NAME]` of `envs/search.toml`.
         pub style: String = "verl-agent".into(), NextRun;
     }
 

@@ -15,8 +15,10 @@ pub mod household;
 pub mod porter;
 pub mod projection;
 pub mod prompt;
+pub mod pyjson;
 pub mod pyrandom;
 pub mod records;
+pub mod search;
 pub mod shop;
 pub mod sokoban;
 
@@ -86,6 +88,12 @@ pub trait Env: Send {
     fn anchor(&self) -> String {
         self.observation().to_owned()
     }
+
+    /// Why the environment itself failed, e.g. a server that is down; such an episode is recorded as an environment
+    /// error, never as a lost one. `None` while all is well.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What one action did.
@@ -143,6 +151,13 @@ pub const KINDS: &[Kind] = &[
         text: sokoban::TEXT,
         data: Some("levels"),
         open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: search::KIND,
+        about: "answer a question by looking things up, perhaps several times; the interface of Search-R1",
+        text: search::TEXT,
+        data: Some("questions"),
+        open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
     },
 ];
 
@@ -261,7 +276,7 @@ mod tests {
     #[test]
     fn unknown_kinds_and_settings_are_named() {
         let error = open_world("kitchen", &toml::Table::new()).err().unwrap().to_string();
-        assert_eq!(error, "no environment is called `kitchen`; there is `household`, `sokoban`");
+        assert!(error.starts_with("no environment is called `kitchen`; there is `household`, "), "{error}");
         let error = open_world("household", &"room = 'small'".parse().unwrap()).err().unwrap();
         assert!(format!("{error:#}").contains("unknown field `room`"), "{error:#}");
     }
