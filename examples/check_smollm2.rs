@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use sdlab::engine::candle::CandleEngine;
-use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, ScoreRow, WeightSet};
-use sdlab::text::{Message, Text, gguf};
+use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, WeightSet, sample_all};
+use sdlab::text::{Message, Stops, Text, gguf};
 
 const PROSE: &str =
     "Paris is the capital and most populous city of France. It is situated on the river Seine, in northern France.";
@@ -53,8 +53,9 @@ fn prose(engine: &mut CandleEngine, text: &Text) -> Result<f64> {
 fn answer(engine: &mut CandleEngine, text: &Text) -> Result<(Vec<u32>, String)> {
     let context = text.open(&[Message::user(QUESTION)])?;
     let stop = [text.end()];
-    let request = SampleRequest { slot: 0, context: &context, limit: 64, temperature: 0.0, stop: &stop, seed: 0 };
-    let ids = engine.sample(&[request])?.remove(0).ids;
+    let request = SampleRequest { slot: 0, context, limit: 64, seed: 0 };
+    let stops = Stops::tokens_only(stop.to_vec());
+    let ids = sample_all(engine, &Sampler::new(0.0, &stops), vec![request])?.remove(0).ids;
     let answer = text.decode(ids.strip_suffix(&stop).unwrap_or(&ids))?;
     Ok((ids, answer))
 }

@@ -8,7 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sdlab::engine::candle::memory::{self, Checkpointing, Dims, Dtype, Load, TAPE_BYTES};
 use sdlab::engine::candle::{Architecture, CandleEngine, Family, Lora, Options, Projection};
-use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, ScoreRow, WeightSet};
+use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, WeightSet, sample_all};
+use sdlab::text::Stops;
 
 const ROWS: usize = 16;
 const TOKENS: usize = 256;
@@ -88,14 +89,13 @@ fn work(engine: &mut CandleEngine, vocab: usize) -> Result<()> {
     let rows: Vec<ScoreRow> = ids.iter().map(|ids| ScoreRow { ids, mask: &mask }).collect();
     let request = |slot: usize| SampleRequest {
         slot,
-        context: &ids[slot][..TOKENS / 2],
+        context: ids[slot][..TOKENS / 2].to_vec(),
         limit: TOKENS / 2,
-        temperature: 1.0,
-        stop: &[],
         seed: slot as u64,
     };
+    let stops = Stops::tokens_only(vec![]);
     engine.keep(WeightSet::Reference)?;
-    engine.sample(&(0..ROWS).map(request).collect::<Vec<_>>())?;
+    sample_all(engine, &Sampler::new(1.0, &stops), (0..ROWS).map(request).collect())?;
     for _ in 0..2 {
         engine.forward_backward(&rows, 1.0, &mut |scores| {
             Ok(scores.iter().map(|s| Coefficients { logp: vec![-1e-3; s.logp.len()], entropy: vec![] }).collect())
