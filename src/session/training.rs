@@ -15,7 +15,7 @@ use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::memory;
 use crate::engine::candle::{CandleEngine, Options};
-use crate::engine::{AdamW, Engine, Filter, WeightSet};
+use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
 use crate::env::prompt::Layout;
 use crate::hub;
@@ -23,7 +23,7 @@ use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Sink, Trainer, budget, checkpoint, evaluate};
+use crate::train::{Aborted, Settings, Sink, Trainer, budget, checkpoint, evaluate, weights};
 
 /// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
 pub type SharedRecorder = Rc<RefCell<Recorder>>;
@@ -79,13 +79,13 @@ impl Job for Training {
         self.place = hub::resolve(&self.recipe.model.path)?;
         let (options, plan) = budget::options(&self.recipe, &self.model(), memory::available())?;
         let mut trainer = open(&self.recipe, &self.model(), options)?;
-        keep_reference(&mut trainer, &self.model())?;
+        weights::prepare(&mut trainer, &self.model())?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
         if trainer.settings.sampling.layout == Layout::Transcript {
             trainer.text.transcript()?.into_iter().for_each(&mut warn);
         }
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
-        keep_reference(&mut trainer, &self.model())?;
+        weights::prepare(&mut trainer, &self.model())?;
         describe(&self.folder, &self.recipe, &self.model(), &trainer, &plan)?;
         trainer.text.keep(&self.model(), &self.folder.path().join("tokenizer"))?;
         let info = trainer.engine.info();
@@ -140,21 +140,14 @@ impl Job for Training {
         self.recipe = recipe.clone();
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
+            let (name, state) = (trainer.method.name(), trainer.method.state());
             trainer.method = recipe.method.build();
+            if trainer.method.name() == name {
+                trainer.method.resume(&state);
+            }
             // without it the step that needs it fails, and says so
-            let _ = keep_reference(trainer, &self.place);
+            let _ = weights::prepare(trainer, &self.place);
         }
-    }
-}
-
-/// Keeps the reference weights if the method asks for them: the present ones at the start of a run, later those it
-/// started from.
-fn keep_reference(trainer: &mut Trainer, model: &Path) -> Result<()> {
-    let (set, engine) = (WeightSet::Reference, &mut trainer.engine);
-    match trainer.done {
-        _ if !trainer.method.needs().reference || engine.keeps(set) => Ok(()),
-        0 => engine.keep(set),
-        _ => engine.keep_folder(set, model),
     }
 }
 

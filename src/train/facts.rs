@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use super::rollout::Played;
 use super::row::Row;
 use crate::core::{Episode, rng};
-use crate::method::view::View;
 use crate::method::{RowFacts, TurnFacts};
 
-/// Facts of one row of `episode`; token places count the sampled tokens of the row.
-pub fn of(episode: &Episode, row: &Row) -> RowFacts {
+/// Facts of one row of an episode; token places count the sampled tokens of the row.
+pub fn of(played: &Played, row: &Row) -> RowFacts {
+    let episode = &played.episode;
     RowFacts {
         group: episode.id.group as usize,
         member: episode.id.member as usize,
@@ -16,7 +17,7 @@ pub fn of(episode: &Episode, row: &Row) -> RowFacts {
         won: episode.won(),
         score: f64::from(episode.score),
         penalty: f64::from(row.penalty),
-        view: View::Plain,
+        view: played.view,
         taught: false,
         rival: None,
         turns: spans(row).into_iter().map(|(index, tokens)| turn(episode, index, tokens)).collect(),

@@ -23,6 +23,10 @@ pub struct Lesson {
     pub weight: Vec<f32>,
     /// Log-probs under the teacher's context; `None` = the method does not ask for them.
     pub teacher: Option<Vec<f32>>,
+    /// Entropies of the teacher.
+    pub teacher_entropy: Option<Vec<f32>>,
+    /// The row under the teacher's prompt: ids and mask.
+    pub teacher_row: Option<(Vec<u32>, Vec<bool>)>,
     /// Log-probs under the reference weights.
     pub reference: Option<Vec<f32>>,
     /// What the update saw and asked for; filled by [`update`].
@@ -115,6 +119,7 @@ struct Flat {
     entropy: Vec<f32>,
     old: Vec<f32>,
     teacher: Option<Vec<f32>>,
+    teacher_entropy: Option<Vec<f32>>,
     reference: Option<Vec<f32>>,
     advantage: Vec<f32>,
     weight: Option<Vec<f32>>,
@@ -134,6 +139,7 @@ impl Flat {
             flat.advantage.extend(&lesson.advantage);
         }
         flat.teacher = channel(batch, |l| l.teacher.as_ref());
+        flat.teacher_entropy = channel(batch, |l| l.teacher_entropy.as_ref());
         flat.reference = channel(batch, |l| l.reference.as_ref());
         flat.weight = channel(batch, |l| Some(&l.weight)).filter(|weight| weight.len() == flat.old.len());
         flat
@@ -148,6 +154,7 @@ impl Flat {
             entropy: &self.entropy,
             old: &self.old,
             teacher: self.teacher.as_deref(),
+            teacher_entropy: self.teacher_entropy.as_deref(),
             reference: self.reference.as_deref(),
             advantage: &self.advantage,
             weight: self.weight.as_deref(),

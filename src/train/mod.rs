@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod checkpoint;
+pub mod context;
 pub mod evaluate;
 pub mod facts;
 pub mod lesson;
@@ -10,6 +11,7 @@ pub mod pretrain;
 pub mod rollout;
 pub mod row;
 pub mod teacher;
+pub mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -26,6 +28,7 @@ use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
 use crate::method::Method;
+use crate::method::needs::TeacherWeights;
 use crate::skill::SkillBook;
 use crate::text::Text;
 
@@ -88,6 +91,9 @@ impl Trainer {
 
         let mut played = self.rollout(step, &tasks, sink, abort)?;
         clock.lap(Phase::Rollout);
+        if self.method.needs().off_policy {
+            teacher::as_plain(self, &mut played)?;
+        }
         let mut lessons = self.lessons(&played);
         sink.event(progress(step, Phase::Teacher, 0, lessons.len()));
         let taught = teacher::teach(self, step, &mut played, &mut lessons)?;
@@ -121,14 +127,7 @@ impl Trainer {
     }
 
     fn rollout(&mut self, step: u64, tasks: &[Task], sink: &mut dyn Sink, abort: &AtomicBool) -> Result<Vec<Played>> {
-        let seat = |group: usize, member: u32| Seat {
-            id: EpisodeId { step, group: group as u32, member },
-            task: tasks[group].clone(),
-            skills: None,
-        };
-        let members = self.settings.members;
-        let seats: Vec<Seat> =
-            (0..tasks.len()).flat_map(|g| (0..members).map(move |m| (g, m))).map(|(g, m)| seat(g, m)).collect();
+        let seats = self.seats(step, tasks);
         let total = seats.len();
         sink.event(progress(step, Phase::Rollout, 0, total));
         let mut told = 0;
@@ -147,6 +146,23 @@ impl Trainer {
         })
     }
 
+    /// Who plays what: members of a group play the same task, some of them with skills if the method says so.
+    fn seats(&self, step: u64, tasks: &[Task]) -> Vec<Seat> {
+        let (needs, members) = (self.method.needs(), self.settings.members);
+        let share = if needs.off_policy { 1.0 } else { needs.skilled_share };
+        let skilled = (share * f64::from(members)).round() as u32;
+        let mut seats = vec![];
+        for (group, task) in (0..).zip(tasks) {
+            let skills = (skilled > 0).then(|| context::skills(self, step, group, task).text);
+            seats.extend((0..members).map(|member| Seat {
+                id: EpisodeId { step, group, member },
+                task: task.clone(),
+                skills: skills.clone().filter(|_| member < skilled),
+            }));
+        }
+        seats
+    }
+
     fn table(&mut self) -> Table<'_> {
         Table { engine: &mut *self.engine, text: &self.text, world: &*self.world, prompts: &self.prompts }
     }
@@ -154,8 +170,10 @@ impl Trainer {
     fn lessons(&self, played: &[Played]) -> Vec<Lesson> {
         let lesson = |p: &Played, row: &row::Row| Lesson {
             id: p.episode.id,
-            facts: facts::of(&p.episode, row),
+            facts: facts::of(p, row),
             row: row.clone(),
+            teacher_row: None,
+            teacher_entropy: None,
             advantage: vec![],
             weight: vec![],
             teacher: None,
@@ -189,12 +207,16 @@ impl Trainer {
         let size = order.len().div_ceil(self.settings.minibatches.max(1));
         let batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
         let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
+        let live = self.method.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
         let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
         for (i, batch) in batches.iter().enumerate() {
             sink.event(progress(step, Phase::Student, i, batches.len()));
             let mut part: Vec<&mut Lesson> =
                 lessons.iter_mut().enumerate().filter(|(l, _)| batch.contains(l)).map(|(_, l)| l).collect();
             let temperature = self.settings.sampling.temperature;
+            if i > 0 && live {
+                teacher::score(&mut *self.engine, WeightSet::Live, &mut part, temperature)?;
+            }
             lesson::update(&mut *self.engine, &*self.method, step, &mut part, temperature, sums)?;
             if i == 0 {
                 clock.mismatch(&part);
