@@ -17,7 +17,7 @@ groups = 1
 members = 2
 max_new_tokens = 12
 [env.household]
-max_turns = 4
+max_turns = 16
 [eval]
 games = 0
 [optim]
