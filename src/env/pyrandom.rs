@@ -23,6 +23,26 @@ impl PyRandom {
         random
     }
 
+    /// numpy's legacy `RandomState(seed)`: the same generator, seeded more simply. Draw from it with
+    /// [`PyRandom::masked`].
+    pub fn numpy(seed: u32) -> PyRandom {
+        PyRandom { state: linear(seed), at: N }
+    }
+
+    /// numpy's `randint(below)`, for `below` from 1 to 2^32; drawn otherwise than Python's.
+    pub fn masked(&mut self, below: usize) -> usize {
+        let most = (below - 1) as u32;
+        if most == 0 {
+            return 0; // takes nothing from the generator
+        }
+        loop {
+            let drawn = self.word() & (u32::MAX >> most.leading_zeros());
+            if drawn <= most {
+                return drawn as usize;
+            }
+        }
+    }
+
     /// `getrandbits(bits)` for 1 to 32 bits.
     pub fn bits(&mut self, bits: u32) -> u32 {
         self.word() >> (32 - bits)

@@ -12,7 +12,7 @@
 
 use super::board::{BOX, FLOOR, Level, Move, PLAYER, TARGET, WALL};
 use super::keys::KeySet;
-use super::twister::{Numpy, Python};
+use crate::env::pyrandom::PyRandom;
 
 /// What a level is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Shape {
 
 /// The level of a seed; `None` if the generator gives up.
 pub fn generate(seed: u32, shape: Shape) -> Option<Level> {
-    let (mut python, mut numpy) = (Python::new(seed.into()), Numpy::new(seed));
+    let (mut python, mut numpy) = (PyRandom::new(seed.into()), PyRandom::numpy(seed));
     for _ in 0..TRIES {
         let mut room = carve(&mut python, shape);
         let player = take_free(&mut room, &mut numpy, shape.boxes + 1, PLAYER)?;
@@ -48,11 +48,11 @@ pub fn generate(seed: u32, shape: Shape) -> Option<Level> {
 }
 
 /// Step 1. Returns [`FLOOR`] and [`WALL`].
-fn carve(python: &mut Python, shape: Shape) -> Vec<u8> {
+fn carve(python: &mut PyRandom, shape: Shape) -> Vec<u8> {
     let (h, w) = (shape.height, shape.width);
     let steps = (1.7 * (h + w) as f64) as usize;
     let mut direction = DIRECTIONS[python.below(4)];
-    let mut at = [1 + python.below(h as u32 - 1) as isize, 1 + python.below(w as u32 - 1) as isize];
+    let mut at = [1 + python.below(h - 1) as isize, 1 + python.below(w - 1) as isize];
     let mut room = vec![WALL; h * w];
     for _ in 0..steps {
         if python.unit() < TURN {
@@ -72,12 +72,12 @@ fn carve(python: &mut Python, shape: Shape) -> Vec<u8> {
 }
 
 /// Marks a random free cell; `None` if there are not more than `least` of them.
-fn take_free(room: &mut [u8], numpy: &mut Numpy, least: usize, mark: u8) -> Option<usize> {
+fn take_free(room: &mut [u8], numpy: &mut PyRandom, least: usize, mark: u8) -> Option<usize> {
     let free: Vec<usize> = (0..room.len()).filter(|&i| room[i] == FLOOR).collect();
     if free.len() <= least {
         return None;
     }
-    let cell = free[numpy.below(free.len() as u32)];
+    let cell = free[numpy.masked(free.len())];
     room[cell] = mark;
     Some(cell)
 }
@@ -167,7 +167,7 @@ impl<'a> Backwards<'a> {
 }
 
 /// Step 4, and the level.
-fn wander(fixed: Vec<u8>, width: usize, best: State, displacement: usize, python: &mut Python) -> Level {
+fn wander(fixed: Vec<u8>, width: usize, best: State, displacement: usize, python: &mut PyRandom) -> Level {
     let mut cells = fixed.clone();
     best.boxes.iter().take_while(|b| **b != usize::MAX).for_each(|&b| cells[b] = BOX);
     let mut player = best.player;
@@ -180,7 +180,7 @@ fn wander(fixed: Vec<u8>, width: usize, best: State, displacement: usize, python
             if open.is_empty() {
                 break;
             }
-            player = open[python.below(open.len() as u32)];
+            player = open[python.below(open.len())];
             been.push(player);
             if been.len() > 3 || python.unit() > 0.5 {
                 break;

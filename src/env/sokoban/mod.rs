@@ -19,7 +19,6 @@ pub mod fast;
 mod keys;
 pub mod levels;
 pub mod solver;
-pub mod twister;
 
 use std::sync::Arc;
 
