@@ -176,7 +176,8 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
         tokens <= vocab,
-        "{}: the tokenizer has {tokens} tokens but the model only {vocab}; they do not belong together",
+        "{}: the tokenizer needs {tokens} rows of the embedding but the model's `vocab_size` is {vocab}; take \
+         tokenizer and weights from the same model",
         model.display()
     );
     let bank = Bank::load(Path::new(&recipe.skills.bank))?;
@@ -274,5 +275,24 @@ impl Sink for Files<'_> {
     fn close_eval(&mut self, step: u64, episodes: &[Episode]) {
         let result = self.recorder.borrow_mut().close_eval(step, episodes);
         self.warn(step, "evaluation rollouts", result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tokenizer_of_another_model_is_refused() {
+        let model = tempfile::tempdir().unwrap();
+        let corpus = ["go to cabinet 2".to_string()];
+        crate::text::train::write(model.path(), corpus.into_iter(), 300).unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/qwen3_tied");
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixture.join(name), model.path().join(name)).unwrap();
+        }
+        let error = open(&Recipe::default(), model.path(), Options::default()).err().unwrap().to_string();
+        let place = model.path().display().to_string();
+        assert!(error.starts_with(&place) && error.contains("`vocab_size` is 31; take"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod chat;
+pub mod gguf;
 mod jinja;
 mod special;
 mod template;
@@ -80,8 +81,11 @@ pub struct Text {
 }
 
 impl Text {
-    /// Loads tokenizer, special tokens and chat template of a model folder ([`FILES`]).
+    /// Loads tokenizer, special tokens and chat template of a model folder ([`FILES`]) or a `.gguf` file.
     pub fn load(folder: &Path) -> Result<Self> {
+        if gguf::is(folder) {
+            return gguf::Files::read(folder)?.text(folder);
+        }
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::from_file(&path)
             .map_err(|e| anyhow!("{e}"))

@@ -8,7 +8,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{self, Mat};
+use super::cpu::{self, Mat, Out};
 use super::ops::{host, tensor};
 
 /// Queries handled at once.
@@ -20,26 +20,6 @@ pub(super) struct Heads {
     pub query: usize,
     pub kv: usize,
     pub size: usize,
-}
-
-/// A raw pointer that parallel tasks write disjoint parts of.
-#[derive(Clone, Copy)]
-struct Out(*mut f32, usize);
-// SAFETY: every task below derives slices of its own (segment, head) only; see the callers.
-unsafe impl Send for Out {}
-unsafe impl Sync for Out {}
-
-impl Out {
-    fn of(v: &mut [f32]) -> Self {
-        Self(v.as_mut_ptr(), v.len())
-    }
-
-    /// SAFETY: no two live slices of one buffer may touch the same elements.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn from(&self, start: usize) -> &mut [f32] {
-        assert!(start <= self.1);
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), self.1 - start) }
-    }
 }
 
 /// o = softmax(q k^T / sqrt(E), causal) v per segment. q [N, H, E], k and v [N, J, E] -> o [N, H*E] and the

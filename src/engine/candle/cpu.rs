@@ -192,6 +192,33 @@ pub(super) struct AdamWStep {
     pub grad_scale: f32,
 }
 
+/// A buffer that parallel tasks write disjoint parts of.
+#[derive(Clone, Copy)]
+pub(super) struct Out(*mut f32, usize);
+// SAFETY: every access goes through the unsafe functions below, whose callers write disjoint elements.
+unsafe impl Send for Out {}
+unsafe impl Sync for Out {}
+
+impl Out {
+    pub fn of(v: &mut [f32]) -> Self {
+        Self(v.as_mut_ptr(), v.len())
+    }
+
+    /// SAFETY: the buffer is alive, and no two live slices of it touch the same elements.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn from(&self, start: usize) -> &mut [f32] {
+        assert!(start <= self.1);
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), self.1 - start) }
+    }
+
+    /// SAFETY: the buffer is alive, and nobody else touches element `at` meanwhile.
+    #[inline(always)]
+    pub unsafe fn set(&self, at: usize, value: f32) {
+        assert!(at < self.1);
+        unsafe { *self.0.add(at) = value }
+    }
+}
+
 /// A matrix inside a slice: element (i, j) is `data[start + i * row + j * col]`.
 #[derive(Clone, Copy)]
 pub(super) struct Mat<'a> {

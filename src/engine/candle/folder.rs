@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::layout::Layout;
 use super::memory::Dtype;
 use super::model::Decoder;
 use super::optim::Moments;
@@ -22,8 +23,8 @@ const MODEL: &str = "model.safetensors";
 const MASTER: &str = "master.safetensors";
 
 impl CandleEngine {
-    /// Loads a Hugging Face folder (`config.json`, `model.safetensors`), or an adapter folder as PEFT writes it with
-    /// the model it names, to train all parameters, or those adapters, in f32.
+    /// Loads a model, to train all its parameters in f32: a Hugging Face folder (`config.json`, safetensors whole or in
+    /// shards), a `.gguf` file, or an adapter folder as PEFT writes it, to train those adapters of the model it names.
     pub fn load(folder: &Path) -> Result<Self> {
         Self::open(folder, Options::default())
     }
@@ -40,9 +41,8 @@ impl CandleEngine {
             engine.live = engine.read_folder(folder)?;
             return Ok(engine);
         }
-        let decoder = Decoder::new(files::read_config(folder)?);
-        let weights = files::read_weights(&folder.join(MODEL), &decoder.names())?;
-        Self::with(decoder, weights, options, folder)
+        let (architecture, weights) = files::read_model(folder)?;
+        Self::with(Decoder::new(architecture), weights, options, folder)
     }
 
     /// A new model with normal(0, 0.02) weights from `seed`.
@@ -95,14 +95,10 @@ impl CandleEngine {
         if self.live.frozen() && folder == self.origin {
             return Ok(self.live.base());
         }
-        let (ours, theirs) = (&self.decoder.config, files::read_config(folder)?);
-        let decoder = Decoder::new(theirs);
-        ensure!(
-            decoder.names() == self.decoder.names() && decoder.config.family == ours.family,
-            "{}: its model has another architecture than the one that is trained",
-            folder.display()
-        );
-        let weights = files::read_weights(&folder.join(MODEL), &decoder.names())?;
+        let theirs = files::read_architecture(folder)?;
+        let same = Layout::new(&theirs).names == self.decoder.names() && theirs.family == self.decoder.config.family;
+        ensure!(same, "{}: its model has another architecture than the one that is trained", folder.display());
+        let (_, weights) = files::read_model(folder)?;
         if self.options.dtype == Dtype::Bf16 { Ok(weights.rounded()?) } else { Ok(weights) }
     }
 
@@ -164,9 +160,9 @@ impl CandleEngine {
 /// The architecture of the model in `folder`, or of the model that the adapters in it belong to; reads no weights.
 pub fn architecture(folder: &Path) -> Result<Architecture> {
     if peft::is_adapter(folder) {
-        return files::read_config(&base_of(folder, &peft::read_config(folder)?));
+        return files::read_architecture(&base_of(folder, &peft::read_config(folder)?));
     }
-    files::read_config(folder)
+    files::read_architecture(folder)
 }
 
 /// The folder of the model that adapters belong to: as written, or as seen from their own folder.

@@ -3,15 +3,20 @@
 mod arch;
 mod attention;
 mod cpu;
+mod dot;
 mod files;
 mod folder;
 mod layout;
 mod lora;
+#[cfg(test)]
+mod lora_tests;
 mod loss;
 pub mod memory;
 mod model;
 mod ops;
 mod optim;
+#[cfg(test)]
+mod parity_tests;
 mod pass;
 mod peft;
 mod sample;

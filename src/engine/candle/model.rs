@@ -13,7 +13,7 @@ use super::attention::{AttentionSaved, CachedQuery, Heads, LayerCache, attention
 use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
 use super::layout::{Layer, Layout, Names, Projection};
 use super::lora;
-use super::ops::{self, Rope};
+use super::ops::{self, Product, Rope};
 pub(super) use super::weights::Weights;
 
 /// Accumulated gradients in the order of [`Weights`]; `None` = nothing yet.
@@ -162,13 +162,14 @@ impl Decoder {
         Ok((y, Some(Normed { raw: x, inv })))
     }
 
-    /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling.
-    fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor) -> Result<Tensor> {
-        let mut y = ops::linear(x, &w[layer.weight(p)])?;
+    /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling, each by its
+    /// own kind of `product`; where it has an adapter, that is added.
+    fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
+        let mut y = product(x, &w[layer.weight(p)])?;
         if let Some(bias) = layer.bias(p) {
             y = ops::add_bias(&y, &w[bias])?;
         }
-        w.adapter(layer.weight(p)).map_or(Ok(y.clone()), |adapter| lora::forward(&adapter, x, &y))
+        w.adapter(layer.weight(p)).map_or(Ok(y.clone()), |adapter| lora::forward(&adapter, x, &y, product))
     }
 
     /// The way back through [`Self::project`]: adds the gradients of its tensors, returns dL/dx.
@@ -190,12 +191,12 @@ impl Decoder {
     }
 
     /// From a layer's normed input [N, D] to what attention takes.
-    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, positions: &[u32]) -> Result<Qkv> {
+    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, positions: &[u32], product: Product) -> Result<Qkv> {
         let Heads { query, kv, size } = self.heads();
         let n = positions.len();
-        let q = self.project(w, layer, Q, x)?.reshape((n, query, size))?;
-        let k = self.project(w, layer, K, x)?.reshape((n, kv, size))?;
-        let v = self.project(w, layer, V, x)?.reshape((n, kv, size))?;
+        let q = self.project(w, layer, Q, x, product)?.reshape((n, query, size))?;
+        let k = self.project(w, layer, K, x, product)?.reshape((n, kv, size))?;
+        let v = self.project(w, layer, V, x, product)?.reshape((n, kv, size))?;
         let (q, q_norm) = self.head_norm(w, layer.q_norm, q)?;
         let (k, k_norm) = self.head_norm(w, layer.k_norm, k)?;
         let q = self.rope.rotate(&q, positions, 1.0)?;
@@ -223,16 +224,16 @@ impl Decoder {
     /// Everything of a layer but its output, from its input h [N, D].
     fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<Saved> {
         let (x, inv1) = self.norm(w, layer.norm1, &h)?;
-        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions)?;
+        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions, ops::linear)?;
         let (o, lse) = attention(&q, &k, &v, &input.segments, self.heads())?;
-        let mid = ops::add(&h, &self.project(w, layer, O, &o)?)?;
+        let mid = ops::add(&h, &self.project(w, layer, O, &o, ops::linear)?)?;
         let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
-        let (gate, up) = (self.project(w, layer, Gate, &y)?, self.project(w, layer, Up, &y)?);
+        let (gate, up) = (self.project(w, layer, Gate, &y, ops::linear)?, self.project(w, layer, Up, &y, ops::linear)?);
         Ok(Saved { h, inv1, x, q_norm, k_norm, q, k, v, o, lse, mid, inv2, y, gate, up })
     }
 
     fn layer_output(&self, w: &Weights, layer: &Layer, s: &Saved) -> Result<Tensor> {
-        ops::add(&s.mid, &self.project(w, layer, Down, &ops::swiglu(&s.gate, &s.up)?)?)
+        ops::add(&s.mid, &self.project(w, layer, Down, &ops::swiglu(&s.gate, &s.up)?, ops::linear)?)
     }
 
     /// Adds the gradient for upstream `g` = dL/dhidden [N, D] into `grads`.
@@ -299,7 +300,7 @@ impl Decoder {
         let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
-            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions)?;
+            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions, ops::linear_by_row)?;
             extend(caches, index, &input.segments, &k, &v, kv * size)?;
             let queries: Vec<CachedQuery> = input
                 .segments
@@ -308,10 +309,13 @@ impl Decoder {
                 .map(|(segment, cache)| CachedQuery { segment: segment.clone(), cache: &cache[index] })
                 .collect();
             let o = cached_attention(&q, &queries, self.heads())?;
-            h = ops::add(&h, &self.project(w, layer, O, &o)?)?;
+            h = ops::add(&h, &self.project(w, layer, O, &o, ops::linear_by_row)?)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
-            let act = ops::swiglu(&self.project(w, layer, Gate, &y)?, &self.project(w, layer, Up, &y)?)?;
-            h = ops::add(&h, &self.project(w, layer, Down, &act)?)?;
+            let act = ops::swiglu(
+                &self.project(w, layer, Gate, &y, ops::linear_by_row)?,
+                &self.project(w, layer, Up, &y, ops::linear_by_row)?,
+            )?;
+            h = ops::add(&h, &self.project(w, layer, Down, &act, ops::linear_by_row)?)?;
         }
         Ok(self.norm(w, self.layout.final_norm, &h)?.0)
     }

@@ -11,6 +11,7 @@ use candle_core::{CpuStorage, Device, Result, Shape, Storage, StorageRef, Tensor
 use rayon::prelude::*;
 
 use super::cpu::{self, Mat};
+use super::dot::dot_product;
 
 /// Read access to the numbers of a contiguous f32 tensor on the CPU.
 pub(super) struct Host<'a> {
@@ -52,13 +53,24 @@ pub(super) fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// Elements a thread handles at a time in element-wise loops.
 const CHUNK: usize = 1 << 14;
 
-/// y = x w^T: x [N, K], w [M, K] -> [N, M].
+/// How a matrix is applied: [`linear`] or [`linear_by_row`].
+pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
+/// y = x w^T: x [N, K], w [M, K] -> [N, M]. The order of summation depends on N.
 pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
     let mut y = vec![0f32; n * m];
     let (xs, ws) = (host(x)?, host(w)?);
     let (a, b) = (Mat { data: &xs, row: k, col: 1 }, Mat { data: &ws, row: 1, col: k });
     cpu::gemm([n, k, m], a, b, &mut y, m, 1.0, 0.0);
+    tensor(y, (n, m))
+}
+
+/// [`linear`] for sampling: every row's result is the same to the last bit whatever rows are beside it.
+pub(super) fn linear_by_row(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
+    let mut y = vec![0f32; n * m];
+    dot_product(&host(x)?, &host(w)?, k, &mut y);
     tensor(y, (n, m))
 }
 

@@ -8,7 +8,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::attention::LayerCache;
-use super::cpu::{self, Mat};
+use super::cpu;
+use super::dot::dot_product;
 use super::model::{Decoder, Packed, Weights};
 use super::ops::host;
 use crate::core::rng;
@@ -143,10 +144,8 @@ fn prefill(decoder: &Decoder, w: &Weights, open: &mut [Open]) -> Result<Vec<f32>
 fn choose(open: &mut [Open], hidden: &[f32], head: &Tensor) -> Result<()> {
     let (v, d) = head.dims2()?;
     let e = host(head)?;
-    let rows = hidden.len() / d;
-    let mut logits = vec![0f32; rows * v];
-    let (a, b) = (Mat { data: hidden, row: d, col: 1 }, Mat { data: &e, row: 1, col: d });
-    cpu::gemm([rows, d, v], a, b, &mut logits, v, 1.0, 0.0);
+    let mut logits = vec![0f32; hidden.len() / d * v];
+    dot_product(hidden, &e, d, &mut logits);
     for (o, row) in open.iter_mut().filter(|o| !o.done).zip(logits.chunks_exact_mut(v)) {
         let (id, logp) = draw(row, o.request.temperature, &mut o.rng);
         o.sample.ids.push(id);
