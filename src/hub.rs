@@ -22,7 +22,7 @@ use serde_json::Value;
 pub fn resolve(model: &str) -> Result<PathBuf> {
     let path = Path::new(model);
     if path.is_dir() || path.is_file() {
-        let gguf = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+        let gguf = path.extension().is_some_and(|extension| extension == "gguf");
         ensure!(path.is_dir() || gguf, "`{model}` is a file but not a `.gguf` file: name the folder it lies in");
         return Ok(path.to_owned());
     }

@@ -6,7 +6,6 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use safetensors::SafeTensors;
 use serde_json::Value;
 
 /// What is in the files.
@@ -68,12 +67,19 @@ fn header(path: &Path, found: &mut Found) -> Result<BTreeSet<String>> {
     file.read_exact(&mut length).with_context(damaged)?;
     let header = u64::from_le_bytes(length);
     ensure!(header <= have.saturating_sub(8), "{}", damaged());
-    let mut bytes = length.to_vec();
+    let mut bytes = Vec::new();
     file.take(header).read_to_end(&mut bytes).with_context(damaged)?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).with_context(damaged)?;
-    let tensors = metadata.tensors();
-    let data = tensors.values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
-    let whole = 8 + header + data;
+    let entries: BTreeMap<String, Value> = serde_json::from_slice(&bytes).with_context(damaged)?;
+    let mut names = BTreeSet::new();
+    let mut data = 0;
+    for (name, entry) in entries.into_iter().filter(|(name, _)| name != "__metadata__") {
+        let end = entry.get("data_offsets").and_then(|offsets| offsets.get(1)?.as_u64());
+        let (Some(end), Some(kind)) = (end, entry.get("dtype").and_then(Value::as_str)) else { bail!(damaged()) };
+        data = data.max(end);
+        *found.kinds.entry(kind.to_lowercase()).or_default() += 1;
+        names.insert(name);
+    }
+    let whole = data.saturating_add(8 + header);
     ensure!(
         have >= whole,
         "{}: cut off, {} bytes are missing; download the file again",
@@ -81,12 +87,9 @@ fn header(path: &Path, found: &mut Found) -> Result<BTreeSet<String>> {
         whole.saturating_sub(have)
     );
     found.files += 1;
-    found.tensors += tensors.len();
+    found.tensors += names.len();
     found.bytes += data;
-    for info in tensors.values() {
-        *found.kinds.entry(format!("{:?}", info.dtype).to_lowercase()).or_default() += 1;
-    }
-    Ok(tensors.into_keys().collect())
+    Ok(names)
 }
 
 fn gguf(path: &Path) -> Result<Found> {
