@@ -1,6 +1,7 @@
 //! Command line: arguments to mode. [`Cli`] is what was typed, [`Mode`] what it means, [`run`] one match on it.
 
 mod ctl;
+mod env;
 mod show;
 mod train;
 
@@ -113,8 +114,12 @@ enum Verbs {
         #[command(subcommand)]
         what: Option<Topic>,
     },
-    /// List the environments
-    Envs,
+    /// Explain, play and measure the environments
+    #[command(alias = "envs")]
+    Env {
+        #[command(subcommand)]
+        what: Option<env::Verb>,
+    },
     /// The trainer process of a run (started by `train`)
     #[command(name = "__train", hide = true)]
     TrainProcess {
@@ -143,7 +148,7 @@ enum Mode {
     Pretrain(wiring::PretrainArgs),
     Methods(Topic),
     Skills(Topic),
-    Envs,
+    Env(env::Verb),
 }
 
 /// A wrong command line: one clear sentence, exit code 2.
@@ -191,7 +196,7 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Pretrain(args))) => Mode::Pretrain(args),
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
-        (None, Some(Verbs::Envs)) => Mode::Envs,
+        (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
         (None, Some(Verbs::TrainProcess { run_dir })) => Mode::TrainProcess(run_dir),
     })
 }
@@ -210,7 +215,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Pretrain(args) => wiring::pretrain(&args, options.seed.unwrap_or(0)),
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
-        Mode::Envs => show::envs(),
+        Mode::Env(verb) => env::env(&verb, options),
     }
 }
 
@@ -241,6 +246,7 @@ Examples:
   sdlab train runs/household-sdar-1           continue a run
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
+  sdlab env play sokoban --task 7             play a game by hand
   sdlab --print-config                        every key of a recipe, explained
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an `error` alert fired,

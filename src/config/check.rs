@@ -16,6 +16,8 @@ pub(super) fn violation(recipe: &Recipe) -> Option<(&'static str, String)> {
 enum Bound {
     AtLeast(f64),
     Above(f64),
+    /// Both ends included.
+    Between(f64, f64),
     /// In [0, 1).
     Fraction,
 }
@@ -26,6 +28,7 @@ impl Bound {
             && match self {
                 Bound::AtLeast(low) => value >= *low,
                 Bound::Above(low) => value > *low,
+                Bound::Between(low, high) => (*low..=*high).contains(&value),
                 Bound::Fraction => (0.0..1.0).contains(&value),
             }
     }
@@ -34,6 +37,7 @@ impl Bound {
         match self {
             Bound::AtLeast(low) => format!("at least {low}"),
             Bound::Above(low) => format!("greater than {low}"),
+            Bound::Between(low, high) => format!("from {low} to {high}"),
             Bound::Fraction => "at least 0 and less than 1".into(),
         }
     }
@@ -59,6 +63,13 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("env.search.max_turns", |r| env(r, "search", "max_turns"), Bound::AtLeast(1.0)),
     ("env.search.invalid_penalty", |r| env(r, "search", "invalid_penalty"), Bound::AtLeast(0.0)),
     ("env.search.win_reward", |r| env(r, "search", "win_reward"), Bound::Above(0.0)),
+    ("env.sokoban.height", |r| env(r, "sokoban", "height"), Bound::Between(4.0, 16.0)),
+    ("env.sokoban.width", |r| env(r, "sokoban", "width"), Bound::Between(4.0, 16.0)),
+    ("env.sokoban.boxes", |r| env(r, "sokoban", "boxes"), Bound::Between(1.0, 4.0)),
+    ("env.sokoban.search_depth", |r| env(r, "sokoban", "search_depth"), Bound::Between(2.0, 200.0)),
+    ("env.sokoban.max_turns", |r| env(r, "sokoban", "max_turns"), Bound::AtLeast(1.0)),
+    ("env.sokoban.max_moves", |r| env(r, "sokoban", "max_moves"), Bound::AtLeast(1.0)),
+    ("env.sokoban.invalid_penalty", |r| env(r, "sokoban", "invalid_penalty"), Bound::AtLeast(0.0)),
     ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),
     ("rollout.members", |r| Some(r.rollout.members.into()), Bound::AtLeast(1.0)),
     ("rollout.max_new_tokens", |r| Some(r.rollout.max_new_tokens.into()), Bound::AtLeast(1.0)),
@@ -150,6 +161,7 @@ mod tests {
             ("[optim]\nbeta2 = 1.0", "r.toml:2:9", "less than 1"),
             ("[rollout]\nmembers = 1", "r.toml:2:11", "`sdar` compares"),
             ("[rollout]\ngroups = 1\nmembers = 2\n[optim]\nminibatches = 3", "r.toml:5:15", "a step has 2 rows"),
+            ("[env.sokoban]\nboxes = 5", "r.toml:2:9", "from 1 to 4"),
             ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
             ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
             ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),

@@ -59,6 +59,8 @@ environments! {
     Shop(ShopSettings) = "shop",
     /// Answer a question by looking things up in a collection of passages.
     Search(SearchSettings) = "search",
+    /// Push boxes onto targets.
+    Sokoban(SokobanSettings) = "sokoban",
 }
 
 impl Default for EnvConfig {
@@ -87,6 +89,17 @@ pub enum Rewarded {
     Win,
     /// Its score times `win_reward`.
     Score,
+}
+
+/// How levels of Sokoban are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// As verl-agent makes them, from the same seeds: 65,536 for training.
+    #[default]
+    Exact,
+    /// Our own: without end, and each can be solved in `max_moves`.
+    Fast,
 }
 
 /// Where the model computes.
@@ -216,6 +229,9 @@ tables! {
 
     /// The household environment: put, clean, heat, cool and examine things in the rooms of a house.
     pub struct HouseholdSettings in "env.household" {
+        /// Real ALFWorld games to play: a folder in the layout of `$ALFWORLD_DATA` (which may be written so), one
+        /// `game.tw-pddl`, or a file of games, one JSON object a line, `.gz` or not. Empty = games made here.
+        pub games: String = String::new(), NextRun;
         /// `small` (few things, learnt in minutes) or `full` (as many as the published benchmark).
         pub rooms: Rooms = Rooms::Small, NextRun;
         /// Turns after which an episode ends as lost, >= 4. Only games whose shortest solution takes half of it are dealt.
@@ -283,6 +299,32 @@ tables! {
         /// Reward of the right answer, > 0. Every other action gives 0.
         pub win_reward: f64 = 1.0, NextRun;
         /// Style of prompts and replies: `verl-agent`, `search-r1`, or another `[prompt.NAME]` of `envs/search.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The Sokoban environment: push every box onto a target. Rewards are verl-agent's: -0.1 a move, 1 for a box put on
+    /// a target and -1 for one taken off, 10 for the last.
+    pub struct SokobanSettings in "env.sokoban" {
+        /// `exact` (verl-agent's levels, from the same seeds) or `fast` (our own, each solvable in `max_moves`).
+        pub generator: Generator = Generator::Exact, NextRun;
+        /// Levels to play instead: a file in Boxoban's form, `.gz` or not, or a folder of files with `train`, `valid`
+        /// and `test` in their paths. Empty = levels made here.
+        pub levels: String = String::new(), NextRun;
+        /// Rows, walls included, 4 to 16.
+        pub height: u32 = 6, NextRun;
+        /// Columns, walls included, 4 to 16.
+        pub width: u32 = 6, NextRun;
+        /// Boxes, 1 to 4.
+        pub boxes: u32 = 1, NextRun;
+        /// Depth of the exact generator's search, 2 to 200: how far a box may be from its target.
+        pub search_depth: u32 = 30, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 15, NextRun;
+        /// Moves after which it ends as lost, >= 1; a turn in the style `ragen` has several.
+        pub max_moves: u32 = 15, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Style of prompts and replies: `verl-agent`, `ragen`, or another table `[prompt.NAME]` of `envs/sokoban.toml`.
         pub style: String = "verl-agent".into(), NextRun;
     }
 

@@ -8,7 +8,9 @@
 //! one `envs/NAME.toml` with its styles of prompts.
 
 pub mod analysis;
+pub mod bench;
 pub mod bm25;
+pub mod data;
 pub mod household;
 pub mod porter;
 pub mod projection;
@@ -18,6 +20,7 @@ pub mod pyrandom;
 pub mod records;
 pub mod search;
 pub mod shop;
+pub mod sokoban;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -148,6 +151,13 @@ pub const KINDS: &[Kind] = &[
         text: search::TEXT,
         data: Some("questions"),
         open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: sokoban::KIND,
+        about: "push boxes onto targets; the levels, interface and rewards of verl-agent's Sokoban, or RAGEN's interface",
+        text: sokoban::TEXT,
+        data: Some("levels"),
+        open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
     },
 ];
 

@@ -19,7 +19,7 @@ use self::lesson::{Lesson, Sums};
 use self::metrics::StepMetrics;
 use self::rollout::{Played, Sampling, Seat, Table};
 use crate::core::event::SkillUse;
-use crate::core::{Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
+use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
@@ -108,6 +108,7 @@ impl Trainer {
     /// Tasks of a step: the same for every method and model under one seed.
     fn tasks(&self, step: u64) -> Result<Vec<Task>> {
         let size = self.world.size(Split::Train);
+        anyhow::ensure!(size > 0, "environment `{}` has no training tasks under these settings", self.world.kind());
         let index = |group: u32| rng::seed(self.settings.seed, "task", &[step, group as u64]) % size.min(1 << 40);
         (0..self.settings.groups).map(|g| self.world.task(Split::Train, index(g))).collect()
     }
@@ -154,13 +155,13 @@ impl Trainer {
             reference: None,
             seen: None,
         };
-        played.iter().flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
+        scored(played).flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
     }
 
     /// Advantages by the method, from episode returns and penalties. Lessons stand in the order of `played`.
     fn credit(&self, played: &mut [Played], lessons: &mut [Lesson]) {
         let mut groups = vec![vec![]; self.settings.groups as usize];
-        for p in played.iter() {
+        for p in scored(played) {
             for row in &p.rows {
                 groups[p.episode.id.group as usize].push(RowOutcome {
                     member: p.episode.id.member as usize,
@@ -175,7 +176,7 @@ impl Trainer {
         }
         for p in played {
             let own: Vec<f32> = lessons.iter().filter(|l| l.id == p.episode.id).map(|l| l.advantage).collect();
-            p.episode.advantage = Some(own.iter().sum::<f32>() / own.len().max(1) as f32);
+            p.episode.advantage = (!own.is_empty()).then(|| own.iter().sum::<f32>() / own.len() as f32);
         }
     }
 
@@ -224,6 +225,11 @@ impl Trainer {
         let episodes: Vec<Episode> = played.into_iter().map(|p| p.episode).collect();
         sink.close_step(step, &episodes, &tokens);
     }
+}
+
+/// The episodes to learn from: not those whose environment failed, which say nothing about the policy.
+fn scored(played: &[Played]) -> impl Iterator<Item = &Played> {
+    played.iter().filter(|p| p.episode.ending != Ending::EnvError)
 }
 
 fn progress(step: u64, phase: Phase, done: usize, total: usize) -> RunEvent {

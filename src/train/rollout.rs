@@ -192,6 +192,7 @@ impl Game {
         let penalty = if projected.valid { 0.0 } else { table.world.invalid_penalty() };
         self.penalty += penalty;
         self.episode.ending = match (step.won, step.done) {
+            _ if self.env.failure().is_some() => Ending::EnvError,
             (true, _) => Ending::Won,
             (false, true) => Ending::Lost,
             _ if self.episode.turns.len() >= table.world.max_turns() => Ending::TurnLimit,
@@ -203,7 +204,8 @@ impl Game {
         if self.playing() {
             self.continue_with(table, sampling, sample, &step.observation)
         } else {
-            self.episode.last_observation = step.observation;
+            let failure = self.env.failure().map(str::to_owned);
+            self.episode.last_observation = failure.unwrap_or(step.observation);
             Ok(())
         }
     }
