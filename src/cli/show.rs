@@ -78,7 +78,7 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {
 }
 
 /// Prints to stdout; a reader that has gone away is not an error.
-fn print(text: &str) -> Result<Exit> {
+pub(super) fn print(text: &str) -> Result<Exit> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(Exit::Done),

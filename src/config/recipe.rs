@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::fields::tables;
 use crate::core::Split;
 use crate::core::event::Level;
+use crate::engine::candle::memory::{Checkpointing, Dtype};
+use crate::engine::candle::{Lora, Projection};
 use crate::env::prompt::Layout;
 use crate::method::MethodConfig;
 use crate::skill::{self, Placement};
@@ -55,12 +57,12 @@ macro_rules! environments {
 environments! {
     /// Put, clean, heat, cool and examine things in the rooms of a house.
     Household(HouseholdSettings) = "household",
+    /// Push boxes onto targets.
+    Sokoban(SokobanSettings) = "sokoban",
     /// Find what an instruction asks for in an online shop, choose its options, buy it.
     Shop(ShopSettings) = "shop",
     /// Answer a question by looking things up in a collection of passages.
     Search(SearchSettings) = "search",
-    /// Push boxes onto targets.
-    Sokoban(SokobanSettings) = "sokoban",
 }
 
 impl Default for EnvConfig {
@@ -104,12 +106,46 @@ pub enum Generator {
 
 /// Where the model computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Device {
-    /// The best device of this machine.
+    /// The first GPU where there is one and the program was built for it, else the CPU.
     #[default]
     Auto,
     Cpu,
+    /// The GPU of that number.
+    Cuda(usize),
+}
+
+impl TryFrom<String> for Device {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+        match (text.as_str(), number) {
+            ("auto", _) => Ok(Device::Auto),
+            ("cpu", _) => Ok(Device::Cpu),
+            (_, Some(number)) => Ok(Device::Cuda(number)),
+            _ => Err(format!("`{text}` is not a device, expected `auto`, `cpu` or `cuda:0`")),
+        }
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> String {
+        match device {
+            Device::Auto => "auto".into(),
+            Device::Cpu => "cpu".into(),
+            Device::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+impl LoraSettings {
+    /// The adapters, as the engine takes them; `None` = all parameters are trained.
+    pub fn adapters(&self) -> Option<Lora> {
+        let lora = Lora { rank: self.rank as usize, alpha: self.alpha, targets: self.targets.clone() };
+        (self.rank > 0).then_some(lora)
+    }
 }
 
 /// How skills are chosen for an episode.
@@ -202,6 +238,10 @@ fn default_rules() -> Vec<AlertRule> {
             below: Some(1e-3),
             ..rule("gap/rms", 3, Level::Warn, "the teacher's prompt seems to equal the student's")
         },
+        AlertRule {
+            above: Some(0.0),
+            ..rule("optim/skipped", 1, Level::Warn, "a gradient was not finite, its update was skipped")
+        },
         rule("grad/norm", 3, Level::Error, "the gradient is not finite and updates are skipped"),
     ]
 }
@@ -221,10 +261,25 @@ tables! {
 
     /// The model that is trained, and scored as its own teacher.
     pub struct ModelSettings in "model" {
-        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template) or cached hub id.
+        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template), `.gguf` file, or hub id such
+        /// as `Qwen/Qwen3-0.6B` (perhaps `@revision`), taken from the local Hugging Face cache.
         pub path: String = "runs/starter/model".into(), NextRun;
-        /// `auto` (the best device of this machine) or `cpu`.
+        /// `auto` (the first GPU if there is one and the program was built for it, else the CPU), `cpu` or `cuda:0`.
         pub device: Device = Device::Auto, NextRun;
+        /// Precision of the weights that compute: `f32`, or `bf16` (the nearest bf16 numbers to f32 master weights).
+        /// Gradients and optimiser are f32 in both.
+        pub dtype: Dtype = Dtype::F32, NextRun;
+        with lora: LoraSettings;
+    }
+
+    /// Low-rank adapters: the model is frozen and only they are trained.
+    pub struct LoraSettings in "model.lora" {
+        /// Rank of the adapters; 0 = no adapters, all parameters are trained.
+        pub rank: u32 = 0, NextRun;
+        /// The adapters are scaled by alpha / rank, > 0.
+        pub alpha: f64 = 32.0, NextRun;
+        /// Matrices that get an adapter: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`.
+        pub targets: Vec<Projection> = Projection::ALL.to_vec(), NextRun;
     }
 
     /// The household environment: put, clean, heat, cool and examine things in the rooms of a house.
@@ -241,6 +296,32 @@ tables! {
         /// Reward of reaching the goal, > 0. Every other action gives 0.
         pub win_reward: f64 = 10.0, NextRun;
         /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/household.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The Sokoban environment: push every box onto a target. Rewards are verl-agent's: -0.1 a move, 1 for a box put on
+    /// a target and -1 for one taken off, 10 for the last.
+    pub struct SokobanSettings in "env.sokoban" {
+        /// `exact` (verl-agent's levels, from the same seeds) or `fast` (our own, each solvable in `max_moves`).
+        pub generator: Generator = Generator::Exact, NextRun;
+        /// Levels to play instead: a file in Boxoban's form, `.gz` or not, or a folder of files with `train`, `valid`
+        /// and `test` in their paths. Empty = levels made here.
+        pub levels: String = String::new(), NextRun;
+        /// Rows, walls included, 4 to 16.
+        pub height: u32 = 6, NextRun;
+        /// Columns, walls included, 4 to 16.
+        pub width: u32 = 6, NextRun;
+        /// Boxes, 1 to 4.
+        pub boxes: u32 = 1, NextRun;
+        /// Depth of the exact generator's search, 2 to 200: how far a box may be from its target.
+        pub search_depth: u32 = 30, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 15, NextRun;
+        /// Moves after which it ends as lost, >= 1; a turn in the style `ragen` has several.
+        pub max_moves: u32 = 15, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Style of prompts and replies: `verl-agent`, `ragen`, or another table `[prompt.NAME]` of `envs/sokoban.toml`.
         pub style: String = "verl-agent".into(), NextRun;
     }
 
@@ -302,32 +383,6 @@ tables! {
         pub style: String = "verl-agent".into(), NextRun;
     }
 
-    /// The Sokoban environment: push every box onto a target. Rewards are verl-agent's: -0.1 a move, 1 for a box put on
-    /// a target and -1 for one taken off, 10 for the last.
-    pub struct SokobanSettings in "env.sokoban" {
-        /// `exact` (verl-agent's levels, from the same seeds) or `fast` (our own, each solvable in `max_moves`).
-        pub generator: Generator = Generator::Exact, NextRun;
-        /// Levels to play instead: a file in Boxoban's form, `.gz` or not, or a folder of files with `train`, `valid`
-        /// and `test` in their paths. Empty = levels made here.
-        pub levels: String = String::new(), NextRun;
-        /// Rows, walls included, 4 to 16.
-        pub height: u32 = 6, NextRun;
-        /// Columns, walls included, 4 to 16.
-        pub width: u32 = 6, NextRun;
-        /// Boxes, 1 to 4.
-        pub boxes: u32 = 1, NextRun;
-        /// Depth of the exact generator's search, 2 to 200: how far a box may be from its target.
-        pub search_depth: u32 = 30, NextRun;
-        /// Turns after which an episode ends as lost, >= 1.
-        pub max_turns: u32 = 15, NextRun;
-        /// Moves after which it ends as lost, >= 1; a turn in the style `ragen` has several.
-        pub max_moves: u32 = 15, NextRun;
-        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
-        pub invalid_penalty: f64 = 0.1, NextRun;
-        /// Style of prompts and replies: `verl-agent`, `ragen`, or another table `[prompt.NAME]` of `envs/sokoban.toml`.
-        pub style: String = "verl-agent".into(), NextRun;
-    }
-
     /// The skills that the teacher reads and the student does not.
     pub struct SkillSettings in "skills" {
         /// Folder of skill files.
@@ -356,6 +411,19 @@ tables! {
         pub max_new_tokens: u32 = 40, NextStep;
         /// Softmax temperature of sampling, > 0.
         pub temperature: f64 = 1.0, NextStep;
+        /// Only the most likely tokens are drawn, so many; 0 = all. With this or one of the next two, replies come from
+        /// a narrower distribution than the one that is trained; `rollout/kept_mass` says how much narrower.
+        pub top_k: u32 = 0, NextStep;
+        /// Only the most likely tokens that together have this probability are drawn, in (0, 1]; 1 = all.
+        pub top_p: f64 = 1.0, NextStep;
+        /// Only tokens at least this many times as likely as the most likely one are drawn, in [0, 1]; 0 = all.
+        pub min_p: f64 = 0.0, NextStep;
+        /// Strings that close a reply, e.g. `["</action>"]`, beside the model's end-of-turn token.
+        pub stop: Vec<String> = vec![], NextStep;
+        /// Most replies sampled side by side; 0 = all of a step. It changes memory and speed, never a result.
+        pub concurrent: u32 = 0, NextStep;
+        /// Most memory of the KV cache in MiB; replies that do not fit wait. 0 = no limit.
+        pub cache_mb: u32 = 4096, NextStep;
     }
 
     /// The update: AdamW on the gradient of the method's loss.
@@ -376,6 +444,9 @@ tables! {
         pub minibatches: u32 = 2, NextStep;
         /// Steps over which the learning rate rises to `lr`; 0 = no warm-up.
         pub warmup_steps: u64 = 0, NextStep;
+        /// Whether only layer inputs are kept for the backward pass and the rest is computed again: `on` (less memory, more
+        /// time, the same gradient), `off`, or `auto` (as memory allows).
+        pub checkpoint_layers: Checkpointing = Checkpointing::Auto, NextRun;
     }
 
     /// The frozen panel: the same held-out tasks at every evaluation.
@@ -388,6 +459,12 @@ tables! {
         pub split: Split = Split::ValidSeen, NextRun;
         /// Softmax temperature, >= 0; 0 = greedy.
         pub temperature: f64 = 0.4, NextRun;
+        /// Only the most likely tokens are drawn, so many; 0 = all.
+        pub top_k: u32 = 0, NextRun;
+        /// Only the most likely tokens that together have this probability are drawn, in (0, 1]; 1 = all.
+        pub top_p: f64 = 1.0, NextRun;
+        /// Only tokens at least this many times as likely as the most likely one are drawn, in [0, 1]; 0 = all.
+        pub min_p: f64 = 0.0, NextRun;
         /// Whether the panel is also played with skills in the student's own prompt.
         pub with_skills: bool = false, NextStep;
         /// Whether the panel is played before the first step.

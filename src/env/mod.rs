@@ -146,18 +146,18 @@ pub const KINDS: &[Kind] = &[
         open: |settings| Ok(Box::new(shop::ShopWorld::from_table(settings)?)),
     },
     Kind {
-        name: search::KIND,
-        about: "answer a question by looking things up, perhaps several times; the interface of Search-R1",
-        text: search::TEXT,
-        data: Some("questions"),
-        open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
-    },
-    Kind {
         name: sokoban::KIND,
         about: "push boxes onto targets; the levels, interface and rewards of verl-agent's Sokoban, or RAGEN's interface",
         text: sokoban::TEXT,
         data: Some("levels"),
         open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: search::KIND,
+        about: "answer a question by looking things up, perhaps several times; the interface of Search-R1",
+        text: search::TEXT,
+        data: Some("questions"),
+        open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
     },
 ];
 

@@ -1,7 +1,9 @@
 //! Training: one step on one page ([`Trainer::step`]), and what it is made of.
 
+pub mod budget;
 pub mod checkpoint;
 pub mod evaluate;
+pub mod facts;
 pub mod lesson;
 pub mod metrics;
 pub mod pretrain;
@@ -23,7 +25,7 @@ use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, Toke
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
-use crate::method::{Method, RowOutcome};
+use crate::method::Method;
 use crate::skill::SkillBook;
 use crate::text::Text;
 
@@ -94,8 +96,13 @@ impl Trainer {
             teacher::score_reference(self, &mut lessons)?;
         }
         clock.lap(Phase::Score);
-        self.credit(&mut played, &mut lessons);
-        self.update(step, &mut lessons, &mut clock, sink)?;
+        // the teacher has spoken: the updates need no copy of the weights before them
+        self.engine.forget(WeightSet::StepStart);
+        let mut sums = Sums::new();
+        self.credit(step, &mut played, &mut lessons, &mut sums)?;
+        self.update(step, &mut lessons, &mut sums, &mut clock, sink)?;
+        self.method.adapt(&sums);
+        clock.sums(sums);
 
         let skills = self.learn(&played, &lessons, &taught);
         let metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
@@ -124,20 +131,18 @@ impl Trainer {
             (0..tasks.len()).flat_map(|g| (0..members).map(move |m| (g, m))).map(|(g, m)| seat(g, m)).collect();
         let total = seats.len();
         sink.event(progress(step, Phase::Rollout, 0, total));
-        let mut told = vec![0; total];
-        let sampling = self.settings.sampling;
+        let mut told = 0;
+        let sampling = self.settings.sampling.clone();
         let mut table = self.table();
-        rollout::play(&mut table, &seats, &sampling, &mut |episodes, over| {
+        rollout::play(&mut table, &seats, &sampling, &mut |episode, over| {
             if abort.load(Ordering::Relaxed) {
                 bail!(Aborted)
             }
-            for (episode, told) in episodes.iter().zip(&mut told) {
-                if episode.turns.len() > *told {
-                    *told = episode.turns.len();
-                    sink.live(episode);
-                }
+            sink.live(episode);
+            if over > told {
+                told = over;
+                sink.event(progress(step, Phase::Rollout, over, total));
             }
-            sink.event(progress(step, Phase::Rollout, over, total));
             Ok(())
         })
     }
@@ -149,8 +154,10 @@ impl Trainer {
     fn lessons(&self, played: &[Played]) -> Vec<Lesson> {
         let lesson = |p: &Played, row: &row::Row| Lesson {
             id: p.episode.id,
+            facts: facts::of(&p.episode, row),
             row: row.clone(),
-            advantage: 0.0,
+            advantage: vec![],
+            weight: vec![],
             teacher: None,
             reference: None,
             seen: None,
@@ -158,32 +165,22 @@ impl Trainer {
         scored(played).flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
     }
 
-    /// Advantages by the method, from episode returns and penalties. Lessons stand in the order of `played`.
-    fn credit(&self, played: &mut [Played], lessons: &mut [Lesson]) {
-        let mut groups = vec![vec![]; self.settings.groups as usize];
-        for p in scored(played) {
-            for row in &p.rows {
-                groups[p.episode.id.group as usize].push(RowOutcome {
-                    member: p.episode.id.member as usize,
-                    episode_return: p.episode.reward as f64,
-                    penalty: row.penalty as f64,
-                });
-            }
-        }
-        let advantages = self.method.credit(&groups).into_iter().flatten();
-        for (lesson, advantage) in lessons.iter_mut().zip(advantages) {
-            lesson.advantage = advantage as f32;
-        }
+    /// Credit by the method. Lessons stand in the order of `played`.
+    fn credit(&self, step: u64, played: &mut [Played], lessons: &mut [Lesson], sums: &mut Sums) -> Result<()> {
+        lesson::credit(&*self.method, step, lessons, sums)?;
         for p in played {
-            let own: Vec<f32> = lessons.iter().filter(|l| l.id == p.episode.id).map(|l| l.advantage).collect();
+            let own: Vec<f32> =
+                lessons.iter().filter(|l| l.id == p.episode.id).flat_map(|l| l.advantage.iter().copied()).collect();
             p.episode.advantage = (!own.is_empty()).then(|| own.iter().sum::<f32>() / own.len() as f32);
         }
+        Ok(())
     }
 
     fn update(
         &mut self,
         step: u64,
         lessons: &mut [Lesson],
+        sums: &mut Sums,
         clock: &mut StepMetrics,
         sink: &mut dyn Sink,
     ) -> Result<()> {
@@ -193,13 +190,12 @@ impl Trainer {
         let batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
         let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
         let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
-        let mut sums = Sums::new();
         for (i, batch) in batches.iter().enumerate() {
             sink.event(progress(step, Phase::Student, i, batches.len()));
             let mut part: Vec<&mut Lesson> =
                 lessons.iter_mut().enumerate().filter(|(l, _)| batch.contains(l)).map(|(_, l)| l).collect();
             let temperature = self.settings.sampling.temperature;
-            lesson::update(&mut *self.engine, &*self.method, &mut part, temperature, &mut sums)?;
+            lesson::update(&mut *self.engine, &*self.method, step, &mut part, temperature, sums)?;
             if i == 0 {
                 clock.mismatch(&part);
             }
@@ -208,7 +204,6 @@ impl Trainer {
             clock.updated(&update, optim.lr);
             clock.lap(Phase::Optim);
         }
-        clock.sums(sums);
         Ok(())
     }
 

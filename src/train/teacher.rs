@@ -26,7 +26,7 @@ pub struct Taught {
 /// One choice per group, so that its members are taught alike.
 pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &mut [Lesson]) -> Result<Taught> {
     let mut taught = Taught::default();
-    if !trainer.method.needs().teacher {
+    if trainer.method.needs().teacher.is_none() {
         return Ok(taught);
     }
     let mut contexts: BTreeMap<u32, Context> = BTreeMap::new();

@@ -66,7 +66,7 @@ fn converse(task: &Task, mut game: Box<dyn Env>, input: &mut dyn BufRead, json: 
     }
     loop {
         let mut bytes = Vec::new();
-        if input.by_ref().take(MOST_BYTES).read_until(b'\n', &mut bytes)? == 0 {
+        if (&mut *input).take(MOST_BYTES).read_until(b'\n', &mut bytes)? == 0 {
             return Ok(());
         }
         let line = String::from_utf8_lossy(&bytes);

@@ -163,7 +163,7 @@ impl Fiction {
         land: &'a Land,
         asked: impl Fn(&Relation) -> &String,
         rng: &mut impl Rng,
-    ) -> Option<(&'a Relation, (usize, &'a Value), (usize, &'a Value))> {
+    ) -> Option<(&'a Relation, Entry<'a>, Entry<'a>)> {
         let fitting: Vec<usize> =
             (0..self.lore.relations.len()).filter(|&r| !asked(&self.lore.relations[r]).is_empty()).collect();
         let relation = *fitting.choose(rng)?;
@@ -176,6 +176,9 @@ impl Fiction {
         Some((&self.lore.relations[relation], a, b))
     }
 }
+
+/// A thing by its number, and what is said of it.
+type Entry<'a> = (usize, &'a Value);
 
 /// Text, answer, and the things one must read about.
 type Draft = (String, String, Vec<usize>);

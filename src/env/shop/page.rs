@@ -137,7 +137,8 @@ impl Session {
     fn choose(&mut self, product: &Product, value: &str) {
         let within = |values: &Vec<String>| values.iter().position(|v| v == value);
         let groups = product.options.iter().enumerate();
-        let Some((group, at)) = groups.filter_map(|(group, (_, values))| Some((group, within(values)?))).last() else {
+        let Some((group, at)) = groups.filter_map(|(group, (_, values))| Some((group, within(values)?))).next_back()
+        else {
             return;
         };
         match self.chosen.iter_mut().find(|(other, _)| *other == group) {

@@ -17,7 +17,7 @@ use crate::env::data::expand;
 /// A supply of errands.
 pub enum Pool {
     /// Drawn without end.
-    Generated(Generated),
+    Generated(Box<Generated>),
     /// WebShop's, in the order of its shuffle; per split the positions of its goals.
     Listed { goals: Vec<Goal>, splits: [Vec<u32>; 3] },
 }
@@ -28,7 +28,7 @@ impl Pool {
         if settings.products.is_empty() {
             let generated = Generated::new(Lexicon::current()?, settings.size, settings.seed, settings.held_out)?;
             let catalogue = generated.catalogue().clone();
-            return Ok((Pool::Generated(generated), catalogue));
+            return Ok((Pool::Generated(Box::new(generated)), catalogue));
         }
         let products = &*expand(&settings.products)?;
         let attributes = given(&settings.attributes)?.or_else(|| beside(products, ATTRIBUTES));

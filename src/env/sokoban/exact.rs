@@ -66,7 +66,7 @@ fn carve(python: &mut Python, shape: Shape) -> Vec<u8> {
             room[corner + i / 3 * w + i % 3] = FLOOR;
         }
     }
-    let edge = |i: usize| i / w == 0 || i / w == h - 1 || i % w == 0 || i % w == w - 1;
+    let edge = |i: usize| i / w == 0 || i / w == h - 1 || i.is_multiple_of(w) || i % w == w - 1;
     (0..h * w).filter(|&i| edge(i)).for_each(|i| room[i] = WALL);
     room
 }
