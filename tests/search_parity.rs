@@ -14,22 +14,12 @@ use sdlab::env::search::retriever::Retriever;
 use sdlab::env::search::{Desk, Search, SearchWorld, Settings, TEXT};
 use sdlab::env::{Env, World};
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// The recorded passages and the questions about them.
-fn original() -> Option<(TempDir, SearchWorld)> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, recorded::text(&format!("search/{name}.gz"))?).unwrap();
-        Some(path.display().to_string())
-    };
-    let settings = Settings {
-        corpus: file("corpus.jsonl")?,
-        questions: file("questions_with_evidence.jsonl")?,
-        ..Settings::default()
-    };
-    Some((folder, SearchWorld::new(settings).unwrap()))
+fn original() -> Option<SearchWorld> {
+    let corpus = recorded::file("search/corpus.jsonl.gz")?.display().to_string();
+    let questions = recorded::file("search/questions_with_evidence.jsonl.gz")?.display().to_string();
+    Some(SearchWorld::new(Settings { corpus, questions, ..Settings::default() }).unwrap())
 }
 
 #[test]
@@ -47,8 +37,7 @@ fn exact_matches_agree() {
 /// Replies, projected actions, observations (with our own index), rewards and verdicts.
 #[test]
 fn episodes_agree() {
-    let (Some((_folder, world)), Some(episodes)) = (original(), recorded::lines("search/golden_episodes.jsonl.gz"))
-    else {
+    let (Some(world), Some(episodes)) = (original(), recorded::lines("search/golden_episodes.jsonl.gz")) else {
         return;
     };
     let prompts = Prompts::load(TEXT, "verl-agent").unwrap();
@@ -91,7 +80,7 @@ fn prompts_agree() {
 
 #[test]
 fn expert_answers_real_questions() {
-    let Some((_folder, world)) = original() else { return };
+    let Some(world) = original() else { return };
     assert!(world.size(Split::Train) > 100 && world.size(Split::ValidSeen) >= 100);
     let (mut complete, mut all) = (0, 0);
     for split in [Split::Train, Split::ValidSeen] {

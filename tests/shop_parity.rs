@@ -10,29 +10,20 @@ use sdlab::env::shop::reward::reward;
 use sdlab::env::shop::{Settings, ShopWorld};
 use sdlab::env::{Env, World, prompt::Prompts};
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// The thousand products with the goals of seed 0, in their order, and the world they came from.
-fn original() -> Option<(TempDir, ShopWorld, Vec<Goal>)> {
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| {
-        let path = folder.path().join(name.trim_end_matches(".gz"));
-        std::fs::write(&path, recorded::text(&format!("webshop/{name}"))?).unwrap();
-        Some(path.display().to_string())
-    };
-    let products = file("products_1000.jsonl.gz")?;
-    file("items_ins_v2_1000.json.gz")?;
-    file("title_nouns_spacy.json.gz")?;
+/// The thousand products with the goals of seed 0, in their order.
+fn original() -> Option<(ShopWorld, Vec<Goal>)> {
+    let products = recorded::file("webshop/products_1000.jsonl.gz")?.display().to_string();
     let settings = Settings { products, held_out: 0.0, win_reward: 10.0, ..Settings::default() };
     let world = ShopWorld::new(settings).unwrap();
     let of = |split| (0..world.size(split)).map(move |i| (split, i));
     let goals = of(Split::ValidSeen).chain(of(Split::Train)).map(|(split, i)| world.goal(split, i).unwrap()).collect();
-    Some((folder, world, goals))
+    Some((world, goals))
 }
 
 #[test]
 fn goals_of_a_seed_agree() {
-    let (Some((_folder, world, goals)), Some(recorded)) =
+    let (Some((world, goals)), Some(recorded)) =
         (original(), recorded::lines("webshop/goals_synthetic_seed0.jsonl.gz"))
     else {
         return;
@@ -56,8 +47,7 @@ fn goals_of_a_seed_agree() {
 /// Pages, clickables and rewards along recorded episodes, with our own search.
 #[test]
 fn episodes_agree() {
-    let (Some((_folder, world, goals)), Some(episodes)) =
-        (original(), recorded::lines("webshop/parity_episodes.jsonl.gz"))
+    let (Some((world, goals)), Some(episodes)) = (original(), recorded::lines("webshop/parity_episodes.jsonl.gz"))
     else {
         return;
     };
@@ -96,8 +86,7 @@ fn episodes_agree() {
 
 #[test]
 fn rewards_agree() {
-    let (Some((_folder, world, goals)), Some(rows)) = (original(), recorded::lines("webshop/parity_reward.jsonl.gz"))
-    else {
+    let (Some((world, goals)), Some(rows)) = (original(), recorded::lines("webshop/parity_reward.jsonl.gz")) else {
         return;
     };
     let products = world.catalogue().products();
@@ -125,8 +114,7 @@ fn likeness_agrees() {
 
 #[test]
 fn searches_agree() {
-    let (Some((_folder, world, _)), Some(rows)) = (original(), recorded::lines("webshop/parity_search.jsonl.gz"))
-    else {
+    let (Some((world, _)), Some(rows)) = (original(), recorded::lines("webshop/parity_search.jsonl.gz")) else {
         return;
     };
     let catalogue = world.catalogue();
@@ -146,7 +134,7 @@ fn searches_agree() {
 
 #[test]
 fn prompts_agree() {
-    let (Some((_folder, world, goals)), Some(templates), Some(all)) =
+    let (Some((world, goals)), Some(templates), Some(all)) =
         (original(), recorded::original("shop", "verl-agent", "webshop"), recorded::prompts("webshop"))
     else {
         return;
@@ -166,7 +154,7 @@ fn prompts_agree() {
 /// The expert finds every item, and wins whenever the item with its own options is rewarded in full.
 #[test]
 fn expert_buys_real_items() {
-    let Some((_folder, world, goals)) = original() else { return };
+    let Some((world, goals)) = original() else { return };
     let (mut won, mut tried) = (0, 0);
     for goal in goals.iter().step_by(7) {
         let product = &world.catalogue().products()[goal.item];

@@ -23,7 +23,7 @@ use self::lesson::{Lesson, Sums};
 use self::metrics::StepMetrics;
 use self::rollout::{Played, Sampling, Seat, Table};
 use crate::core::event::SkillUse;
-use crate::core::{Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
+use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
@@ -180,7 +180,7 @@ impl Trainer {
             reference: None,
             seen: None,
         };
-        played.iter().flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
+        scored(played).flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
     }
 
     /// Credit by the method. Lessons stand in the order of `played`.
@@ -189,7 +189,7 @@ impl Trainer {
         for p in played {
             let own: Vec<f32> =
                 lessons.iter().filter(|l| l.id == p.episode.id).flat_map(|l| l.advantage.iter().copied()).collect();
-            p.episode.advantage = Some(own.iter().sum::<f32>() / own.len().max(1) as f32);
+            p.episode.advantage = (!own.is_empty()).then(|| own.iter().sum::<f32>() / own.len() as f32);
         }
         Ok(())
     }
@@ -242,6 +242,11 @@ impl Trainer {
         let episodes: Vec<Episode> = played.into_iter().map(|p| p.episode).collect();
         sink.close_step(step, &episodes, &tokens);
     }
+}
+
+/// The episodes to learn from: not those whose environment failed, which say nothing about the policy.
+fn scored(played: &[Played]) -> impl Iterator<Item = &Played> {
+    played.iter().filter(|p| p.episode.ending != Ending::EnvError)
 }
 
 fn progress(step: u64, phase: Phase, done: usize, total: usize) -> RunEvent {

@@ -226,6 +226,7 @@ impl Game {
         let penalty = if projected.valid { 0.0 } else { scene.world.invalid_penalty() };
         self.penalty += penalty;
         self.episode.ending = match (step.won, step.done) {
+            _ if self.env.failure().is_some() => Ending::EnvError,
             (true, _) => Ending::Won,
             (false, true) => Ending::Lost,
             _ if self.episode.turns.len() >= scene.world.max_turns() => Ending::TurnLimit,
@@ -238,7 +239,8 @@ impl Game {
             self.continue_with(scene, sample, &step.observation)?;
             self.close_if_full(scene);
         } else {
-            self.episode.last_observation = step.observation;
+            let failure = self.env.failure().map(str::to_owned);
+            self.episode.last_observation = failure.unwrap_or(step.observation);
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::{Result, bail, ensure};
 
 use crate::env::bm25::{Index, Params};
-use crate::env::records::{Record, read, text};
+use crate::env::data::text;
+use crate::env::records::{Record, read};
 
 /// One passage.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,11 +48,12 @@ impl Corpus {
     }
 
     /// Reads a corpus: JSON objects with `id` and either `contents` (title in quotes on the first line) or `title` and
-    /// `text`, one a line or in a list; or, if the file's name ends in `.tsv`, lines `id`, text, title. Fails on a
+    /// `text`, one a line or in a list; or, if the file's name says `.tsv`, lines `id`, text, title. Fails on a
     /// malformed entry.
     pub fn load(path: &Path) -> Result<Corpus> {
         let mut passages = Vec::new();
-        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tsv")) {
+        let name = path.to_string_lossy().to_lowercase();
+        if name.trim_end_matches(".gz").ends_with(".tsv") {
             passages = tsv(path)?;
         } else {
             read(path, |record| {

@@ -1,7 +1,6 @@
 //! Where the questions come from, and which split each belongs to.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use sha2::{Digest, Sha256};
@@ -12,6 +11,7 @@ use super::fiction::Fiction;
 use super::lore::Lore;
 use super::question::{Loaded, Question, load};
 use crate::core::Split;
+use crate::env::data::expand;
 
 /// A supply of questions.
 pub enum Pool {
@@ -34,11 +34,11 @@ impl Pool {
             let corpus = Corpus::new(fiction.passages())?;
             return Ok((Pool::Generated(fiction), Some(corpus)));
         }
-        let Loaded { mut questions, passages } = load(Path::new(&settings.questions))?;
+        let Loaded { mut questions, passages } = load(&expand(&settings.questions)?)?;
         let corpus = match (settings.corpus.as_str(), passages.is_empty()) {
             ("", true) => None,
             ("", false) => Some(Corpus::new(passages)?),
-            (path, _) => Some(Corpus::load(Path::new(path))?),
+            (path, _) => Some(Corpus::load(&expand(path)?)?),
         };
         if let Some(corpus) = &corpus {
             questions.iter_mut().for_each(|question| name_passages(question, corpus));

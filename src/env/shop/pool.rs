@@ -12,6 +12,7 @@ use super::product::Catalogue;
 use super::webshop::{Files, load};
 use crate::core::Split;
 use crate::core::rng::stream;
+use crate::env::data::expand;
 
 /// A supply of errands.
 pub enum Pool {
@@ -29,8 +30,8 @@ impl Pool {
             let catalogue = generated.catalogue().clone();
             return Ok((Pool::Generated(Box::new(generated)), catalogue));
         }
-        let products = Path::new(&settings.products);
-        let attributes = given(&settings.attributes).or_else(|| beside(products, ATTRIBUTES));
+        let products = &*expand(&settings.products)?;
+        let attributes = given(&settings.attributes)?.or_else(|| beside(products, ATTRIBUTES));
         let attributes = attributes.with_context(|| {
             format!(
                 "no `{}` beside `{}`; name the file with `attributes`",
@@ -38,8 +39,8 @@ impl Pool {
                 settings.products
             )
         })?;
-        let nouns = given(&settings.nouns).or_else(|| beside(products, NOUNS));
-        let human = given(&settings.human);
+        let nouns = given(&settings.nouns)?.or_else(|| beside(products, NOUNS));
+        let human = given(&settings.human)?;
         let files = Files { products, attributes: &attributes, human: human.as_deref(), nouns: nouns.as_deref() };
         let (catalogue, goals) = load(files, settings.seed)?;
         let splits = splits(&goals, settings);
@@ -76,12 +77,13 @@ const TEST_GOALS: usize = 500;
 const ATTRIBUTES: &[&str] = &["items_ins_v2_1000.json", "items_ins_v2.json"];
 const NOUNS: &[&str] = &["title_nouns_spacy.json", "title_nouns.json"];
 
-fn given(path: &str) -> Option<PathBuf> {
-    (!path.is_empty()).then(|| path.into())
+fn given(path: &str) -> Result<Option<PathBuf>> {
+    (!path.is_empty()).then(|| expand(path)).transpose()
 }
 
 fn beside(file: &Path, names: &[&str]) -> Option<PathBuf> {
-    names.iter().map(|name| file.with_file_name(name)).find(|path| path.exists())
+    let names = names.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.gz")]);
+    names.map(|name| file.with_file_name(name)).find(|path| path.exists())
 }
 
 /// The published splits; the goals of held-out items are taken from both.
