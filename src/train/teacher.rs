@@ -52,7 +52,7 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
         let prompt = prompt(trainer, &lesson.row.prompt, goals[&lesson.id], &contexts[&lesson.id.group].text)?;
         rows.push(lesson.row.under(&trainer.text.encode(&prompt)?));
     }
-    let score_rows: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect();
+    let score_rows: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow::new(ids, mask)).collect();
     let temperature = trainer.settings.sampling.temperature;
     let scores = trainer.engine.score(WeightSet::Live, &score_rows, temperature)?;
     for (lesson, score) in lessons.iter_mut().zip(scores) {

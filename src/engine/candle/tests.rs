@@ -42,7 +42,7 @@ impl Rows {
     }
 
     pub(super) fn rows(&self) -> Vec<ScoreRow<'_>> {
-        self.0.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect()
+        self.0.iter().map(|(ids, mask)| ScoreRow::new(ids, mask)).collect()
     }
 }
 
@@ -52,6 +52,7 @@ pub(super) fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     let one = |s: &Scores| Coefficients {
         logp: (0..s.logp.len()).map(|i| weight(i, 1.3)).collect(),
         entropy: (0..s.logp.len()).map(|i| weight(i, 0.7)).collect(),
+        ..Default::default()
     };
     scores.iter().map(one).collect()
 }
@@ -179,7 +180,7 @@ fn log_probs_while_sampling_equal_log_probs_when_scored() {
         for (context, sample) in contexts.iter().zip(&samples) {
             let ids = [&context[..], &sample.ids].concat();
             let mask: Vec<bool> = (0..ids.len()).map(|t| t >= context.len()).collect();
-            let scores = engine.score(WeightSet::Live, &[ScoreRow { ids: &ids, mask: &mask }], temperature).unwrap();
+            let scores = engine.score(WeightSet::Live, &[ScoreRow::new(&ids, &mask)], temperature).unwrap();
             for (a, b) in scores[0].logp.iter().zip(&sample.logp) {
                 assert!((a - b).abs() < 1e-4, "{a} scored, {b} sampled");
             }
@@ -236,7 +237,7 @@ fn sampling_follows_the_distribution() {
     for id in 0..29u32 {
         let row = [&context[..], &[id]].concat();
         let mask: Vec<bool> = (0..9).map(|t| t == 8).collect();
-        let score = engine.score(WeightSet::Live, &[ScoreRow { ids: &row, mask: &mask }], 1.0).unwrap();
+        let score = engine.score(WeightSet::Live, &[ScoreRow::new(&row, &mask)], 1.0).unwrap();
         let p = (score[0].logp[0] as f64).exp();
         let error = (p * (1.0 - p) / n as f64).sqrt();
         assert!((counts[id as usize] / n as f64 - p).abs() < 4.5 * error + 1e-9, "token {id}");
@@ -248,7 +249,7 @@ pub(super) const ADAM: AdamW =
 
 fn nll(scores: &[Scores]) -> Vec<Coefficients> {
     let n: usize = scores.iter().map(|s| s.logp.len()).sum();
-    scores.iter().map(|s| Coefficients { logp: vec![-1.0 / n as f32; s.logp.len()], entropy: vec![] }).collect()
+    scores.iter().map(|s| Coefficients { logp: vec![-1.0 / n as f32; s.logp.len()], ..Default::default() }).collect()
 }
 
 #[test]
@@ -256,7 +257,7 @@ fn training_fits_one_row_and_kept_weights_stay() {
     let mut engine = CandleEngine::init(tiny(true), 1).unwrap();
     engine.keep(WeightSet::Reference).unwrap();
     let (ids, mask) = (ids(12, 4), vec![true; 12]);
-    let row = ScoreRow { ids: &ids, mask: &mask };
+    let row = ScoreRow::new(&ids, &mask);
     let mean = |s: &[Scores]| s[0].logp.iter().sum::<f32>() / s[0].logp.len() as f32;
     let before = mean(&engine.score(WeightSet::Live, &[row], 1.0).unwrap());
     for _ in 0..120 {
