@@ -107,7 +107,9 @@ pub fn update(
 fn coefficients(plan: &Plan, rows: &[Range<usize>], scores: &[Scores]) -> Vec<Coefficients> {
     let cut = |v: &[f32], r: &Range<usize>| if v.is_empty() { vec![] } else { v[r.clone()].to_vec() };
     debug_assert_eq!(rows.len(), scores.len());
-    rows.iter().map(|r| Coefficients { logp: cut(&plan.d_logp, r), entropy: cut(&plan.d_entropy, r) }).collect()
+    rows.iter()
+        .map(|r| Coefficients { logp: cut(&plan.d_logp, r), entropy: cut(&plan.d_entropy, r), ..Default::default() })
+        .collect()
 }
 
 /// The slices behind [`Tokens`], N = sampled tokens of the batch.

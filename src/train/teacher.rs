@@ -60,7 +60,7 @@ pub fn score(engine: &mut dyn Engine, set: WeightSet, lessons: &mut [&mut Lesson
     let rows: Vec<ScoreRow> = lessons
         .iter()
         .filter_map(|lesson| lesson.teacher_row.as_ref())
-        .map(|(ids, mask)| ScoreRow { ids, mask })
+        .map(|(ids, mask)| ScoreRow::new(ids, mask))
         .collect();
     let scores = engine.score(set, &rows, temperature)?;
     let taught = lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some());

@@ -117,20 +117,41 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn log_partition(row: &[f32]) -> (f32, f32) {
     let m = max(row);
-    let sum = sum_by(row.len(), |i| exp(row[i] - m));
-    let mean = sum_by(row.len(), |i| exp(row[i] - m) * (row[i] - m)) / sum;
-    (m + sum.ln(), sum.ln() - mean)
+    let (mut sums, mut means) = ([0f32; LANES], [0f32; LANES]);
+    let (blocks, tail) = row.as_chunks::<LANES>();
+    for block in blocks {
+        for l in 0..LANES {
+            let z = block[l] - m;
+            let e = exp(z);
+            sums[l] += e;
+            means[l] += e * z;
+        }
+    }
+    let (mut sum, mut mean) = (sums.iter().sum::<f32>(), means.iter().sum::<f32>());
+    for z in tail {
+        sum += exp(z - m);
+        mean += exp(z - m) * (z - m);
+    }
+    (m + sum.ln(), sum.ln() - mean / sum)
 }
 
-/// Turns logits into dL/dlogits in place, for L = a * log p[target] + b * H(p):
-/// dz = a * (onehot - p) - b * p * (log p + H).
+/// Turns logits into `-p (a + b (log p + H))` in place: what a log-prob with coefficient `a` (but for its onehot) and the
+/// entropy H with coefficient `b` send back.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
-pub(super) fn logits_grad(row: &mut [f32], target: usize, lse: f32, entropy: f32, a: f32, b: f32) {
+pub(super) fn logits_grad(row: &mut [f32], lse: f32, entropy: f32, a: f32, b: f32) {
     for z in row.iter_mut() {
         let log_p = *z - lse;
         *z = -exp(log_p) * (a + b * (log_p + entropy));
     }
-    row[target] += a;
+}
+
+/// [`logits_grad`] plus `t p / exp(tail)`, what the log of a tail's mass sends back to its tokens.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
+pub(super) fn logits_grad_tail(row: &mut [f32], [lse, entropy, tail]: [f32; 3], a: f32, b: f32, t: f32) {
+    for z in row.iter_mut() {
+        let log_p = *z - lse;
+        *z = t * exp(log_p - tail) - exp(log_p) * (a + b * (log_p + entropy));
+    }
 }
 
 /// p = exp(s - lse), ds = p * (ds - delta) * scale; both in place.
