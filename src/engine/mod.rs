@@ -17,8 +17,10 @@ pub use self::sampling::{Filter, Finish, Finished, Next, Sample, SampleRequest, 
 pub struct ModelInfo {
     /// e.g. `Qwen3 4L d128`.
     pub name: String,
-    /// Trainable numbers.
+    /// Numbers in the model, adapters not counted.
     pub parameters: u64,
+    /// Numbers that are trained: all of them, or those of the adapters.
+    pub trained: u64,
     /// Tokens in the output distribution.
     pub vocab: usize,
     /// Longest row the model can be given.
@@ -27,15 +29,46 @@ pub struct ModelInfo {
     pub device: String,
 }
 
-/// A set of weights by role. Only `Live` is trained; the others are copies of it at some time.
+/// A set of weights by role. Only `Live` is trained; the others are copies of it at some time, or loaded, or averaged.
+/// Which of them a teacher or a penalty reads is the recipe's choice, and a method never learns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WeightSet {
     /// The weights being trained.
     Live,
-    /// Live as it was when the current step began (the behaviour policy; SDAR's teacher).
+    /// Live as it was when the current step began (the behaviour policy; SDAR's and Skill-SD's teacher).
     StepStart,
-    /// Live as it was when the run began (frozen reference).
+    /// The anchor of a divergence penalty: live as it was when the run began, or when it was last moved.
     Reference,
+    /// Live as it was when the run began (a frozen teacher).
+    Initial,
+    /// Exponential moving average of live over updates (a slow teacher).
+    Ema,
+    /// Weights of another folder (an external teacher).
+    Checkpoint,
+    /// A mixture of two sets (a trust-region teacher).
+    Blend,
+}
+
+impl WeightSet {
+    const NAMES: [(WeightSet, &str); 7] = [
+        (WeightSet::Live, "live"),
+        (WeightSet::StepStart, "step-start"),
+        (WeightSet::Reference, "reference"),
+        (WeightSet::Initial, "initial"),
+        (WeightSet::Ema, "ema"),
+        (WeightSet::Checkpoint, "checkpoint"),
+        (WeightSet::Blend, "blend"),
+    ];
+
+    /// As it is written in recipes and checkpoints.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+
+    /// The set of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
 }
 
 /// A row to be scored: log-probs are wanted where `mask` is true.
@@ -109,8 +142,24 @@ pub trait Engine: Send {
     /// Clips the accumulated gradient, updates the live weights, clears the gradient.
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update>;
 
-    /// Makes `set` equal to the live weights.
+    /// Makes `set` equal to the live weights. It costs memory only from the next update on.
     fn keep(&mut self, set: WeightSet) -> Result<()>;
+
+    /// Makes `set` equal to the weights of a folder: a model of the same architecture, or adapters of the same form.
+    fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()>;
+
+    /// Makes `into` = (1 - share) * from\[0\] + share * from\[1\], number by number; `share` in [0, 1].
+    fn blend(&mut self, into: WeightSet, from: [WeightSet; 2], share: f64) -> Result<()>;
+
+    /// From now on, after every update: `Ema` = decay * `Ema` + (1 - decay) * live; it begins as the live weights
+    /// unless it is kept already. `decay` in [0, 1); `None` = no average.
+    fn average(&mut self, decay: Option<f64>) -> Result<()>;
+
+    /// Whether `set` can be scored with.
+    fn keeps(&self, set: WeightSet) -> bool;
+
+    /// Lets go of `set`.
+    fn forget(&mut self, set: WeightSet);
 
     /// Writes weights (HF folder) and, with `resumable`, optimiser state and kept sets.
     fn save(&self, folder: &Path, resumable: bool) -> Result<()>;

@@ -19,9 +19,8 @@ pub(super) fn joint(template: &Template, end: &str, messages: &[Message], next: 
     let chat = [messages, &[Message::assistant(MARK), next.clone()]].concat();
     let text = template.render(&chat, true)?;
     let place = template.place();
-    let (_, rest) = text
-        .split_once(MARK)
-        .with_context(|| format!("{place}: the template leaves out what the assistant said"))?;
+    let (_, rest) =
+        text.split_once(MARK).with_context(|| format!("{place}: the template leaves out what the assistant said"))?;
     ensure!(!rest.contains(MARK), "{place}: the template repeats what the assistant said");
     let spaced = rest.trim_start().strip_prefix(end);
     Ok(rest.strip_prefix(end).or(spaced).unwrap_or(rest).to_owned())
@@ -128,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_plain_template_is_exact() {
-        let source = "{% for m in messages %}{{ 'A:' if m.role == 'assistant' else 'U:' }}{{ m.content }}; {% endfor %}";
+        let source =
+            "{% for m in messages %}{{ 'A:' if m.role == 'assistant' else 'U:' }}{{ m.content }}; {% endfor %}";
         assert_eq!(examine(&template(&format!("{source}{ASK}")), ";").unwrap(), Vec::<String>::new());
     }
 

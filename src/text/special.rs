@@ -62,8 +62,7 @@ fn ids(config: &Value) -> Vec<u32> {
     }
 }
 
-const NAMES: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 #[cfg(test)]
 mod tests {
@@ -79,7 +78,10 @@ mod tests {
         put("config.json", json!({ "eos_token_id": 2 }));
         let config = json!({ "bos_token": null, "eos_token": { "content": "<|im_end|>", "special": true } });
         let specials = Specials::load(folder.path(), &config).unwrap();
-        assert_eq!(specials.names, json!({ "bos_token": "<s>", "eos_token": "<|im_end|>" }).as_object().unwrap().clone());
+        assert_eq!(
+            specials.names,
+            json!({ "bos_token": "<s>", "eos_token": "<|im_end|>" }).as_object().unwrap().clone()
+        );
         assert_eq!((specials.eos(), &specials.stops[..]), (Some("<|im_end|>"), &[2][..]));
         put("generation_config.json", json!({ "eos_token_id": [7, 9] }));
         assert_eq!(Specials::load(folder.path(), &config).unwrap().stops, [7, 9]);

@@ -53,8 +53,7 @@ impl Template {
         let path = folder.join(FILE);
         let (source, place) = match path.exists() {
             true => {
-                let text =
-                    std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 (text, Place { file: path.display().to_string(), key: None })
             }
             false => {
@@ -73,12 +72,7 @@ impl Template {
         Self::with_clock(source, place, specials, chrono::Local::now)
     }
 
-    fn with_clock(
-        source: &str,
-        place: Place,
-        specials: Map<String, serde_json::Value>,
-        clock: Clock,
-    ) -> Result<Self> {
+    fn with_clock(source: &str, place: Place, specials: Map<String, serde_json::Value>, clock: Clock) -> Result<Self> {
         let mut environment = environment(clock)?;
         environment
             .add_template_owned(NAME, rewrite(source))
@@ -185,7 +179,8 @@ mod tests {
     #[test]
     fn named_templates_have_a_default() {
         let folder = Path::new("m");
-        let named = |name: &str| json!({ NAME: [{ "name": "tool_use", "template": "t" }, { "name": name, "template": "d" }] });
+        let named =
+            |name: &str| json!({ NAME: [{ "name": "tool_use", "template": "t" }, { "name": name, "template": "d" }] });
         assert_eq!(of_config(folder, &named("default")).unwrap(), "d");
         let error = of_config(folder, &named("rag")).unwrap_err().to_string();
         assert_eq!(error, "m/tokenizer_config.json: `chat_template` has no template `default`, only tool_use, rag");

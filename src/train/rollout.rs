@@ -263,3 +263,7 @@ impl Game {
         Played { episode: self.episode, rows: self.rows, penalty: self.penalty }
     }
 }
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

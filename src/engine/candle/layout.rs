@@ -1,5 +1,7 @@
 //! Which tensors a decoder has, under which Hugging Face names, and where each stands in the list of weights.
 
+use serde::{Deserialize, Serialize};
+
 use super::arch::Architecture;
 
 /// Names and shapes of tensors.
@@ -9,14 +11,21 @@ pub(super) type Names = Vec<(String, Vec<usize>)>;
 const PROJECTIONS: usize = Projection::ALL.len();
 
 /// The matrices of a layer: y = x W^T (+ b).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Projection {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Projection {
+    #[serde(rename = "q_proj", alias = "q")]
     Q,
+    #[serde(rename = "k_proj", alias = "k")]
     K,
+    #[serde(rename = "v_proj", alias = "v")]
     V,
+    #[serde(rename = "o_proj", alias = "o")]
     O,
+    #[serde(rename = "gate_proj", alias = "gate")]
     Gate,
+    #[serde(rename = "up_proj", alias = "up")]
     Up,
+    #[serde(rename = "down_proj", alias = "down")]
     Down,
 }
 
@@ -35,6 +44,12 @@ impl Projection {
             Self::Up => "mlp.up_proj",
             Self::Down => "mlp.down_proj",
         }
+    }
+
+    /// The name of its module alone, as adapters are told what to adapt.
+    pub fn module(self) -> &'static str {
+        let name = self.name();
+        name.split_once('.').map_or(name, |(_, module)| module)
     }
 
     /// Rows (outputs) and columns (inputs) of its matrix.

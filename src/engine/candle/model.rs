@@ -14,12 +14,11 @@ use super::cached;
 use super::kv::{CacheShape, Sequence};
 use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
 use super::layout::{Layer, Layout, Names, Projection};
+use super::lora;
 use super::ops::{self, Product, Rope};
+pub(super) use super::weights::Weights;
 
-/// Trainable tensors in the order of [`Decoder::names`]. Cloning shares storage.
-pub(super) type Weights = Vec<Tensor>;
-
-/// Accumulated gradients, same order; `None` = nothing yet.
+/// Accumulated gradients in the order of [`Weights`]; `None` = nothing yet.
 pub(super) type Gradients = Vec<Option<Tensor>>;
 
 /// Architecture and the tables that depend on it alone.
@@ -89,9 +88,26 @@ struct Qkv {
     k_norm: Option<Normed>,
 }
 
+/// How much of a forward pass is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Everything the backward pass needs.
+    All,
+    /// Every layer's input; the backward pass runs the layer again.
+    Inputs,
+    /// Nothing: there will be no backward pass.
+    Nothing,
+}
+
+/// What is kept of a layer.
+enum Kept {
+    All(Box<Saved>),
+    Input(Tensor), // [N, D]
+}
+
 /// A forward pass that can be gone back through.
 pub(super) struct Tape {
-    layers: Vec<Saved>,
+    layers: Vec<Kept>,
     last: Tensor,  // input of the final norm [N, D]
     inv: Vec<f32>, // [N]
     /// Output of the final norm [N, D].
@@ -105,13 +121,24 @@ struct Back<'a> {
     grads: &'a mut Gradients,
 }
 
+impl Back<'_> {
+    /// Adds `g` to the gradient of the tensor at `place`, if that is trained.
+    fn add(&mut self, place: usize, g: Tensor) -> Result<()> {
+        if self.w.trained().contains(&place) { add(self.grads, place, g) } else { Ok(()) }
+    }
+}
+
 impl Decoder {
     pub fn new(config: Architecture) -> Self {
         let rope = Rope::new(config.max_position_embeddings, &config.frequencies());
         Self { layout: Arc::new(Layout::new(&config)), config, rope: Arc::new(rope) }
     }
 
-    /// Names and shapes of all trainable tensors, Hugging Face style.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Names and shapes of all tensors, Hugging Face style.
     pub fn names(&self) -> Names {
         self.layout.names.clone()
     }
@@ -140,18 +167,29 @@ impl Decoder {
     /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling, each by its
     /// own kind of `product`.
     fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
-        let y = product(x, &w[layer.weight(p)])?;
-        layer.bias(p).map_or(Ok(y.clone()), |bias| ops::add_bias(&y, &w[bias]))
+        let mut y = product(x, &w[layer.weight(p)])?;
+        if let Some(bias) = layer.bias(p) {
+            y = ops::add_bias(&y, &w[bias])?;
+        }
+        w.adapter(layer.weight(p)).map_or(Ok(y.clone()), |adapter| lora::forward(&adapter, x, &y, product))
     }
 
     /// The way back through [`Self::project`]: adds the gradients of its tensors, returns dL/dx.
     fn project_grad(&self, back: &mut Back, layer: &Layer, p: Projection, x: &Tensor, g: &Tensor) -> Result<Tensor> {
         let weight = layer.weight(p);
-        add(back.grads, weight, ops::linear_grad_weight(g, x)?)?;
-        if let Some(bias) = layer.bias(p) {
-            add(back.grads, bias, ops::bias_grad(g)?)?;
+        let dx = ops::linear_grad_input(g, &back.w[weight])?;
+        if !back.w.frozen() {
+            back.add(weight, ops::linear_grad_weight(g, x)?)?;
+            if let Some(bias) = layer.bias(p) {
+                back.add(bias, ops::bias_grad(g)?)?;
+            }
         }
-        ops::linear_grad_input(g, &back.w[weight])
+        let Some(adapter) = back.w.adapter(weight) else { return Ok(dx) };
+        let [da, db, more] = lora::backward(&adapter, x, g)?;
+        let at = adapter.at;
+        back.add(at, da)?;
+        back.add(at + 1, db)?;
+        ops::add(&dx, &more)
     }
 
     /// From a layer's normed input [N, D] to what attention takes.
@@ -168,40 +206,54 @@ impl Decoder {
         Ok(Qkv { q, k, v, q_norm, k_norm })
     }
 
-    /// Runs the packed rows and keeps what the backward pass needs.
-    pub fn forward(&self, w: &Weights, input: &Packed) -> Result<Tape> {
+    /// Runs the packed rows and keeps as much for the backward pass as `keep` says.
+    pub fn forward(&self, w: &Weights, input: &Packed, keep: Keep) -> Result<Tape> {
         let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
         let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
         for layer in &self.layout.layers {
-            let (saved, next) = self.layer_forward(w, layer, h, input)?;
-            layers.push(saved);
-            h = next;
+            let saved = self.layer_forward(w, layer, h, input)?;
+            h = self.layer_output(w, layer, &saved)?;
+            match keep {
+                Keep::All => layers.push(Kept::All(Box::new(saved))),
+                Keep::Inputs => layers.push(Kept::Input(saved.h)),
+                Keep::Nothing => {}
+            }
         }
         let (hidden, inv) = self.norm(w, self.layout.final_norm, &h)?;
         Ok(Tape { layers, last: h, inv, hidden })
     }
 
-    fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<(Saved, Tensor)> {
+    /// Everything of a layer but its output, from its input h [N, D].
+    fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<Saved> {
         let (x, inv1) = self.norm(w, layer.norm1, &h)?;
         let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions, ops::linear)?;
         let (o, lse) = attention(&q, &k, &v, &input.segments, self.heads())?;
         let mid = ops::add(&h, &self.project(w, layer, O, &o, ops::linear)?)?;
         let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
         let (gate, up) = (self.project(w, layer, Gate, &y, ops::linear)?, self.project(w, layer, Up, &y, ops::linear)?);
-        let next = ops::add(&mid, &self.project(w, layer, Down, &ops::swiglu(&gate, &up)?, ops::linear)?)?;
-        let saved = Saved { h, inv1, x, q_norm, k_norm, q, k, v, o, lse, mid, inv2, y, gate, up };
-        Ok((saved, next))
+        Ok(Saved { h, inv1, x, q_norm, k_norm, q, k, v, o, lse, mid, inv2, y, gate, up })
+    }
+
+    fn layer_output(&self, w: &Weights, layer: &Layer, s: &Saved) -> Result<Tensor> {
+        ops::add(&s.mid, &self.project(w, layer, Down, &ops::swiglu(&s.gate, &s.up)?, ops::linear)?)
     }
 
     /// Adds the gradient for upstream `g` = dL/dhidden [N, D] into `grads`.
     pub fn backward(&self, w: &Weights, input: &Packed, tape: Tape, g: &Tensor, grads: &mut Gradients) -> Result<()> {
         let (norm, embed) = (self.layout.final_norm, self.layout.embed);
         let (mut dh, dw) = ops::rms_norm_grad(&tape.last, &w[norm], &tape.inv, g)?;
-        add(grads, norm, dw)?;
         let back = &mut Back { w, input, grads };
-        for (layer, saved) in self.layout.layers.iter().zip(tape.layers).rev() {
+        back.add(norm, dw)?;
+        for (layer, kept) in self.layout.layers.iter().zip(tape.layers).rev() {
+            let saved = match kept {
+                Kept::All(saved) => *saved,
+                Kept::Input(h) => self.layer_forward(w, layer, h, input)?,
+            };
             let dmid = self.feed_backward(back, layer, &saved, &dh)?;
             dh = self.attention_backward(back, layer, &saved, &dmid)?;
+        }
+        if w.frozen() {
+            return Ok(());
         }
         let mut table = match grads[embed].take() {
             Some(t) => t.flatten_all()?.to_vec1()?,
@@ -220,7 +272,7 @@ impl Decoder {
         let dgate = self.project_grad(back, layer, Gate, &s.y, &dgate)?;
         let dup = self.project_grad(back, layer, Up, &s.y, &dup)?;
         let (dmid, dw) = ops::rms_norm_grad(&s.mid, &back.w[layer.norm2], &s.inv2, &ops::add(&dgate, &dup)?)?;
-        add(back.grads, layer.norm2, dw)?;
+        back.add(layer.norm2, dw)?;
         ops::add(&dmid, dnext)
     }
 
@@ -239,7 +291,7 @@ impl Decoder {
         let dv = self.project_grad(back, layer, V, &s.x, &dv.reshape((n, ()))?)?;
         let dx = ops::add(&ops::add(&dq, &dk)?, &dv)?;
         let (dx, dw) = ops::rms_norm_grad(&s.h, &back.w[layer.norm1], &s.inv1, &dx)?;
-        add(back.grads, layer.norm1, dw)?;
+        back.add(layer.norm1, dw)?;
         ops::add(dmid, &dx)
     }
 
@@ -274,7 +326,7 @@ impl Decoder {
 fn head_norm_grad(back: &mut Back, place: Option<usize>, saved: &Option<Normed>, g: Tensor) -> Result<Tensor> {
     let (Some(place), Some(Normed { raw, inv })) = (place, saved) else { return Ok(g) };
     let (dx, dw) = ops::rms_norm_grad(raw, &back.w[place], inv, &g)?;
-    add(back.grads, place, dw)?;
+    back.add(place, dw)?;
     Ok(dx)
 }
 

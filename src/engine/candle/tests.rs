@@ -2,11 +2,12 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::qwen3;
 
+use super::model::{Keep, Packed};
 use super::*;
 use crate::engine::{Coefficients, Engine, SampleRequest, Sampler, ScoreRow, WeightSet, sample_all};
 use crate::text::Stops;
 
-fn tiny(tied: bool) -> Architecture {
+pub(super) fn tiny(tied: bool) -> Architecture {
     Architecture {
         intermediate_size: 24,
         num_attention_heads: 4,
@@ -19,7 +20,7 @@ fn tiny(tied: bool) -> Architecture {
 }
 
 /// A model whose matrices are large enough for every path to matter.
-fn engine(tied: bool) -> CandleEngine {
+pub(super) fn engine(tied: bool) -> CandleEngine {
     let mut engine = CandleEngine::init(tiny(tied), 3).unwrap();
     for w in &mut engine.live {
         if w.rank() == 2 {
@@ -29,25 +30,25 @@ fn engine(tied: bool) -> CandleEngine {
     engine
 }
 
-fn ids(n: usize, salt: usize) -> Vec<u32> {
+pub(super) fn ids(n: usize, salt: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * 7 + salt * 13 + i * i) % 29) as u32).collect()
 }
 
-struct Rows(Vec<(Vec<u32>, Vec<bool>)>);
+pub(super) struct Rows(Vec<(Vec<u32>, Vec<bool>)>);
 
 impl Rows {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let row = |n: usize, salt| (ids(n, salt), (0..n).map(|i| i > 2 && i % 3 != 0).collect());
         Self(vec![row(9, 1), row(70, 2), row(5, 3)])
     }
 
-    fn rows(&self) -> Vec<ScoreRow<'_>> {
+    pub(super) fn rows(&self) -> Vec<ScoreRow<'_>> {
         self.0.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect()
     }
 }
 
 /// L = sum of fixed coefficients times log-probs and entropies.
-fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
+pub(super) fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     let weight = |i: usize, k: f32| (i as f32 * k).sin();
     let one = |s: &Scores| Coefficients {
         logp: (0..s.logp.len()).map(|i| weight(i, 1.3)).collect(),
@@ -56,7 +57,7 @@ fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     scores.iter().map(one).collect()
 }
 
-fn loss(engine: &mut CandleEngine, rows: &Rows, temperature: f32) -> f64 {
+pub(super) fn loss(engine: &mut CandleEngine, rows: &Rows, temperature: f32) -> f64 {
     let scores = engine.score(WeightSet::Live, &rows.rows(), temperature).unwrap();
     let term = |c: &[f32], x: &[f32]| c.iter().zip(x).map(|(c, x)| *c as f64 * *x as f64).sum::<f64>();
     let pairs = coefficients(&scores).into_iter().zip(&scores).collect::<Vec<_>>();
@@ -130,7 +131,7 @@ fn logits_equal_candle_transformers() {
         let tensors = engine.decoder.names().into_iter().map(|(n, _)| n).zip(engine.live.iter().cloned()).collect();
         let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
         let ids = ids(40, 5);
-        let hidden = engine.decoder.forward(&engine.live, &Packed::new([&ids[..]])).unwrap().hidden;
+        let hidden = engine.decoder.forward(&engine.live, &Packed::new([&ids[..]]), Keep::Nothing).unwrap().hidden;
         let ours = ops::linear(&hidden, &engine.live[engine.decoder.head()]).unwrap();
         for n in [1, 17, 40] {
             let mut theirs = qwen3::ModelForCausalLM::new(&theirs_config(tied), vb.clone()).unwrap();
@@ -190,7 +191,8 @@ fn log_probs_while_sampling_equal_log_probs_when_scored() {
     }
 }
 
-const ADAM: AdamW = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
+pub(super) const ADAM: AdamW =
+    AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
 
 fn nll(scores: &[Scores]) -> Vec<Coefficients> {
     let n: usize = scores.iter().map(|s| s.logp.len()).sum();

@@ -61,7 +61,7 @@ pub(super) fn read_weights(path: &Path, names: &Names) -> Result<Weights> {
         );
         weights.push(t.to_dtype(DType::F32)?.contiguous()?);
     }
-    Ok(weights)
+    Ok(weights.into())
 }
 
 pub(super) fn write_weights(path: &Path, names: &Names, weights: &Weights, half: bool) -> Result<()> {
@@ -91,7 +91,7 @@ pub(super) fn random_weights(decoder: &Decoder, seed: u64) -> Result<Weights> {
         };
         weights.push(tensor(data, shape.clone())?);
     }
-    Ok(weights)
+    Ok(weights.into())
 }
 
 /// Box-Muller.
