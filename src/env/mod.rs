@@ -7,9 +7,20 @@
 //! A new kind of environment is one folder here, one row in [`KINDS`], one settings struct in `config/recipe.rs`, and
 //! one `envs/NAME.toml` with its styles of prompts.
 
+pub mod analysis;
+pub mod bench;
+pub mod bm25;
+pub mod data;
 pub mod household;
+pub mod porter;
 pub mod projection;
 pub mod prompt;
+pub mod pyjson;
+pub mod pyrandom;
+pub mod records;
+pub mod search;
+pub mod shop;
+pub mod sokoban;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -77,6 +88,12 @@ pub trait Env: Send {
     fn anchor(&self) -> String {
         self.observation().to_owned()
     }
+
+    /// Why the environment itself failed, e.g. a server that is down; such an episode is recorded as an environment
+    /// error, never as a lost one. `None` while all is well.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What one action did.
@@ -113,13 +130,36 @@ pub struct Kind {
 }
 
 /// Every kind of environment there is.
-pub const KINDS: &[Kind] = &[Kind {
-    name: household::KIND,
-    about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
-    text: household::priors::TEXT,
-    data: Some("games"),
-    open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
-}];
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: household::KIND,
+        about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
+        text: household::priors::TEXT,
+        data: Some("games"),
+        open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: shop::KIND,
+        about: "find what an instruction asks for in an online shop and buy it; the pages and rewards of WebShop",
+        text: shop::TEXT,
+        data: Some("products"),
+        open: |settings| Ok(Box::new(shop::ShopWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: sokoban::KIND,
+        about: "push boxes onto targets; the levels, interface and rewards of verl-agent's Sokoban, or RAGEN's interface",
+        text: sokoban::TEXT,
+        data: Some("levels"),
+        open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: search::KIND,
+        about: "answer a question by looking things up, perhaps several times; the interface of Search-R1",
+        text: search::TEXT,
+        data: Some("questions"),
+        open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
+    },
+];
 
 /// The row of a kind. Fails on an unknown name.
 pub fn kind(name: &str) -> Result<&'static Kind> {
@@ -236,7 +276,7 @@ mod tests {
     #[test]
     fn unknown_kinds_and_settings_are_named() {
         let error = open_world("kitchen", &toml::Table::new()).err().unwrap().to_string();
-        assert_eq!(error, "no environment is called `kitchen`; there is `household`");
+        assert!(error.starts_with("no environment is called `kitchen`; there is `household`, "), "{error}");
         let error = open_world("household", &"room = 'small'".parse().unwrap()).err().unwrap();
         assert!(format!("{error:#}").contains("unknown field `room`"), "{error:#}");
     }

@@ -6,8 +6,11 @@
 //! it outlives the terminal it was started from.
 
 mod alerts;
+mod asserts;
 mod client;
 mod control;
+mod describe;
+pub mod device;
 mod halt;
 mod job;
 mod journal;
@@ -20,11 +23,13 @@ mod spawn;
 mod training;
 mod tuning;
 
+pub use asserts::Asserts;
 pub use client::{is_served, send};
 pub use control::{Control, Order};
 pub use halt::{Halt, Urgency, watch_signals};
 pub use job::{Job, Out};
 pub use reply::{Reply, Standing};
 pub use serve::{Desk, serve};
+pub use socket::socket_elsewhere;
 pub use spawn::{Trainer, spawn};
 pub use training::{SharedRecorder, Training};

@@ -1,25 +1,29 @@
 //! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::describe::describe;
+use super::device::{self, Gpus};
 use super::job::{Job, Out};
-use crate::config::{Recipe, RecordedTokens};
+use crate::config::{Device, Recipe, RecordedTokens};
 use crate::core::event::FORMAT;
 use crate::core::{Episode, RunEvent, TokenRecord};
-use crate::engine::candle::CandleEngine;
-use crate::engine::{AdamW, Engine, Filter, WeightSet};
+use crate::engine::candle::memory;
+use crate::engine::candle::{CandleEngine, Options};
+use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
+use crate::env::prompt::Layout;
+use crate::hub;
 use crate::run::{Manifest, Recorder, RunFolder};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Sink, Trainer, checkpoint, evaluate};
+use crate::train::{Aborted, Settings, Sink, Trainer, budget, checkpoint, evaluate, weights};
 
 /// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
 pub type SharedRecorder = Rc<RefCell<Recorder>>;
@@ -29,6 +33,8 @@ pub struct Training {
     folder: RunFolder,
     recipe: Recipe,
     recorder: SharedRecorder,
+    /// Where the model lies; known once the training has started.
+    place: PathBuf,
     trainer: Option<Trainer>,
     /// Whether the panel was played after the present step.
     evaluated: bool,
@@ -37,11 +43,12 @@ pub struct Training {
 impl Training {
     /// Nothing heavy happens here: the model is loaded by [`Job::start`].
     pub fn new(folder: &RunFolder, recipe: &Recipe, recorder: SharedRecorder) -> Self {
-        Self { folder: folder.clone(), recipe: recipe.clone(), recorder, trainer: None, evaluated: false }
+        let (folder, recipe, place) = (folder.clone(), recipe.clone(), PathBuf::new());
+        Self { folder, recipe, recorder, place, trainer: None, evaluated: false }
     }
 
     fn model(&self) -> PathBuf {
-        PathBuf::from(&self.recipe.model.path)
+        self.place.clone()
     }
 
     fn trainer(&mut self) -> Result<&mut Trainer> {
@@ -69,12 +76,18 @@ impl Training {
 
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
-        let mut trainer = open(&self.recipe, &self.model())?;
-        trainer.engine.keep(WeightSet::Reference)?;
+        self.place = hub::resolve(&self.recipe.model.path)?;
+        let (options, plan) = budget::options(&self.recipe, &self.model(), memory::available())?;
+        let mut trainer = open(&self.recipe, &self.model(), options)?;
+        weights::prepare(&mut trainer, &self.model())?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
+        if trainer.settings.sampling.layout == Layout::Transcript {
+            trainer.text.transcript()?.into_iter().for_each(&mut warn);
+        }
         checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
-        describe(&self.folder, &self.recipe, &trainer)?;
-        keep_text(&self.folder, &self.model())?;
+        weights::prepare(&mut trainer, &self.model())?;
+        describe(&self.folder, &self.recipe, &self.model(), &trainer, &plan)?;
+        trainer.text.keep(&self.model(), &self.folder.path().join("tokenizer"))?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -127,21 +140,37 @@ impl Job for Training {
         self.recipe = recipe.clone();
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
+            let (name, state) = (trainer.method.name(), trainer.method.state());
             trainer.method = recipe.method.build();
+            if trainer.method.name() == name {
+                trainer.method.resume(&state);
+            }
+            // without it the step that needs it fails, and says so
+            let _ = weights::prepare(trainer, &self.place);
         }
     }
 }
 
-/// Loads all parts a recipe names; `model` is the model folder.
-pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
+/// Loads all parts a recipe names; `model` is where the model lies.
+fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
     let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let text = Text::load(model)?;
-    let engine = CandleEngine::load(model)?;
+    if recipe.rollout.layout == Layout::Transcript {
+        text.transcript()?;
+    }
+    let device = device::choose(recipe.model.device, Gpus::here())?;
+    anyhow::ensure!(
+        device == Device::Cpu,
+        "`model.device` is `{}`, but this engine computes on the CPU only",
+        String::from(device)
+    );
+    let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
         tokens <= vocab,
-        "{}: the tokenizer has {tokens} tokens but the model only {vocab}; they do not belong together",
+        "{}: the tokenizer needs {tokens} rows of the embedding but the model's `vocab_size` is {vocab}; take \
+         tokenizer and weights from the same model",
         model.display()
     );
     let bank = Bank::load(Path::new(&recipe.skills.bank))?;
@@ -215,47 +244,6 @@ fn recipe_name(folder: &RunFolder) -> String {
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
 }
 
-/// Copies tokenizer and template into the run, so that its tokens can be read wherever the folder goes.
-fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
-    let target = folder.path().join("tokenizer");
-    std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    for name in crate::text::FILES {
-        let from = model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, target.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
-    Ok(())
-}
-
-/// Completes the manifest with what only the opened parts know.
-fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()> {
-    let mut manifest = Manifest::read(folder)?;
-    manifest.device = trainer.engine.info().device;
-    let model = Path::new(&recipe.model.path);
-    for (part, name) in
-        [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")]
-    {
-        let path = model.join(name);
-        if path.exists() {
-            manifest.add_file(part, &path)?;
-        }
-    }
-    let bank = std::fs::read_dir(&recipe.skills.bank).map(|d| d.flatten().map(|f| f.path()).collect::<Vec<_>>());
-    let mut files: Vec<PathBuf> = bank.unwrap_or_default();
-    files.sort();
-    for path in files.iter().filter(|p| p.is_file()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        manifest.add_file(&format!("skills/{name}"), path)?;
-    }
-    if let Some(path) = env::file(recipe.env.name())?.path {
-        manifest.add_file("environment", &path)?;
-    }
-    let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
-    manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));
-    Ok(manifest.write(folder)?)
-}
-
 /// Records through the session, files through the recorder. A file that cannot be written is warned of; the records
 /// themselves are the session's to keep.
 struct Files<'a> {
@@ -289,5 +277,24 @@ impl Sink for Files<'_> {
     fn close_eval(&mut self, step: u64, episodes: &[Episode]) {
         let result = self.recorder.borrow_mut().close_eval(step, episodes);
         self.warn(step, "evaluation rollouts", result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tokenizer_of_another_model_is_refused() {
+        let model = tempfile::tempdir().unwrap();
+        let corpus = ["go to cabinet 2".to_string()];
+        crate::text::train::write(model.path(), corpus.into_iter(), 300).unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/qwen3_tied");
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixture.join(name), model.path().join(name)).unwrap();
+        }
+        let error = open(&Recipe::default(), model.path(), Options::default()).err().unwrap().to_string();
+        let place = model.path().display().to_string();
+        assert!(error.starts_with(&place) && error.contains("`vocab_size` is 31; take"), "{error}");
     }
 }

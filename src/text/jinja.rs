@@ -3,7 +3,10 @@
 //! 1. `trim_blocks` and `lstrip_blocks` are on, `break` and `continue` exist, strings have Python's methods.
 //! 2. `tojson` is Python's `json.dumps`: no HTML escapes, `", "` and `": "` between items, keys in their order.
 //! 3. `raise_exception(message)` refuses a chat; `strftime_now(format)` is the local time.
-//! 4. `{% generation %}` marks what the assistant said. It prints its body in a scope of its own, as `{% with %}` does.
+//! 4. Strings and mappings are sequences, none is not iterable, line ends are `\n`.
+//! 5. `{% generation %}` marks what the assistant said. It prints its body in a scope of its own, as `{% with %}` does.
+//!
+//! Not there is Python's `'%s' % x` (`'%s'|format(x)` is).
 
 use std::fmt::Write;
 
@@ -24,6 +27,9 @@ pub(super) fn environment(clock: Clock) -> Result<Environment<'static>> {
     environment.set_syntax(syntax.map_err(|e| anyhow!("template syntax: {e}"))?);
     environment.set_unknown_method_callback(unknown_method_callback);
     environment.add_filter("tojson", to_json);
+    environment.add_test("iterable", |value: &Value| ITERABLE.contains(&value.kind()));
+    environment
+        .add_test("sequence", |value: &Value| ITERABLE.contains(&value.kind()) && value.kind() != ValueKind::Iterable);
     environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
@@ -31,10 +37,15 @@ pub(super) fn environment(clock: Clock) -> Result<Environment<'static>> {
     Ok(environment)
 }
 
+/// What Python can iterate over; something undefined is empty.
+const ITERABLE: [ValueKind; 6] =
+    [ValueKind::Undefined, ValueKind::String, ValueKind::Bytes, ValueKind::Seq, ValueKind::Map, ValueKind::Iterable];
+
 /// Blocks that minijinja does not know, in words that it does. Lines stay where they are.
 pub(super) fn rewrite(source: &str) -> String {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let mut out = String::with_capacity(source.len());
-    let mut rest = source;
+    let mut rest = source.as_str();
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
         out.push_str(before);

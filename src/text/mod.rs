@@ -2,6 +2,7 @@
 
 mod bytes;
 mod chat;
+pub mod gguf;
 mod jinja;
 mod special;
 mod stop;
@@ -82,8 +83,11 @@ pub struct Text {
 }
 
 impl Text {
-    /// Loads tokenizer, special tokens and chat template of a model folder ([`FILES`]).
+    /// Loads tokenizer, special tokens and chat template of a model folder ([`FILES`]) or a `.gguf` file.
     pub fn load(folder: &Path) -> Result<Self> {
+        if gguf::is(folder) {
+            return gguf::Files::read(folder)?.text(folder);
+        }
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::from_file(&path)
             .map_err(|e| anyhow!("{e}"))
@@ -102,7 +106,8 @@ impl Text {
         let added = tokenizer.get_added_tokens_decoder();
         let closing = chat::closing(&template).unwrap_or_default();
         let closing = closing.trim_start();
-        let written = added.iter().filter(|(_, token)| closing.starts_with(&token.content));
+        let written =
+            added.iter().filter(|(_, token)| !token.content.is_empty() && closing.starts_with(&token.content));
         let end = written.max_by_key(|(_, token)| token.content.len()).map(|(id, _)| *id);
         let eos = specials.eos().map(|eos| tokenizer.token_to_id(eos).ok_or(eos)).transpose();
         let eos = eos.map_err(|eos| anyhow!("`eos_token` `{eos}` is not in the vocabulary of `tokenizer.json`"))?;
@@ -114,8 +119,11 @@ impl Text {
             format!("token {end} ends replies by `eos_token_id`, but the tokenizer has no such token")
         })?;
         let mut stops = vec![end];
-        stops.extend(eos.iter().chain(&specials.stops).filter(|id| **id != end));
-        stops.dedup();
+        for id in eos.iter().chain(&specials.stops) {
+            if !stops.contains(id) {
+                stops.push(*id);
+            }
+        }
         let vocab = tokenizer.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
         let spelling = Spelling::of(&tokenizer);
         let added = added.into_iter().map(|(id, token)| (id, token.content.into_bytes())).collect();
@@ -178,6 +186,37 @@ impl Text {
     /// The template changes earlier parts of a chat as it grows; the sentence says what to do.
     pub fn transcript(&self) -> Result<Vec<String>> {
         chat::examine(&self.template, &self.end_text)
+    }
+
+    /// Puts tokenizer and template into `folder`, so that its tokens can be read wherever it goes: the files of the
+    /// model folder as they are, or made anew where the model is a single file.
+    pub fn keep(&self, model: &Path, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        if model.is_file() {
+            return self.write(folder);
+        }
+        for from in FILES.map(|name| model.join(name)).iter().filter(|from| from.exists()) {
+            let to = folder.join(from.file_name().unwrap_or_default());
+            std::fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        let tokenizer = folder.join(FILES[0]);
+        let failed = |e| anyhow!("cannot write {}: {e}", tokenizer.display());
+        self.tokenizer.save(&tokenizer, false).map_err(failed)?;
+        let config = serde_json::Value::Object(self.template.specials().clone());
+        let stops = serde_json::json!({ "eos_token_id": self.stops });
+        for (name, text) in [
+            ("tokenizer_config.json", config.to_string()),
+            ("chat_template.jinja", self.template.source().to_owned()),
+            ("generation_config.json", stops.to_string()),
+        ] {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Text of ids, special tokens written out.

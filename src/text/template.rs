@@ -15,6 +15,7 @@ pub struct Template {
     environment: Environment<'static>,
     /// `bos_token`, `eos_token` and the like; one that the model does not have is undefined in the template.
     specials: Map<String, serde_json::Value>,
+    source: String,
     /// Where the template was read from.
     place: Place,
 }
@@ -77,7 +78,7 @@ impl Template {
         environment
             .add_template_owned(NAME, rewrite(source))
             .map_err(|e| anyhow!("{}: the chat template does not compile: {}", place.at(e.line()), reason(&e)))?;
-        Ok(Self { environment, specials, place })
+        Ok(Self { environment, specials, source: source.to_owned(), place })
     }
 
     /// The chat as the model reads it; with `reply`, opened for the assistant's next message.
@@ -104,6 +105,15 @@ impl Template {
         template
             .and_then(|t| t.render(Value::from(Serde(&all))))
             .map_err(|e| anyhow!("{}: the chat template fails: {}", self.place.at(e.line()), reason(&e)))
+    }
+
+    /// Its text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(super) fn specials(&self) -> &Map<String, serde_json::Value> {
+        &self.specials
     }
 
     /// Where the template was read from.

@@ -17,7 +17,6 @@ use super::Trainer;
 use crate::core::RunEvent;
 use crate::run::RunFolder;
 use crate::skill::Statistics;
-use crate::text;
 
 const STATE: &str = "state.json";
 
@@ -28,9 +27,12 @@ struct State {
     /// Completed steps.
     done: u64,
     skills: Statistics,
+    /// What the method has accumulated over steps.
+    #[serde(default)]
+    method: Vec<f64>,
 }
 
-/// Writes the checkpoint of the present step; `model` is the folder the text files come from. Afterwards only the
+/// Writes the checkpoint of the present step; `model` is where the text files come from. Afterwards only the
 /// newest `keep` checkpoints stay (0 = all).
 pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> Result<RunEvent> {
     let start = Instant::now();
@@ -41,13 +43,13 @@ pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> R
     }
     std::fs::create_dir_all(&temporary).with_context(|| format!("cannot create {}", temporary.display()))?;
     trainer.engine.save(&temporary, true)?;
-    for name in text::FILES {
-        let from = model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, temporary.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
-    let state = State { format: 1, done: trainer.done, skills: trainer.skills.statistics().clone() };
+    trainer.text.keep(model, &temporary)?;
+    let state = State {
+        format: 1,
+        done: trainer.done,
+        skills: trainer.skills.statistics().clone(),
+        method: trainer.method.state(),
+    };
     std::fs::write(temporary.join(STATE), serde_json::to_vec_pretty(&state)?)
         .with_context(|| format!("cannot write {}", temporary.join(STATE).display()))?;
     let bytes = sync(&temporary)?;
@@ -71,6 +73,7 @@ pub fn restore(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {
     let state: State = serde_json::from_str(&text).with_context(|| format!("{}: damaged", path.display()))?;
     trainer.engine.restore(checkpoint)?;
     trainer.skills.restore(state.skills);
+    trainer.method.resume(&state.method);
     trainer.done = state.done;
     Ok(())
 }

@@ -78,9 +78,9 @@ impl StepMetrics {
         }
         put("mismatch/max", self.mismatch);
         put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
-        put("grad/skipped", self.skipped as f64);
+        put("optim/skipped", self.skipped as f64);
         put("lr", self.lr);
-        if trainer.method.needs().teacher {
+        if trainer.method.needs().teacher.is_some() {
             put("skills/lost_tokens", lost as f64);
         }
         let sampled: usize = lessons.iter().map(|l| l.row.sampled.len()).sum();

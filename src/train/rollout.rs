@@ -7,6 +7,7 @@ use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, rng};
 use crate::engine::{Engine, Filter, Finish, Sample, SampleRequest, Sampler};
 use crate::env::prompt::Prompts;
 use crate::env::{Env, World};
+use crate::method::view::View;
 use crate::text::{Message, Stops, Text};
 
 /// What a rollout is played with.
@@ -63,6 +64,8 @@ pub struct Seat {
 pub struct Played {
     pub episode: Episode,
     pub rows: Vec<Row>,
+    /// Under which prompt the replies were sampled.
+    pub view: View,
     /// Sum over turns of the penalty for replies without the required form; >= 0.
     pub penalty: f32,
 }
@@ -260,7 +263,8 @@ impl Game {
     }
 
     fn finish(self) -> Played {
-        Played { episode: self.episode, rows: self.rows, penalty: self.penalty }
+        let view = if self.skills.is_some() { View::Skilled } else { View::Plain };
+        Played { episode: self.episode, rows: self.rows, view, penalty: self.penalty }
     }
 }
 

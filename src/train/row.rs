@@ -99,6 +99,14 @@ impl Row {
         (ids, mask)
     }
 
+    /// The row as it stands after another opening prompt.
+    pub fn moved(&self, prompt: &[u32]) -> Self {
+        let (ids, mask) = self.under(prompt);
+        let first = self.turns.first().copied().unwrap_or(0);
+        let turns = [&vec![first; prompt.len()][..], &self.turns[self.prompt_len..]].concat();
+        Self { prompt_len: prompt.len(), ids, mask, turns, ..self.clone() }
+    }
+
     /// Positions of sampled tokens. [n]
     pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.ids.len()).filter(|&t| self.mask[t])

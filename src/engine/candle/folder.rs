@@ -6,13 +6,15 @@
 //! | all parameters, bf16 | the same, in bf16 | `master.safetensors` (f32), optimiser, sets |
 //! | adapters | `adapter_config.json` `adapter_model.safetensors` (PEFT) | optimiser, sets |
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::layout::Layout;
 use super::memory::Dtype;
 use super::model::Decoder;
 use super::optim::Moments;
+use super::peft::AdapterConfig;
 use super::sets::{Sets, read_tensors, write_set};
 use super::weights::Weights;
 use super::{Architecture, CandleEngine, Options, files, lora, peft};
@@ -21,8 +23,8 @@ const MODEL: &str = "model.safetensors";
 const MASTER: &str = "master.safetensors";
 
 impl CandleEngine {
-    /// Loads a Hugging Face folder (`config.json`, `model.safetensors`), or an adapter folder as PEFT writes it with
-    /// the model it names, to train all parameters, or those adapters, in f32.
+    /// Loads a model, to train all its parameters in f32: a Hugging Face folder (`config.json`, safetensors whole or in
+    /// shards), a `.gguf` file, or an adapter folder as PEFT writes it, to train those adapters of the model it names.
     pub fn load(folder: &Path) -> Result<Self> {
         Self::open(folder, Options::default())
     }
@@ -32,22 +34,27 @@ impl CandleEngine {
     pub fn open(folder: &Path, options: Options) -> Result<Self> {
         if peft::is_adapter(folder) {
             let config = peft::read_config(folder)?;
+            let base = base_of(folder, &config);
             let missing = || format!("{}: its base model cannot be loaded", folder.display());
             let options = Options { lora: Some(config.lora), ..options };
-            let mut engine = Self::open(&config.base, options).with_context(missing)?;
+            let mut engine = Self::open(&base, options).with_context(missing)?;
             engine.live = engine.read_folder(folder)?;
             return Ok(engine);
         }
-        let decoder = Decoder::new(files::read_config(folder)?);
-        let weights = files::read_weights(&folder.join(MODEL), &decoder.names())?;
-        Self::with(decoder, weights, options, folder)
+        let (architecture, weights) = files::read_model(folder)?;
+        Self::with(Decoder::new(architecture), weights, options, folder)
     }
 
     /// A new model with normal(0, 0.02) weights from `seed`.
     pub fn init(config: Architecture, seed: u64) -> Result<Self> {
+        Self::init_with(config, seed, Options::default())
+    }
+
+    /// A new model that is trained as `options` say.
+    pub fn init_with(config: Architecture, seed: u64, options: Options) -> Result<Self> {
         let decoder = Decoder::new(config);
         let weights = files::random_weights(&decoder, seed)?;
-        Self::with(decoder, weights, Options::default(), Path::new(""))
+        Self::with(decoder, weights, options, Path::new(""))
     }
 
     fn with(decoder: Decoder, base: Weights, options: Options, origin: &Path) -> Result<Self> {
@@ -84,14 +91,13 @@ impl CandleEngine {
         if peft::is_adapter(folder) {
             return self.read_adapters(folder);
         }
-        let (ours, theirs) = (&self.decoder.config, files::read_config(folder)?);
-        let decoder = Decoder::new(theirs);
-        ensure!(
-            decoder.names() == self.decoder.names() && decoder.config.family == ours.family,
-            "{}: its model has another architecture than the one that is trained",
-            folder.display()
-        );
-        let weights = files::read_weights(&folder.join(MODEL), &decoder.names())?;
+        if self.live.frozen() && folder == self.origin {
+            return Ok(self.live.base());
+        }
+        let theirs = files::read_architecture(folder)?;
+        let same = Layout::new(&theirs).names == self.decoder.names() && theirs.family == self.decoder.config.family;
+        ensure!(same, "{}: its model has another architecture than the one that is trained", folder.display());
+        let (_, weights) = files::read_model(folder)?;
         if self.options.dtype == Dtype::Bf16 { Ok(weights.rounded()?) } else { Ok(weights) }
     }
 
@@ -148,6 +154,20 @@ impl CandleEngine {
         (self.moments, self.sets) = (moments, sets);
         Ok(())
     }
+}
+
+/// The architecture of the model in `folder`, or of the model that the adapters in it belong to; reads no weights.
+pub fn architecture(folder: &Path) -> Result<Architecture> {
+    if peft::is_adapter(folder) {
+        return files::read_architecture(&base_of(folder, &peft::read_config(folder)?));
+    }
+    files::read_architecture(folder)
+}
+
+/// The folder of the model that adapters belong to: as written, or as seen from their own folder.
+fn base_of(folder: &Path, config: &AdapterConfig) -> PathBuf {
+    let beside = folder.join(&config.base);
+    if !config.base.exists() && beside.exists() { beside } else { config.base.clone() }
 }
 
 /// Writes a model folder with weights in bf16: half the size, for models that are only loaded. Adapters are merged

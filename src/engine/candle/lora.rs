@@ -87,18 +87,15 @@ pub(super) fn random(names: &Names, seed: u64) -> Result<Vec<Tensor>> {
 
 /// y + s (x A^T) B^T: x [N, K], y [N, M].
 pub(super) fn forward(adapter: &Adapter, x: &Tensor, y: &Tensor, product: Product) -> candle_core::Result<Tensor> {
-    ops::add(y, &product(&narrow(adapter, x, product)?, adapter.b)?)
-}
-
-/// s x A^T [N, R].
-fn narrow(adapter: &Adapter, x: &Tensor, product: Product) -> candle_core::Result<Tensor> {
-    scaled(&product(x, adapter.a)?, adapter.scale)
+    let narrow = scaled(&product(x, adapter.a)?, adapter.scale)?; // [N, R]
+    ops::add(y, &product(&narrow, adapter.b)?)
 }
 
 /// Gradients of [`forward`] by A, B and x for upstream g [N, M]. What is narrow is computed again, it is cheap.
 pub(super) fn backward(adapter: &Adapter, x: &Tensor, g: &Tensor) -> candle_core::Result<[Tensor; 3]> {
-    let db = ops::linear_grad_weight(g, &narrow(adapter, x, ops::linear)?)?;
-    let dnarrow = scaled(&ops::linear_grad_input(g, adapter.b)?, adapter.scale)?; // [N, R]
+    let narrow = scaled(&ops::linear(x, adapter.a)?, adapter.scale)?; // [N, R]
+    let db = ops::linear_grad_weight(g, &narrow)?;
+    let dnarrow = scaled(&ops::linear_grad_input(g, adapter.b)?, adapter.scale)?;
     let da = ops::linear_grad_weight(&dnarrow, x)?;
     Ok([da, db, ops::linear_grad_input(&dnarrow, adapter.a)?])
 }

@@ -11,11 +11,15 @@ mod folder;
 mod kv;
 mod layout;
 mod lora;
+#[cfg(test)]
+mod lora_tests;
 mod loss;
 pub mod memory;
 mod model;
 mod ops;
 mod optim;
+#[cfg(test)]
+mod parity_tests;
 mod pass;
 mod peft;
 mod sample;
@@ -31,7 +35,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 pub use self::arch::{Architecture, Family, RopeScaling};
-pub use self::folder::export;
+pub use self::folder::{architecture, export};
 use self::layout::Names;
 pub use self::layout::Projection;
 pub use self::lora::Lora;

@@ -165,7 +165,7 @@ impl Decoder {
     }
 
     /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling, each by its
-    /// own kind of `product`.
+    /// own kind of `product`; where it has an adapter, that is added.
     fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
         let mut y = product(x, &w[layer.weight(p)])?;
         if let Some(bias) = layer.bias(p) {

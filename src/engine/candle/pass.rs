@@ -90,9 +90,10 @@ impl CandleEngine {
         ensure!(entropy.is_empty() || entropy.len() == n, "entropy coefficients must cover all tokens or none");
         let head = self.decoder.head();
         let coef = (&logp[..], &entropy[..]);
+        let (tape, trained) = (&pass.tape, !self.live.frozen());
         let (dhidden, dhead) =
-            loss::score_grad(&pass.tape.hidden, &self.live[head], &pass.targets, &pass.scored, coef, temperature)?;
-        if !self.live.frozen() {
+            loss::score_grad(&tape.hidden, &self.live[head], &pass.targets, &pass.scored, coef, temperature, trained)?;
+        if let Some(dhead) = dhead {
             model::add(&mut self.grads, head, dhead)?;
         }
         self.decoder.backward(&self.live, &pass.input, pass.tape, &dhidden, &mut self.grads)?;

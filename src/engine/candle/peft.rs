@@ -22,7 +22,7 @@ pub(super) struct AdapterConfig {
 }
 
 /// The keys this engine understands. Others are kept by PEFT for other kinds of adapters; those that would change what
-/// is computed are refused by [`REFUSED`].
+/// is computed are [`refused`].
 #[derive(Deserialize)]
 struct Written {
     peft_type: String,
@@ -33,7 +33,7 @@ struct Written {
 }
 
 /// Settings that change the computation, with the value under which they do nothing.
-fn refused() -> [(&'static str, Value); 10] {
+fn refused() -> [(&'static str, Value); 15] {
     [
         ("use_rslora", json!(false)),
         ("use_dora", json!(false)),
@@ -45,6 +45,11 @@ fn refused() -> [(&'static str, Value); 10] {
         ("modules_to_save", json!([])),
         ("layers_to_transform", json!([])),
         ("layer_replication", json!([])),
+        ("exclude_modules", json!([])),
+        ("target_parameters", json!([])),
+        ("trainable_token_indices", json!([])),
+        ("use_qalora", json!(false)),
+        ("use_bdlora", json!(false)),
     ]
 }
 

@@ -1,44 +1,44 @@
-//! Weight sets, precision, adapters, and the ways to hold activations.
+//! Weight sets, precision, and the ways to hold activations.
 
 use candle_core::{DType, Tensor};
 
 use super::layout::Projection;
 use super::memory::{Checkpointing, Dtype};
-use super::tests::{ADAM, Rows, coefficients, engine, loss, tiny};
+use super::tests::{ADAM, Rows, coefficients, engine, tiny};
 use super::*;
 use crate::engine::Coefficients;
 
-type Numbers = Vec<Vec<f32>>;
+pub(super) type Numbers = Vec<Vec<f32>>;
 
-fn numbers(weights: &Weights) -> Numbers {
+pub(super) fn numbers(weights: &Weights) -> Numbers {
     weights.iter().map(|t| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()).collect()
 }
 
-fn update(engine: &mut CandleEngine) -> Update {
+pub(super) fn update(engine: &mut CandleEngine) -> Update {
     learn(engine);
     engine.optim_step(&ADAM).unwrap()
 }
 
-fn learn(engine: &mut CandleEngine) {
+pub(super) fn learn(engine: &mut CandleEngine) {
     engine.forward_backward(&Rows::new().rows(), 1.0, &mut |s| Ok(coefficients(s))).unwrap();
 }
 
-fn gradients(engine: &mut CandleEngine) -> Vec<Option<Tensor>> {
+pub(super) fn gradients(engine: &mut CandleEngine) -> Vec<Option<Tensor>> {
     engine.grads = vec![None; engine.live.len()];
     learn(engine);
     std::mem::replace(&mut engine.grads, vec![None; engine.live.len()])
 }
 
-fn flat(t: &Tensor) -> Vec<f32> {
+pub(super) fn flat(t: &Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn scores(engine: &mut CandleEngine, set: WeightSet) -> Vec<Scores> {
+pub(super) fn scores(engine: &mut CandleEngine, set: WeightSet) -> Vec<Scores> {
     engine.score(set, &Rows::new().rows(), 1.0).unwrap()
 }
 
 /// The tiny engine written to a folder and opened again with `options`.
-fn opened(options: Options) -> CandleEngine {
+pub(super) fn opened(options: Options) -> CandleEngine {
     let folder = tempfile::tempdir().unwrap();
     engine(true).save(folder.path(), false).unwrap();
     CandleEngine::open(folder.path(), options).unwrap()
@@ -48,16 +48,16 @@ fn half() -> CandleEngine {
     opened(Options { dtype: Dtype::Bf16, ..Options::default() })
 }
 
-fn lora() -> Lora {
+pub(super) fn lora() -> Lora {
     Lora { rank: 3, alpha: 6.0, targets: Projection::ALL.to_vec() }
 }
 
-fn adapted() -> CandleEngine {
+pub(super) fn adapted() -> CandleEngine {
     opened(Options { lora: Some(lora()), seed: 5, ..Options::default() })
 }
 
 /// Adapters whose B is not zero.
-fn trained_adapters() -> CandleEngine {
+pub(super) fn trained_adapters() -> CandleEngine {
     let mut engine = adapted();
     for (i, place) in engine.live.trained().skip(1).step_by(2).enumerate() {
         let shape = engine.live[place].shape().clone();
@@ -286,107 +286,6 @@ fn gradients_do_not_depend_on_what_is_kept_of_the_forward_pass() {
             assert!(*first.get_or_insert_with(|| Vec::clone(&found)) == found, "{checkpointing:?} {tape_bytes}");
         }
     }
-}
-
-#[test]
-fn new_adapters_change_nothing_and_the_reference_is_the_base() {
-    let (mut plain, mut engine) = (opened(Options::default()), adapted());
-    assert_eq!(scores(&mut engine, WeightSet::Live), scores(&mut plain, WeightSet::Live));
-    engine.keep(WeightSet::Reference).unwrap();
-    let info = engine.info();
-    assert_eq!((info.parameters, info.name.ends_with(" lora r3")), (plain.info().parameters, true));
-    assert_eq!(info.trained, lora().parameters(&engine.decoder.config));
-    let base = numbers(&engine.live.base());
-    update(&mut engine);
-    let reference = engine.weights(WeightSet::Reference).unwrap();
-    assert!(reference.same(&engine.live.base()), "no second copy, no adapter");
-    assert_eq!(numbers(&reference), base, "the base is frozen");
-    assert_eq!(scores(&mut engine, WeightSet::Reference), scores(&mut plain, WeightSet::Live));
-    assert_ne!(scores(&mut engine, WeightSet::Live), scores(&mut plain, WeightSet::Live));
-    assert_eq!(numbers(&adapted().live), numbers(&adapted().live), "seeded");
-}
-
-#[test]
-fn adapters_and_merged_matrices_are_the_same_function() {
-    let mut engine = trained_adapters();
-    let folder = tempfile::tempdir().unwrap();
-    let mut merged = CandleEngine::init(tiny(true), 0).unwrap();
-    merged.live = lora::merged(&engine.live).unwrap();
-    let close = |a: &[Scores], b: &[Scores], bound: f32| {
-        a.iter().zip(b).all(|(a, b)| a.logp.iter().zip(&b.logp).all(|(a, b)| (a - b).abs() < bound))
-    };
-    let live = scores(&mut engine, WeightSet::Live);
-    assert!(close(&live, &scores(&mut merged, WeightSet::Live), 1e-4));
-    export(&engine, folder.path()).unwrap();
-    let mut exported = CandleEngine::load(folder.path()).unwrap();
-    assert!(close(&live, &scores(&mut exported, WeightSet::Live), 0.3), "bf16");
-    assert!(!exported.live.frozen());
-}
-
-#[test]
-fn gradients_of_adapters_follow_from_those_of_the_matrices() {
-    let mut engine = trained_adapters();
-    let mut full = CandleEngine::init(tiny(true), 0).unwrap();
-    full.live = lora::merged(&engine.live).unwrap();
-    let (narrow, wide) = (gradients(&mut engine), gradients(&mut full));
-    assert!(narrow[..full.live.len()].iter().all(Option::is_none), "frozen tensors get no gradient");
-    let mut checked = 0;
-    for (place, dw) in wide.iter().enumerate() {
-        let Some(adapter) = engine.live.adapter(place) else { continue };
-        let dw = (dw.as_ref().unwrap() * adapter.scale as f64).unwrap(); // s dL/dW
-        let da = adapter.b.t().unwrap().matmul(&dw).unwrap();
-        let db = dw.matmul(&adapter.a.t().unwrap()).unwrap();
-        for (expected, at) in [(da, adapter.at), (db, adapter.at + 1)] {
-            let found = flat(narrow[at].as_ref().unwrap());
-            let size = flat(&expected).iter().fold(0f32, |m, x| m.max(x.abs()));
-            assert!(flat(&expected).iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-4 * size), "{place}");
-            checked += 1;
-        }
-    }
-    assert_eq!(checked, 2 * 7 * 2);
-}
-
-#[test]
-fn gradients_of_adapters_match_finite_differences() {
-    let mut engine = trained_adapters();
-    let (rows, grads) = (Rows::new(), gradients(&mut engine));
-    for place in engine.live.trained() {
-        let gradient = grads[place].as_ref().unwrap();
-        let norm = flat(gradient).iter().map(|g| (*g as f64).powi(2)).sum::<f64>().sqrt();
-        let original = engine.live[place].clone();
-        let mut at = |step: f64| {
-            engine.live[place] = (&original + (gradient * (step / norm)).unwrap()).unwrap();
-            loss(&mut engine, &rows, 1.0)
-        };
-        let h = 4e-3 / norm.max(1.0);
-        let slope = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * h);
-        engine.live[place] = original;
-        assert!((slope - norm).abs() < 1e-2 * norm, "{}: slope {slope}, gradient {norm}", engine.names[place].0);
-    }
-}
-
-#[test]
-fn adapter_folders_are_read_back() {
-    let (model, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    engine(true).save(model.path(), false).unwrap();
-    let options = || Options { lora: Some(lora()), seed: 5, ..Options::default() };
-    let mut a = CandleEngine::open(model.path(), options()).unwrap();
-    update(&mut a);
-    a.save(folder.path(), false).unwrap();
-    assert!(!folder.path().join("model.safetensors").exists());
-    let mut b = CandleEngine::load(folder.path()).unwrap();
-    assert_eq!(scores(&mut a, WeightSet::Live), scores(&mut b, WeightSet::Live));
-    let config = folder.path().join("adapter_config.json");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let refused = |from: &str, to: &str| {
-        std::fs::write(&config, text.replace(from, to)).unwrap();
-        format!("{:#}", CandleEngine::load(folder.path()).err().unwrap())
-    };
-    assert!(refused("\"use_dora\": false", "\"use_dora\": true").contains("`use_dora` is true"));
-    assert!(refused("q_proj", "query").contains("`target_modules` names \"query\""));
-    assert!(refused("\"r\": 3", "\"r\": 4").contains("lora_A.weight` has shape [3, 16], expected [4, 16]"));
-    let none = Lora { targets: vec![], ..lora() };
-    assert!(CandleEngine::open(model.path(), Options { lora: Some(none), ..options() }).is_err());
 }
 
 #[test]

@@ -24,6 +24,7 @@ struct Raw {
     tie_word_embeddings: Option<bool>,
     use_sliding_window: Option<bool>,
     layer_types: Option<Vec<String>>,
+    quantization_config: Option<Value>,
     rope_theta: Option<f64>,
     rope_scaling: Option<Rope>,
     /// transformers 5 keeps theta and scaling together under this name.
@@ -33,8 +34,9 @@ struct Raw {
 /// `rope_scaling` or `rope_parameters`.
 #[derive(Default, Deserialize)]
 struct Rope {
-    #[serde(alias = "type")]
     rope_type: Option<String>,
+    /// Its name before `rope_type`.
+    r#type: Option<String>,
     rope_theta: Option<f64>,
     partial_rotary_factor: Option<f64>,
     factor: Option<f64>,
@@ -72,6 +74,10 @@ fn refuse(raw: &Raw) -> Result<()> {
     }
     let act = raw.hidden_act.as_deref().unwrap_or("silu");
     ensure!(act == "silu", "`hidden_act` is `{act}`, supported is `silu`");
+    ensure!(
+        raw.quantization_config.is_none(),
+        "`quantization_config` is set: quantised weights cannot be trained, choose the model that is not quantised"
+    );
     ensure!(raw.mlp_bias != Some(true), "`mlp_bias` is true: biases in the feed-forward part are not supported");
     Ok(())
 }
@@ -116,7 +122,7 @@ impl Rope {
     fn scaling(&self) -> Result<RopeScaling> {
         let part = self.partial_rotary_factor.unwrap_or(1.0);
         ensure!(part == 1.0, "`partial_rotary_factor` is {part}, supported is 1: the whole head is rotated");
-        let kind = self.rope_type.as_deref().unwrap_or("default");
+        let kind = self.rope_type.as_deref().or(self.r#type.as_deref()).unwrap_or("default");
         let need = |name: &str, value: Option<f64>| {
             value.with_context(|| format!("rope scaling of type `{kind}` must give `{name}`"))
         };

@@ -1,26 +1,45 @@
-//! Model folders in Hugging Face layout: `config.json` and `model.safetensors`.
+//! Models on disk: Hugging Face folders and GGUF files.
 
 mod config;
+mod gguf;
+mod init;
+mod tensors;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use candle_core::{DType, Device, Tensor};
-use rand::RngExt;
+use anyhow::{Context, Result};
 
+pub(super) use self::init::random_weights;
+pub(super) use self::tensors::{read_tensors, read_weights, write_tensors, write_weights};
 use super::arch::Architecture;
-use super::layout::Names;
-use super::model::{Decoder, Weights};
-use super::ops::tensor;
-use crate::core::rng;
+use super::layout::Layout;
+use super::model::Weights;
+
+/// Reads a model: a Hugging Face folder (`config.json` and safetensors, whole or in shards) or a `.gguf` file. All
+/// weights come as f32.
+pub(super) fn read_model(path: &Path) -> Result<(Architecture, Weights)> {
+    if gguf::is(path) {
+        return gguf::read(path);
+    }
+    let architecture = read_config(path)?;
+    let weights = tensors::read_folder(path, &Layout::new(&architecture).names)?;
+    Ok((architecture, weights))
+}
+
+/// Reads what kind of model it is, without its weights.
+pub(super) fn read_architecture(path: &Path) -> Result<Architecture> {
+    if gguf::is(path) { gguf::read_architecture(path) } else { read_config(path) }
+}
 
 /// Reads `config.json`.
-pub(super) fn read_config(folder: &Path) -> Result<Architecture> {
+fn read_config(folder: &Path) -> Result<Architecture> {
     let path = folder.join("config.json");
     let text = std::fs::read_to_string(&path).with_context(|| {
         format!(
-            "cannot read {}: a model folder holds `config.json`, `model.safetensors` and `tokenizer.json`",
+            "cannot read {}: a model is a folder with `config.json`, `model.safetensors` and `tokenizer.json`, or a \
+             `.gguf` file",
             path.display()
         )
     })?;
@@ -34,72 +53,4 @@ pub(super) fn write_config(folder: &Path, architecture: &Architecture) -> Result
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     std::fs::write(&path, serde_json::to_string_pretty(&config::to_json(architecture))? + "\n")
         .with_context(|| format!("cannot write {}", path.display()))
-}
-
-pub(super) fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
-    candle_core::safetensors::load(path, &Device::Cpu)
-        .with_context(|| format!("cannot read {}: the file is missing, cut off or not safetensors", path.display()))
-}
-
-pub(super) fn write_tensors(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<()> {
-    candle_core::safetensors::save(tensors, path).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Reads all named tensors as f32; missing or misshapen ones are named.
-pub(super) fn read_weights(path: &Path, names: &Names) -> Result<Weights> {
-    let mut tensors = read_tensors(path)?;
-    let mut weights = Vec::with_capacity(names.len());
-    for (name, shape) in names {
-        let Some(t) = tensors.remove(name) else {
-            bail!("{}: tensor `{name}` is missing; `config.json` asks for {} tensors", path.display(), names.len())
-        };
-        ensure!(
-            t.dims() == shape,
-            "{}: tensor `{name}` has shape {:?}, `config.json` asks for {shape:?}",
-            path.display(),
-            t.dims()
-        );
-        weights.push(t.to_dtype(DType::F32)?.contiguous()?);
-    }
-    Ok(weights.into())
-}
-
-pub(super) fn write_weights(path: &Path, names: &Names, weights: &Weights, half: bool) -> Result<()> {
-    let dtype = if half { DType::BF16 } else { DType::F32 };
-    let mut tensors = HashMap::new();
-    for ((name, _), w) in names.iter().zip(weights) {
-        tensors.insert(name.clone(), w.to_dtype(dtype)?);
-    }
-    write_tensors(path, &tensors)
-}
-
-/// Norm weights 1; biases 0; matrices normal(0, 0.02), those that write into the residual stream scaled by 1/sqrt(2 L)
-/// (GPT-2).
-pub(super) fn random_weights(decoder: &Decoder, seed: u64) -> Result<Weights> {
-    let layers = decoder.config.num_hidden_layers as f32;
-    let mut weights = vec![];
-    for (i, (name, shape)) in decoder.names().iter().enumerate() {
-        let n = shape.iter().product();
-        let data = if name.ends_with(".bias") {
-            vec![0f32; n]
-        } else if shape.len() == 1 {
-            vec![1f32; n]
-        } else {
-            let residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
-            let std = if residual { 0.02 / (2.0 * layers).sqrt() } else { 0.02 };
-            normal(n, std, seed, i as u64)
-        };
-        weights.push(tensor(data, shape.clone())?);
-    }
-    Ok(weights.into())
-}
-
-/// Box-Muller.
-fn normal(n: usize, std: f32, seed: u64, stream: u64) -> Vec<f32> {
-    let mut rng = rng::stream(seed, "init", &[stream]);
-    let mut one = || {
-        let (u, v): (f32, f32) = (rng.random(), rng.random());
-        std * (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
-    };
-    (0..n).map(|_| one()).collect()
 }

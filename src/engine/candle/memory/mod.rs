@@ -4,7 +4,11 @@
 //! Bytes are those of this engine on the CPU: compute is in single precision, rows are packed (nothing is padded),
 //! the logits exist for one chunk of positions at a time.
 
+mod fit;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::fit::{available, fit, human};
 
 use super::arch::Architecture;
 use super::layout::Layout;
@@ -105,6 +109,14 @@ impl Plan {
     /// The most that is in memory at one time.
     pub fn peak(&self) -> u64 {
         self.during(When::Always) + self.during(When::Rollout).max(self.during(When::Update))
+    }
+
+    /// `weights 1.1 GiB, optimiser 2.2 GiB, ...`, largest first, what is less than a hundredth left out.
+    pub fn words(&self) -> String {
+        let mut items: Vec<&Item> = self.items.iter().filter(|item| item.bytes * 100 >= self.peak()).collect();
+        items.sort_by_key(|item| std::cmp::Reverse(item.bytes));
+        let one = |item: &&Item| format!("{} {}", item.name, human(item.bytes));
+        items.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
     fn during(&self, when: When) -> u64 {
@@ -257,15 +269,15 @@ fn update(dims: &Dims, load: &Load) -> Vec<Item> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn dims() -> Dims {
+    pub(super) fn dims() -> Dims {
         let (vocab, width, ff, layers, heads, kv_heads, head_dim) = (8192, 512, 1536, 8, 8, 4, 64);
         Dims { vocab, width, ff, layers, heads, kv_heads, head_dim, context: 1024, parameters: 29_369_344 }
     }
 
-    fn load() -> Load {
+    pub(super) fn load() -> Load {
         Load {
             dtype: Dtype::F32,
             adapter: None,
