@@ -240,7 +240,8 @@ mod tests {
             for id in 0..z.len() as u32 {
                 let want = if ids.contains(&id) { p[id as usize] / mass } else { 0.0 };
                 let error = (want * (1.0 - want) / n as f64).sqrt();
-                assert!((counts[id as usize] - want).abs() <= 5.0 * error, "{filter:?}, token {id}");
+                let slack = if want > 0.0 { 3.0 / n as f64 } else { 0.0 }; // a rare token may come by chance
+                assert!((counts[id as usize] - want).abs() <= 5.0 * error + slack, "{filter:?}, token {id}");
             }
         }
     }
