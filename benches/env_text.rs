@@ -39,7 +39,8 @@ fn shop() -> anyhow::Result<()> {
             "click[description]",
             "click[< prev]",
         ];
-        let (turn, read) = tabs.map(str::to_owned).split_at(2);
+        let tabs = tabs.map(str::to_owned);
+        let (turn, read) = tabs.split_at(2);
         let mut actions = turn.to_vec();
         let item = clicks.iter().position(|action| !action.contains(" >]")).map_or(0, |at| at + 1);
         actions.extend(clicks[..item].iter().chain(read).chain(&clicks[item..]).cloned());
