@@ -39,6 +39,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod env;
+pub mod export;
 pub mod method;
 pub mod run;
 pub mod session;

@@ -20,6 +20,8 @@ use crate::core::event::{Level, Status};
 use crate::core::exit::Exit;
 use crate::core::{Command, Phase, Record, RunEvent};
 use crate::run::status::State;
+use crate::run::view::RunView;
+use crate::skill::{Bank, BankError};
 
 /// What the trainer is connected to.
 pub struct Desk<'a> {
@@ -29,6 +31,10 @@ pub struct Desk<'a> {
     pub orders: Receiver<Order>,
     /// Edits of the run's `config.toml`.
     pub edits: Receiver<Result<Recipe, ConfigError>>,
+    /// Edits of the skills.
+    pub banks: Receiver<Result<Bank, BankError>>,
+    /// What earlier processes of this run recorded.
+    pub past: RunView,
     /// Requests to end.
     pub halt: Arc<Halt>,
     /// Writes one record. An error pauses the run; the record is kept and tried again.
@@ -58,6 +64,7 @@ enum End {
 struct Links<'a> {
     orders: Receiver<Order>,
     edits: Receiver<Result<Recipe, ConfigError>>,
+    banks: Receiver<Result<Bank, BankError>>,
     halt: Arc<Halt>,
     beat: &'a mut dyn FnMut(&Standing),
     persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
@@ -66,17 +73,22 @@ struct Links<'a> {
 struct Session<'a> {
     links: Links<'a>,
     journal: Journal<'a>,
+    past: RunView,
     tuning: Tuning,
     alarms: Alarms,
     standing: Standing,
     /// Whether the run is to hold before the next step.
     hold: bool,
+    /// Whether it is to hold now, in the middle of a step.
+    frozen: bool,
     /// While holding: do one step all the same.
     one_step: bool,
     /// Whether readers were told that the run holds.
     announced: bool,
     save: bool,
     saved_at: Option<u64>,
+    /// Whether a checkpoint could not be written and nobody has resumed the run since.
+    stuck: bool,
     last_beat: Option<Instant>,
 }
 
@@ -98,31 +110,35 @@ impl<'a> Session<'a> {
             links: Links {
                 orders: desk.orders,
                 edits: desk.edits,
+                banks: desk.banks,
                 halt: desk.halt,
                 beat: desk.beat,
                 persist: desk.persist,
             },
             alarms,
             standing,
+            past: desk.past,
             hold: false,
+            frozen: false,
             one_step: false,
             announced: false,
             save: false,
             saved_at: None,
+            stuck: false,
             last_beat: None,
         }
     }
 
     fn run(&mut self, job: &mut dyn Job) -> Result<End> {
         guarded(|| job.start(&mut |event| self.hear(event)))?;
-        self.saved_at = Some(job.done());
+        self.pick_up(job);
         loop {
             self.settle(job);
             if std::mem::take(&mut self.save) {
                 self.save_or_hold(job);
             }
-            if job.done() >= job.total() {
-                return self.complete(job);
+            if job.done() >= job.total() && !self.stuck && self.complete(job) {
+                return Ok(End::Complete);
             }
             if let Some(urgency) = self.links.halt.asked() {
                 return self.wind_down(job, urgency);
@@ -134,11 +150,31 @@ impl<'a> Session<'a> {
             if let Some(aborted) = self.step(job)? {
                 return Ok(aborted);
             }
-            let every = self.tuning.live.checkpoint.every;
-            if every > 0 && job.done().is_multiple_of(every) {
+            if self.is_due(job) {
                 self.save_or_hold(job);
             }
         }
+    }
+
+    /// Takes up the counters of an earlier process: alert streaks and configuration revisions are not begun anew, and
+    /// edits made in between are told.
+    fn pick_up(&mut self, job: &mut dyn Job) {
+        self.saved_at = Some(job.done());
+        let past = std::mem::take(&mut self.past);
+        for step in past.steps.iter().filter(|step| step.step <= job.done()) {
+            // they were told when they fired
+            drop(self.alarms.check(step.step, &step.metrics));
+        }
+        let file = self.tuning.live.clone();
+        self.tuning = Tuning::resumed(job.before().unwrap_or_else(|| file.clone()), file, past.config_revision);
+        self.standing.revision = self.tuning.revision;
+    }
+
+    /// Whether a checkpoint is due after the step just done.
+    fn is_due(&self, job: &mut dyn Job) -> bool {
+        let settings = &self.tuning.live.checkpoint;
+        let regular = [settings.every, settings.permanent_every].iter().any(|&n| n > 0 && job.done().is_multiple_of(n));
+        job.wants_save() || regular
     }
 
     /// One step; `Some` if it broke off on request in a way that cannot be saved.
@@ -159,7 +195,10 @@ impl<'a> Session<'a> {
     fn settle(&mut self, job: &mut dyn Job) {
         (self.standing.step, self.standing.total) = (job.done(), job.total());
         self.standing.phase = None;
+        self.land(job);
         self.listen();
+        // between two steps there is nothing to hold in the middle of
+        self.frozen = false;
         while let Ok(edit) = self.links.edits.try_recv() {
             match edit {
                 Ok(recipe) => drop(self.tuning.note(recipe)),
@@ -168,6 +207,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        self.reskill(job);
         if let Some(changed) = self.tuning.apply(self.standing.step) {
             self.alarms.set_rules(&self.tuning.live.alerts.rules);
             job.retune(&self.tuning.live);
@@ -186,6 +226,19 @@ impl<'a> Session<'a> {
         self.beat();
     }
 
+    /// Takes over edited skills; a bank that does not parse changes nothing.
+    fn reskill(&mut self, job: &mut dyn Job) {
+        let step = self.standing.step;
+        while let Ok(edit) = self.links.banks.try_recv() {
+            let changed = match edit {
+                Ok(bank) => self.tuning.also(step, job.reskill(bank)),
+                Err(error) => Some(RunEvent::ConfigRejected { step, message: error.to_string() }),
+            };
+            self.standing.revision = self.tuning.revision;
+            changed.into_iter().for_each(|event| self.write(event));
+        }
+    }
+
     /// Takes one event of the job; between events, readers are answered.
     fn hear(&mut self, event: RunEvent) {
         let mut alerts = Vec::new();
@@ -202,6 +255,29 @@ impl<'a> Session<'a> {
         alerts.into_iter().for_each(|alert| self.write(alert));
         self.listen();
         self.beat();
+        self.freeze();
+    }
+
+    /// Holds in the middle of a step: the job speaks between two calls of the engine, and waits for this to return.
+    fn freeze(&mut self) {
+        if !self.frozen {
+            return;
+        }
+        let step = self.standing.step;
+        if !self.announced {
+            self.write(RunEvent::Paused { step });
+            self.announced = true;
+        }
+        self.standing.state = State::Paused;
+        while self.frozen && self.links.halt.asked().is_none() {
+            self.wait();
+        }
+        self.frozen = false;
+        self.standing.state = State::Running;
+        if !self.hold {
+            self.write(RunEvent::Resumed { step });
+            self.announced = false;
+        }
     }
 
     /// Writes a record; where that fails the run is to hold.
@@ -242,11 +318,14 @@ impl<'a> Session<'a> {
         let held = self.standing.state == State::Paused;
         match command {
             Command::Pause => self.hold = true,
+            Command::Hold => (self.hold, self.frozen) = (true, !held),
             Command::Resume => {
                 self.journal.flush().map_err(|error| format!("records still cannot be written: {error:#}"))?;
-                self.hold = false;
+                (self.hold, self.frozen, self.stuck) = (false, false, false);
             }
             Command::Step if !self.hold => return Err("the run is not paused, `pause` it first".into()),
+            // in the middle of a step, the one step is the rest of it
+            Command::Step if self.frozen => self.frozen = false,
             Command::Step => self.one_step = true,
             Command::Save => self.save = true,
             Command::Stop => halt.ask(Urgency::AfterStep),
@@ -269,6 +348,7 @@ impl<'a> Session<'a> {
     }
 
     fn save(&mut self, job: &mut dyn Job) -> Result<()> {
+        self.standing.phase = Some(Phase::Record);
         if self.saved_at != Some(job.done()) {
             guarded(|| job.save(&mut |event| self.hear(event)))?;
             self.saved_at = Some(job.done());
@@ -278,18 +358,33 @@ impl<'a> Session<'a> {
 
     /// A checkpoint that cannot be written (a full disk) must not cost the run.
     fn save_or_hold(&mut self, job: &mut dyn Job) {
-        let Err(error) = self.save(job) else { return };
-        self.hold = true;
+        if let Err(error) = self.save(job) {
+            self.hold_for(job, &error);
+        }
+    }
+
+    /// Tells of checkpoints that reached the disk since.
+    fn land(&mut self, job: &mut dyn Job) {
+        if let Err(error) = guarded(|| job.land(&mut |event| self.hear(event), false)) {
+            self.hold_for(job, &error);
+        }
+    }
+
+    fn hold_for(&mut self, job: &dyn Job, error: &anyhow::Error) {
+        (self.hold, self.stuck, self.saved_at) = (true, true, None);
         let message = format!("the checkpoint could not be written, so the run pauses; then resume it: {error:#}");
         let step = job.done();
         self.write(RunEvent::Alerted { step, level: Level::Error, rule: WRITE_RULE.into(), message, value: None });
     }
 
-    fn complete(&mut self, job: &mut dyn Job) -> Result<End> {
-        if self.tuning.live.checkpoint.r#final {
-            self.save(job)?;
+    /// The last checkpoint. False if it could not be written: the run then holds with its state in memory.
+    fn complete(&mut self, job: &mut dyn Job) -> bool {
+        let saved = if self.tuning.live.checkpoint.r#final { self.save(job) } else { Ok(()) };
+        let landed = saved.and_then(|()| guarded(|| job.land(&mut |event| self.hear(event), true)));
+        if let Err(error) = &landed {
+            self.hold_for(job, error);
         }
-        Ok(End::Complete)
+        landed.is_ok()
     }
 
     fn wind_down(&mut self, job: &mut dyn Job, urgency: Urgency) -> Result<End> {
@@ -298,6 +393,7 @@ impl<'a> Session<'a> {
             return Ok(End::Aborted("aborted on request".into()));
         }
         self.save(job)?;
+        guarded(|| job.land(&mut |event| self.hear(event), true))?;
         Ok(End::Stopped)
     }
 
@@ -327,6 +423,8 @@ fn answer(command: &Command, held: bool) -> &'static str {
     match command {
         Command::Pause if held => "paused",
         Command::Pause => "pausing after this step",
+        Command::Hold if held => "paused",
+        Command::Hold => "pausing before the engine is called next",
         Command::Resume => "running",
         Command::Step => "doing one step",
         Command::Save if held => "saving",

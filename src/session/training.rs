@@ -9,16 +9,20 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::job::{Job, Out};
-use crate::config::{Recipe, RecordedTokens};
-use crate::core::event::FORMAT;
+use super::saver::Saver;
+use super::skills::differences;
+use crate::config::{self, Overrides, Recipe, RecordedTokens};
+use crate::core::event::{FORMAT, KeyChange};
 use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env;
 use crate::env::prompt::Prompts;
-use crate::run::{Manifest, Recorder, RunFolder};
+use crate::run::recorder::now_ms;
+use crate::run::{Manifest, Recorder, RunFolder, set_aside};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
+use crate::train::checkpoint::{Found, Keep, Notes};
 use crate::train::rollout::Sampling;
 use crate::train::{Aborted, Settings, Sink, Trainer, checkpoint, evaluate};
 
@@ -31,18 +35,32 @@ pub struct Training {
     recipe: Recipe,
     recorder: SharedRecorder,
     trainer: Option<Trainer>,
-    /// Whether the panel was played after the present step.
+    /// The recipe of the state that was resumed.
+    before: Option<Recipe>,
+    /// Whether the panel was played after the present step, and its success.
     evaluated: bool,
+    success: Option<f64>,
+    /// Highest success of the panel so far, and whether the present step reached it.
+    best: Option<f64>,
+    is_best: bool,
+    saver: Saver,
 }
 
 impl Training {
     /// Nothing heavy happens here: the model is loaded by [`Job::start`].
     pub fn new(folder: &RunFolder, recipe: &Recipe, recorder: SharedRecorder) -> Self {
-        Self { folder: folder.clone(), recipe: recipe.clone(), recorder, trainer: None, evaluated: false }
-    }
-
-    fn model(&self) -> PathBuf {
-        PathBuf::from(&self.recipe.model.path)
+        Self {
+            folder: folder.clone(),
+            recipe: recipe.clone(),
+            recorder,
+            trainer: None,
+            before: None,
+            evaluated: false,
+            success: None,
+            best: None,
+            is_best: false,
+            saver: Saver::default(),
+        }
     }
 
     fn trainer(&mut self) -> Result<&mut Trainer> {
@@ -58,24 +76,57 @@ impl Training {
         if self.evaluated || !trainer.settings.eval.due(step, total) {
             return Ok(());
         }
-        let mut files = Files { recorder, out };
+        let mut files = Files { recorder, out, success: None };
         match evaluate::evaluate(trainer, step, &mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
         }
-        self.evaluated = true;
+        (self.evaluated, self.success) = (true, files.success);
+        self.is_best = step > 0 && self.success > self.best;
+        self.best = self.best.into_iter().chain(self.success).reduce(f64::max);
+        Ok(())
+    }
+
+    /// Continues from a checkpoint: the keys that cannot change in a run have the values they had.
+    fn continue_from(&mut self, found: &Found) {
+        let was = found.notes().recipe.as_ref();
+        self.before = was.and_then(|text| config::parse("checkpoint", text, &Overrides::default()).ok());
+        if let Some(before) = &self.before {
+            self.recipe = config::resumed(before, &self.recipe);
+        }
+        self.evaluated = found.notes().evaluated;
+        self.success = found.notes().success;
+        self.best = checkpoint::successes(&self.folder).into_iter().map(|(_, success)| success).reduce(f64::max);
+    }
+
+    /// Sets aside what was recorded beyond the state that is resumed.
+    fn set_aside(&self, done: u64, out: Out) -> Result<()> {
+        let files = set_aside(&self.folder, done, self.evaluated)?;
+        if files > 0 {
+            let message = format!("{files} files of steps after {done} were moved to `superseded/`");
+            out(RunEvent::Warned { step: done, message: format!("{message}: these steps are done again") });
+        }
         Ok(())
     }
 }
 
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
-        let mut trainer = open(&self.recipe, &self.model())?;
-        trainer.engine.keep(WeightSet::Reference)?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
-        checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
+        let found = checkpoint::newest(&self.folder, &mut warn)?;
+        if let Some(found) = &found {
+            self.continue_from(found);
+        }
+        let model = model_folder(&self.recipe, found.as_ref());
+        let mut trainer = open(&self.recipe, &model)?;
+        trainer.engine.keep(WeightSet::Reference)?;
+        if let Some(found) = &found {
+            let misfit = || format!("the checkpoint of step {} does not fit this recipe", found.step);
+            found.restore(&mut trainer).with_context(misfit)?;
+        }
+        self.set_aside(trainer.done, out)?;
         describe(&self.folder, &self.recipe, &trainer)?;
-        keep_text(&self.folder, &self.model())?;
+        keep_text(&self.folder, &model)?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -93,21 +144,27 @@ impl Job for Training {
             substitutions: vec![],
             pid: std::process::id(),
         });
-        // A resumed run has played the panel of its last step already, unless it died in between.
-        self.evaluated = trainer.done > 0;
         self.trainer = Some(trainer);
         Ok(())
     }
 
     fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         self.evaluate(out, abort)?;
-        let mut files = Files { recorder: self.recorder.clone(), out };
+        let mut files = Files { recorder: self.recorder.clone(), out, success: None };
         match self.trainer()?.step(&mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
         }
-        self.evaluated = false;
+        (self.evaluated, self.success, self.is_best) = (false, None, false);
         self.evaluate(out, abort)
+    }
+
+    fn before(&self) -> Option<Recipe> {
+        self.before.clone()
+    }
+
+    fn wants_save(&mut self) -> bool {
+        std::mem::take(&mut self.is_best) && self.recipe.checkpoint.best
     }
 
     fn done(&self) -> u64 {
@@ -119,18 +176,43 @@ impl Job for Training {
     }
 
     fn save(&mut self, out: Out) -> Result<()> {
-        let (folder, model, keep) = (self.folder.clone(), self.model(), self.recipe.checkpoint.keep);
-        out(checkpoint::save(self.trainer()?, &folder, &model, keep)?);
-        Ok(())
+        let settings = &self.recipe.checkpoint;
+        let keep = Keep { newest: settings.keep, permanent_every: settings.permanent_every, best: settings.best };
+        let recipe = Some(config::render(&self.recipe));
+        let notes = Notes { evaluated: self.evaluated, success: self.success, recipe };
+        let text = text_folder(&self.folder);
+        let folder = self.folder.clone();
+        let pending = checkpoint::prepare(self.trainer()?, &folder, &text, notes, keep)?;
+        self.saver.start(pending, out)
+    }
+
+    fn land(&mut self, out: Out, wait: bool) -> Result<()> {
+        self.saver.land(out, wait)
+    }
+
+    fn reskill(&mut self, bank: Bank) -> Vec<KeyChange> {
+        let Some(trainer) = &mut self.trainer else { return Vec::new() };
+        let changes = differences(trainer.skills.bank(), &bank);
+        trainer.skills.replace_bank(bank);
+        changes
     }
 
     fn retune(&mut self, recipe: &Recipe) {
-        self.recipe = recipe.clone();
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
-            trainer.method = recipe.method.build();
+            trainer.skills.choose_by(recipe.skills.choice(), recipe.skills.placement);
+            if recipe.method != self.recipe.method {
+                trainer.method = recipe.method.build();
+            }
         }
+        self.recipe = recipe.clone();
     }
+}
+
+/// The folder to load the model from: a run whose model is gone (it came from another machine) has it in its checkpoint.
+fn model_folder(recipe: &Recipe, found: Option<&Found>) -> PathBuf {
+    let model = PathBuf::from(&recipe.model.path);
+    found.filter(|_| !model.is_dir()).map_or(model, |found| found.path.clone())
 }
 
 /// Loads all parts a recipe names; `model` is the model folder.
@@ -207,9 +289,14 @@ fn recipe_name(folder: &RunFolder) -> String {
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
 }
 
+/// The run's own copy of tokenizer and template.
+fn text_folder(folder: &RunFolder) -> PathBuf {
+    folder.path().join("tokenizer")
+}
+
 /// Copies tokenizer and template into the run, so that its tokens can be read wherever the folder goes.
 fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
-    let target = folder.path().join("tokenizer");
+    let target = text_folder(folder);
     std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
     for name in checkpoint::TEXT_FILES {
         let from = model.join(name);
@@ -224,6 +311,7 @@ fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
 fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()> {
     let mut manifest = Manifest::read(folder)?;
     manifest.device = trainer.engine.info().device;
+    manifest.add_process(now_ms(), trainer.done);
     let model = Path::new(&recipe.model.path);
     for (part, name) in
         [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")]
@@ -250,6 +338,8 @@ fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()
 struct Files<'a> {
     recorder: SharedRecorder,
     out: Out<'a>,
+    /// Success of the panel that the student played without skills.
+    success: Option<f64>,
 }
 
 impl Files<'_> {
@@ -262,6 +352,9 @@ impl Files<'_> {
 
 impl Sink for Files<'_> {
     fn event(&mut self, event: RunEvent) {
+        if let RunEvent::Evaluated { with_skills: false, metrics, .. } = &event {
+            self.success = metrics.get("success").copied().flatten();
+        }
         (self.out)(event);
     }
 

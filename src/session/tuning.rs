@@ -18,6 +18,13 @@ impl Tuning {
         Self { file: recipe.clone(), live: recipe, revision: 0, waiting: Vec::new() }
     }
 
+    /// Of a run that goes on from a state trained under `before`; `file` is what its configuration says now.
+    pub fn resumed(before: Recipe, file: Recipe, revision: u32) -> Self {
+        let mut tuning = Self { revision, ..Self::new(before) };
+        tuning.note(file);
+        tuning
+    }
+
     /// Takes note of what the file says now; says what that will do.
     pub fn note(&mut self, recipe: Recipe) -> String {
         let found = changes(&self.file, &recipe);
@@ -35,6 +42,15 @@ impl Tuning {
         self.live = applied(&self.live, &self.file);
         self.revision += 1;
         let changes = std::mem::take(&mut self.waiting);
+        Some(RunEvent::ConfigChanged { step, revision: self.revision, changes })
+    }
+
+    /// The record of changes that were put in force elsewhere; `None` if there are none.
+    pub fn also(&mut self, step: u64, changes: Vec<KeyChange>) -> Option<RunEvent> {
+        if changes.is_empty() {
+            return None;
+        }
+        self.revision += 1;
         Some(RunEvent::ConfigChanged { step, revision: self.revision, changes })
     }
 }

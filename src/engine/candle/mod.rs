@@ -23,7 +23,8 @@ use self::model::{Decoder, Gradients, Packed, Tape, Weights};
 use self::optim::Moments;
 use self::sample::Slots;
 use super::{
-    AdamW, Coefficients, Engine, LossFn, ModelInfo, Sample, SampleRequest, ScoreRow, Scores, Update, WeightSet,
+    AdamW, Coefficients, Engine, LossFn, ModelInfo, Sample, SampleRequest, ScoreRow, Scores, Snapshot, Update,
+    WeightSet,
 };
 
 /// Memory the activations of one `forward_backward` may take; beyond it they are computed a second time.
@@ -225,17 +226,23 @@ impl Engine for CandleEngine {
         Ok(())
     }
 
-    fn save(&self, folder: &Path, resumable: bool) -> Result<()> {
-        let names = self.decoder.names();
-        files::write_config(folder, &self.decoder.config)?;
-        files::write_weights(&folder.join("model.safetensors"), &names, &self.live, false)?;
-        if resumable {
-            self.moments.save(folder, &names)?;
-            if let Some(reference) = self.kept.get(&WeightSet::Reference) {
-                files::write_weights(&folder.join("reference.safetensors"), &names, reference, false)?;
+    fn snapshot(&self, resumable: bool) -> Result<Snapshot> {
+        let (names, config) = (self.decoder.names(), self.decoder.config.clone());
+        // Updates make new tensors, so these share their storage with nothing that changes.
+        let live = self.live.clone();
+        let reference = self.kept.get(&WeightSet::Reference).filter(|_| resumable).cloned();
+        let moments = resumable.then(|| self.moments.clone());
+        Ok(Box::new(move |folder: &Path| {
+            files::write_config(folder, &config)?;
+            files::write_weights(&folder.join("model.safetensors"), &names, &live, false)?;
+            if let Some(moments) = moments {
+                moments.save(folder, &names)?;
             }
-        }
-        Ok(())
+            if let Some(reference) = reference {
+                files::write_weights(&folder.join("reference.safetensors"), &names, &reference, false)?;
+            }
+            Ok(())
+        }))
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {

@@ -15,6 +15,7 @@ use super::ops::{host, tensor};
 use crate::engine::{AdamW, Update};
 
 /// First and second moments, in the order of the weights.
+#[derive(Clone)]
 pub(super) struct Moments {
     updates: i32,
     m: Vec<Vec<f32>>,
