@@ -8,12 +8,15 @@
 mod alerts;
 mod client;
 mod control;
+mod files;
 mod halt;
 mod job;
 mod journal;
+mod orders;
 mod pulse;
 mod reply;
 mod saver;
+mod saving;
 mod serve;
 #[cfg(test)]
 mod serve_tests;
@@ -25,10 +28,11 @@ mod tuning;
 
 pub use client::{is_served, send};
 pub use control::{Control, Order};
+pub use files::SharedRecorder;
 pub use halt::{Halt, Urgency, watch_signals};
 pub use job::{Job, Out};
 pub use pulse::Pulse;
 pub use reply::{Reply, Standing};
 pub use serve::{Desk, serve};
 pub use spawn::{Trainer, spawn};
-pub use training::{SharedRecorder, Training};
+pub use training::Training;

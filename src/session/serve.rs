@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
@@ -12,13 +12,13 @@ use super::alerts::Alarms;
 use super::control::Order;
 use super::halt::{Halt, Urgency};
 use super::job::Job;
-use super::journal::{Journal, WRITE_RULE, Written};
-use super::reply::{Reply, Standing};
+use super::journal::{Journal, Written};
+use super::reply::Standing;
 use super::tuning::Tuning;
 use crate::config::{ConfigError, Recipe};
-use crate::core::event::{Level, Status};
+use crate::core::event::Status;
 use crate::core::exit::Exit;
-use crate::core::{Command, Phase, Record, RunEvent};
+use crate::core::{Phase, Record, RunEvent};
 use crate::run::status::State;
 use crate::run::view::RunView;
 use crate::skill::{Bank, BankError};
@@ -61,35 +61,35 @@ enum End {
 }
 
 /// The desk without its recipe and its journal.
-struct Links<'a> {
-    orders: Receiver<Order>,
-    edits: Receiver<Result<Recipe, ConfigError>>,
-    banks: Receiver<Result<Bank, BankError>>,
-    halt: Arc<Halt>,
-    beat: &'a mut dyn FnMut(&Standing),
-    persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
+pub(super) struct Links<'a> {
+    pub(super) orders: Receiver<Order>,
+    pub(super) edits: Receiver<Result<Recipe, ConfigError>>,
+    pub(super) banks: Receiver<Result<Bank, BankError>>,
+    pub(super) halt: Arc<Halt>,
+    pub(super) beat: &'a mut dyn FnMut(&Standing),
+    pub(super) persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
 }
 
-struct Session<'a> {
-    links: Links<'a>,
-    journal: Journal<'a>,
-    past: RunView,
-    tuning: Tuning,
-    alarms: Alarms,
-    standing: Standing,
+pub(super) struct Session<'a> {
+    pub(super) links: Links<'a>,
+    pub(super) journal: Journal<'a>,
+    pub(super) past: RunView,
+    pub(super) tuning: Tuning,
+    pub(super) alarms: Alarms,
+    pub(super) standing: Standing,
     /// Whether the run is to hold before the next step.
-    hold: bool,
+    pub(super) hold: bool,
     /// Whether it is to hold now, in the middle of a step.
-    frozen: bool,
+    pub(super) frozen: bool,
     /// While holding: do one step all the same.
-    one_step: bool,
+    pub(super) one_step: bool,
     /// Whether readers were told that the run holds.
-    announced: bool,
-    save: bool,
-    saved_at: Option<u64>,
+    pub(super) announced: bool,
+    pub(super) save: bool,
+    pub(super) saved_at: Option<u64>,
     /// Whether a checkpoint could not be written and nobody has resumed the run since.
-    stuck: bool,
-    last_beat: Option<Instant>,
+    pub(super) stuck: bool,
+    pub(super) last_beat: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -240,7 +240,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes one event of the job; between events, readers are answered.
-    fn hear(&mut self, event: RunEvent) {
+    pub(super) fn hear(&mut self, event: RunEvent) {
         let mut alerts = Vec::new();
         match &event {
             RunEvent::Progress { phase, .. } => self.standing.phase = Some(*phase),
@@ -258,133 +258,17 @@ impl<'a> Session<'a> {
         self.freeze();
     }
 
-    /// Holds in the middle of a step: the job speaks between two calls of the engine, and waits for this to return.
-    fn freeze(&mut self) {
-        if !self.frozen {
-            return;
-        }
-        let step = self.standing.step;
-        if !self.announced {
-            self.write(RunEvent::Paused { step });
-            self.announced = true;
-        }
-        self.standing.state = State::Paused;
-        while self.frozen && self.links.halt.asked().is_none() {
-            self.wait();
-        }
-        self.frozen = false;
-        self.standing.state = State::Running;
-        if !self.hold {
-            self.write(RunEvent::Resumed { step });
-            self.announced = false;
-        }
-    }
-
     /// Writes a record; where that fails the run is to hold.
-    fn write(&mut self, event: RunEvent) {
+    pub(super) fn write(&mut self, event: RunEvent) {
         self.hold |= self.journal.write(event, self.standing.step) == Written::Lost;
     }
 
-    /// Answers the commands that are there, without waiting.
-    fn listen(&mut self) {
-        loop {
-            match self.links.orders.try_recv() {
-                Ok(order) => self.obey(order),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
-            }
-        }
-    }
-
-    /// While holding: waits a moment for a command.
-    fn wait(&mut self) {
-        match self.links.orders.recv_timeout(TICK) {
-            Ok(order) => self.obey(order),
-            Err(RecvTimeoutError::Timeout) => {}
-            // nobody listens: signals and edits still may come
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
-        }
-        self.beat();
-    }
-
-    fn obey(&mut self, order: Order) {
-        let outcome = self.act(order.command);
-        let ok = outcome.is_ok();
-        let message = outcome.unwrap_or_else(|reason| reason);
-        (order.reply)(Reply { ok, message, standing: Some(self.standing.clone()) });
-    }
-
-    fn act(&mut self, command: Command) -> Result<String, String> {
-        let halt = &self.links.halt;
-        let held = self.standing.state == State::Paused;
-        match command {
-            Command::Pause => self.hold = true,
-            Command::Hold => (self.hold, self.frozen) = (true, !held),
-            Command::Resume => {
-                self.journal.flush().map_err(|error| format!("records still cannot be written: {error:#}"))?;
-                (self.hold, self.frozen, self.stuck) = (false, false, false);
-            }
-            Command::Step if !self.hold => return Err("the run is not paused, `pause` it first".into()),
-            // in the middle of a step, the one step is the rest of it
-            Command::Step if self.frozen => self.frozen = false,
-            Command::Step => self.one_step = true,
-            Command::Save => self.save = true,
-            Command::Stop => halt.ask(Urgency::AfterStep),
-            Command::Abort => halt.ask(Urgency::Abort),
-            Command::Status => {}
-            Command::Set { ref key, ref value } => {
-                let recipe = (self.links.persist)(key, value).map_err(|error| error.to_string())?;
-                return Ok(self.tuning.note(recipe));
-            }
-        }
-        Ok(answer(&command, held).into())
-    }
-
-    fn beat(&mut self) {
+    pub(super) fn beat(&mut self) {
         if self.last_beat.is_some_and(|last| last.elapsed() < BEAT) {
             return;
         }
         self.last_beat = Some(Instant::now());
         (self.links.beat)(&self.standing);
-    }
-
-    fn save(&mut self, job: &mut dyn Job) -> Result<()> {
-        self.standing.phase = Some(Phase::Record);
-        if self.saved_at != Some(job.done()) {
-            guarded(|| job.save(&mut |event| self.hear(event)))?;
-            self.saved_at = Some(job.done());
-        }
-        Ok(())
-    }
-
-    /// A checkpoint that cannot be written (a full disk) must not cost the run.
-    fn save_or_hold(&mut self, job: &mut dyn Job) {
-        if let Err(error) = self.save(job) {
-            self.hold_for(job, &error);
-        }
-    }
-
-    /// Tells of checkpoints that reached the disk since.
-    fn land(&mut self, job: &mut dyn Job) {
-        if let Err(error) = guarded(|| job.land(&mut |event| self.hear(event), false)) {
-            self.hold_for(job, &error);
-        }
-    }
-
-    fn hold_for(&mut self, job: &dyn Job, error: &anyhow::Error) {
-        (self.hold, self.stuck, self.saved_at) = (true, true, None);
-        let message = format!("the checkpoint could not be written, so the run pauses; then resume it: {error:#}");
-        let step = job.done();
-        self.write(RunEvent::Alerted { step, level: Level::Error, rule: WRITE_RULE.into(), message, value: None });
-    }
-
-    /// The last checkpoint. False if it could not be written: the run then holds with its state in memory.
-    fn complete(&mut self, job: &mut dyn Job) -> bool {
-        let saved = if self.tuning.live.checkpoint.r#final { self.save(job) } else { Ok(()) };
-        let landed = saved.and_then(|()| guarded(|| job.land(&mut |event| self.hear(event), true)));
-        if let Err(error) = &landed {
-            self.hold_for(job, error);
-        }
-        landed.is_ok()
     }
 
     fn wind_down(&mut self, job: &mut dyn Job, urgency: Urgency) -> Result<End> {
@@ -419,24 +303,8 @@ impl<'a> Session<'a> {
     }
 }
 
-fn answer(command: &Command, held: bool) -> &'static str {
-    match command {
-        Command::Pause if held => "paused",
-        Command::Pause => "pausing after this step",
-        Command::Hold if held => "paused",
-        Command::Hold => "pausing before the engine is called next",
-        Command::Resume => "running",
-        Command::Step => "doing one step",
-        Command::Save if held => "saving",
-        Command::Save => "saving after this step",
-        Command::Stop => "stopping after this step, with a checkpoint",
-        Command::Abort => "aborting",
-        Command::Status | Command::Set { .. } => "ok",
-    }
-}
-
 /// A panic in the job ends the run like an error: with a record and an exit code.
-fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(super) fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
     let words = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned()
@@ -444,7 +312,5 @@ fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(anyhow!("internal error: {}", words(panic))))
 }
 
-/// How long a paused trainer waits before it looks for signals and edits.
-const TICK: Duration = Duration::from_millis(200);
 /// Least time between heartbeats.
 const BEAT: Duration = Duration::from_secs(1);

@@ -1,33 +1,29 @@
 //! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
 use super::saver::Saver;
 use super::skills::differences;
 use crate::config::{self, Overrides, Recipe, RecordedTokens};
+use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
-use crate::core::{Episode, RunEvent, TokenRecord};
 use crate::engine::candle::CandleEngine;
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env;
 use crate::env::prompt::Prompts;
 use crate::run::recorder::now_ms;
-use crate::run::{Manifest, Recorder, RunFolder, set_aside};
+use crate::run::{Manifest, RunFolder, set_aside};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
 use crate::train::checkpoint::{Found, Keep, Notes};
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Sink, Trainer, checkpoint, evaluate};
-
-/// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
-pub type SharedRecorder = Rc<RefCell<Recorder>>;
+use crate::train::{Aborted, Settings, Trainer, checkpoint, evaluate};
 
 /// A training that is loaded when it starts.
 pub struct Training {
@@ -44,6 +40,8 @@ pub struct Training {
     best: Option<f64>,
     is_best: bool,
     saver: Saver,
+    /// Files of steps that could not be written yet.
+    kept: Vec<Kept>,
 }
 
 impl Training {
@@ -60,23 +58,24 @@ impl Training {
             best: None,
             is_best: false,
             saver: Saver::default(),
+            kept: Vec::new(),
         }
     }
 
     fn trainer(&mut self) -> Result<&mut Trainer> {
-        self.trainer.as_mut().context("the training was not started")
+        self.trainer.as_mut().context(NOT_STARTED)
     }
 
     /// Plays the panel if it is due after the present step. A panel given up on request is played when resumed.
     fn evaluate(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         let total = self.recipe.run.steps;
         let recorder = self.recorder.clone();
-        let trainer = self.trainer.as_mut().context("the training was not started")?;
+        let trainer = self.trainer.as_mut().context(NOT_STARTED)?;
         let step = trainer.done;
         if self.evaluated || !trainer.settings.eval.due(step, total) {
             return Ok(());
         }
-        let mut files = Files { recorder, out, success: None };
+        let mut files = Files::new(recorder, out, &mut self.kept);
         match evaluate::evaluate(trainer, step, &mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
@@ -150,8 +149,9 @@ impl Job for Training {
 
     fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         self.evaluate(out, abort)?;
-        let mut files = Files { recorder: self.recorder.clone(), out, success: None };
-        match self.trainer()?.step(&mut files, abort) {
+        let trainer = self.trainer.as_mut().context(NOT_STARTED)?;
+        let mut files = Files::new(self.recorder.clone(), out, &mut self.kept);
+        match trainer.step(&mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
         }
@@ -176,6 +176,8 @@ impl Job for Training {
     }
 
     fn save(&mut self, out: Out) -> Result<()> {
+        // a state must not be saved before what led to it is
+        write_kept(&self.recorder, &mut self.kept)?;
         let settings = &self.recipe.checkpoint;
         let keep = Keep { newest: settings.keep, permanent_every: settings.permanent_every, best: settings.best };
         let recipe = Some(config::render(&self.recipe));
@@ -187,6 +189,7 @@ impl Job for Training {
     }
 
     fn land(&mut self, out: Out, wait: bool) -> Result<()> {
+        write_kept(&self.recorder, &mut self.kept)?;
         self.saver.land(out, wait)
     }
 
@@ -280,6 +283,8 @@ pub fn settings(recipe: &Recipe) -> Settings {
     }
 }
 
+const NOT_STARTED: &str = "the training was not started";
+
 /// Context kept free for the teacher's skills where their budget is unlimited.
 const UNLIMITED_RESERVE: usize = 512;
 
@@ -331,45 +336,4 @@ fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()
     let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
     manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));
     Ok(manifest.write(folder)?)
-}
-
-/// Records through the session, files through the recorder. A file that cannot be written is warned of; the records
-/// themselves are the session's to keep.
-struct Files<'a> {
-    recorder: SharedRecorder,
-    out: Out<'a>,
-    /// Success of the panel that the student played without skills.
-    success: Option<f64>,
-}
-
-impl Files<'_> {
-    fn warn(&mut self, step: u64, what: &str, result: crate::run::Result<()>) {
-        if let Err(error) = result {
-            (self.out)(RunEvent::Warned { step, message: format!("{what} of step {step} are lost: {error}") });
-        }
-    }
-}
-
-impl Sink for Files<'_> {
-    fn event(&mut self, event: RunEvent) {
-        if let RunEvent::Evaluated { with_skills: false, metrics, .. } = &event {
-            self.success = metrics.get("success").copied().flatten();
-        }
-        (self.out)(event);
-    }
-
-    fn live(&mut self, episode: &Episode) {
-        let result = self.recorder.borrow_mut().turn(episode);
-        self.warn(episode.id.step, "live rollouts", result);
-    }
-
-    fn close_step(&mut self, step: u64, episodes: &[Episode], tokens: &[TokenRecord]) {
-        let result = self.recorder.borrow_mut().close_step(step, episodes, tokens);
-        self.warn(step, "rollouts and tokens", result);
-    }
-
-    fn close_eval(&mut self, step: u64, episodes: &[Episode]) {
-        let result = self.recorder.borrow_mut().close_eval(step, episodes);
-        self.warn(step, "evaluation rollouts", result);
-    }
 }

@@ -76,7 +76,7 @@ pub fn read(path: &Path) -> Result<Dump> {
         rollouts.into_iter().for_each(|rollout| dump.seat(rollout, &mut seats));
     }
     if dump.episodes.is_empty() {
-        return Err(RunError::damaged(path)("there is no rollout of TRL, verl or verifiers in it"));
+        return Err(RunError::foreign(path)("no rollout of TRL, verl, verifiers or prime-rl is in it"));
     }
     Ok(dump)
 }

@@ -20,8 +20,8 @@ pub(super) fn read(path: &Path) -> Result<(&'static str, Vec<Rollout>, usize)> {
     let file = File::open(path).map_err(RunError::io("read", path))?;
     // The Parquet library panics on some damaged files; here that is one more way to be damaged.
     let rows = match std::panic::catch_unwind(|| rows(file)) {
-        Ok(rows) => rows.map_err(RunError::damaged(path))?,
-        Err(_) => return Err(RunError::damaged(path)("its tables contradict each other")),
+        Ok(rows) => rows.map_err(RunError::foreign(path))?,
+        Err(_) => return Err(RunError::foreign(path)("its tables contradict each other")),
     };
     let step = step_of_path(path).unwrap_or(1);
     let all = rows.len();
