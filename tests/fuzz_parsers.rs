@@ -19,7 +19,7 @@ fn nearly(good: &'static str) -> impl Strategy<Value = String> {
         Just("= 1e999".to_owned()),
         Just("-99999999999999999999".to_owned()),
     ];
-    (cut, cut, piece).prop_map(move |(a, b, piece)| {
+    (cut.clone(), cut, piece).prop_map(move |(a, b, piece)| {
         let place = |at: prop::sample::Index| {
             let mut at = at.index(good.len() + 1);
             while !good.is_char_boundary(at) {

@@ -112,8 +112,8 @@ pub struct Update {
 /// From the scores of all rows to what shall be back-propagated.
 pub type LossFn<'a> = dyn FnMut(&[Scores]) -> Result<Vec<Coefficients>> + 'a;
 
-/// Writes the state it was made of to a folder; see [`Engine::snapshot`].
-pub type Snapshot = Box<dyn FnOnce(&Path) -> Result<()> + Send>;
+/// Writes the state it was made of; see [`Engine::snapshot`].
+pub type Snapshot = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// A model that can be sampled from, scored and trained.
 pub trait Engine: Send {
@@ -138,13 +138,14 @@ pub trait Engine: Send {
     /// Makes `set` equal to the live weights.
     fn keep(&mut self, set: WeightSet) -> Result<()>;
 
-    /// A copy of the present state that can be written to a folder later and elsewhere, while training goes on:
-    /// weights (HF folder) and, with `resumable`, optimiser state and kept sets.
-    fn snapshot(&self, resumable: bool) -> Result<Snapshot>;
+    /// Writes weights (HF folder) and, with `resumable`, optimiser state and kept sets.
+    fn save(&self, folder: &Path, resumable: bool) -> Result<()>;
 
-    /// Writes a [`Engine::snapshot`] now.
-    fn save(&self, folder: &Path, resumable: bool) -> Result<()> {
-        self.snapshot(resumable)?(folder)
+    /// [`Engine::save`] of the present state, to be done later and elsewhere while training goes on. An engine that
+    /// cannot copy its state saves now, and leaves nothing to do.
+    fn snapshot(&self, folder: &Path, resumable: bool) -> Result<Snapshot> {
+        self.save(folder, resumable)?;
+        Ok(Box::new(|| Ok(())))
     }
 
     /// Restores what `save(.., true)` wrote.

@@ -28,7 +28,7 @@ pub(super) fn adapter(folder: &RunFolder, pick: Pick, out: &Path) -> Result<Vec<
     if ADAPTER.iter().any(|name| !from.join(name).is_file()) {
         bail!("the run trained all weights, so it has no adapter, export it as `model`");
     }
-    copy(&from, out, |name| ADAPTER.contains(&name) || checkpoint::TEXT_FILES.contains(&name))
+    copy(&from, out, |name| !OURS.contains(&name) && ![MODEL, "config.json"].contains(&name))
 }
 
 fn checkpoint(folder: &RunFolder, pick: Pick) -> Result<PathBuf> {

@@ -61,6 +61,7 @@ pub struct Keep {
 
 /// A checkpoint of a step that is over, still to be written.
 pub struct Pending {
+    fresh: PathBuf,
     snapshot: Snapshot,
     state: State,
     folder: RunFolder,
@@ -68,11 +69,15 @@ pub struct Pending {
     keep: Keep,
 }
 
-/// Copies what a checkpoint of the present state needs; `text` is the folder the text files come from.
+/// Copies what a checkpoint of the present state needs; all files of the folder `text` (tokenizer and template) become
+/// part of it.
 pub fn prepare(trainer: &Trainer, folder: &RunFolder, text: &Path, notes: Notes, keep: Keep) -> Result<Pending> {
     let state = State { format: 1, done: trainer.done, skills: trainer.skills.statistics().clone(), notes };
-    let snapshot = trainer.engine.snapshot(true)?;
-    Ok(Pending { snapshot, state, folder: folder.clone(), text: text.to_path_buf(), keep })
+    let fresh = folder.checkpoint(trainer.done).with_extension(PARTIAL);
+    clear(&fresh)?;
+    fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
+    let snapshot = or_clear(trainer.engine.snapshot(&fresh, true), &fresh)?;
+    Ok(Pending { fresh, snapshot, state, folder: folder.clone(), text: text.to_path_buf(), keep })
 }
 
 impl Pending {
@@ -83,16 +88,8 @@ impl Pending {
     pub fn write(self) -> Result<RunEvent> {
         let start = Instant::now();
         let target = self.folder.checkpoint(self.state.done);
-        let fresh = target.with_extension(PARTIAL);
-        clear(&fresh)?;
-        fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
-        let written = fill(&fresh, self.snapshot, &self.text, &self.state);
-        if written.is_err() {
-            // half a checkpoint would only fill the disk further
-            let _ = fs::remove_dir_all(&fresh);
-        }
-        let bytes = written?;
-        put_in_place(&fresh, &target)?;
+        let bytes = or_clear(fill(&self.fresh, self.snapshot, &self.text, &self.state), &self.fresh)?;
+        put_in_place(&self.fresh, &target)?;
         forget(&self.folder, self.state.done, &self.keep);
         Ok(RunEvent::Checkpointed {
             step: self.state.done,
@@ -105,14 +102,26 @@ impl Pending {
 
 /// Writes all files of a checkpoint and waits for the disk. Returns their size in bytes.
 fn fill(fresh: &Path, snapshot: Snapshot, text: &Path, state: &State) -> Result<u64> {
-    snapshot(fresh)?;
-    for name in TEXT_FILES {
-        let from = text.join(name);
-        if from.exists() {
-            fs::copy(&from, fresh.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
+    snapshot()?;
+    copy_files(text, fresh)?;
     write_state(fresh, state)
+}
+
+/// Half a checkpoint would only fill the disk further.
+fn or_clear<T>(written: Result<T>, fresh: &Path) -> Result<T> {
+    if written.is_err() {
+        let _ = fs::remove_dir_all(fresh);
+    }
+    written
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let path = entry?.path();
+        let copied = fs::copy(&path, to.join(path.file_name().unwrap_or_default()));
+        copied.with_context(|| format!("cannot copy {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn write_state(folder: &Path, state: &State) -> Result<u64> {
@@ -242,11 +251,7 @@ pub fn transplant(found: &Found, to: &RunFolder) -> Result<()> {
     let target = to.checkpoint(found.step);
     let fresh = target.with_extension(PARTIAL);
     fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
-    for entry in fs::read_dir(&found.path).with_context(|| format!("cannot read {}", found.path.display()))? {
-        let entry = entry?;
-        let copied = fs::copy(entry.path(), fresh.join(entry.file_name()));
-        copied.with_context(|| format!("cannot copy {}", entry.path().display()))?;
-    }
+    copy_files(&found.path, &fresh)?;
     let notes = Notes { recipe: None, ..found.state.notes.clone() };
     write_state(&fresh, &State { notes, ..found.state.clone() })?;
     put_in_place(&fresh, &target)

@@ -226,23 +226,31 @@ impl Engine for CandleEngine {
         Ok(())
     }
 
-    fn snapshot(&self, resumable: bool) -> Result<Snapshot> {
-        let (names, config) = (self.decoder.names(), self.decoder.config.clone());
-        // Updates make new tensors, so these share their storage with nothing that changes.
-        let live = self.live.clone();
-        let reference = self.kept.get(&WeightSet::Reference).filter(|_| resumable).cloned();
-        let moments = resumable.then(|| self.moments.clone());
-        Ok(Box::new(move |folder: &Path| {
-            files::write_config(folder, &config)?;
-            files::write_weights(&folder.join("model.safetensors"), &names, &live, false)?;
-            if let Some(moments) = moments {
-                moments.save(folder, &names)?;
+    fn save(&self, folder: &Path, resumable: bool) -> Result<()> {
+        let names = self.decoder.names();
+        files::write_config(folder, &self.decoder.config)?;
+        files::write_weights(&folder.join("model.safetensors"), &names, &self.live, false)?;
+        if resumable {
+            self.moments.save(folder, &names)?;
+            if let Some(reference) = self.kept.get(&WeightSet::Reference) {
+                files::write_weights(&folder.join("reference.safetensors"), &names, reference, false)?;
             }
-            if let Some(reference) = reference {
-                files::write_weights(&folder.join("reference.safetensors"), &names, &reference, false)?;
-            }
-            Ok(())
-        }))
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, folder: &Path, resumable: bool) -> Result<Snapshot> {
+        // Updates make new tensors, so the copy shares its storage with nothing that changes.
+        let copy = CandleEngine {
+            decoder: Decoder::new(self.decoder.config.clone()),
+            live: self.live.clone(),
+            kept: self.kept.clone(),
+            grads: vec![],
+            moments: self.moments.clone(),
+            slots: Slots::default(),
+        };
+        let folder = folder.to_path_buf();
+        Ok(Box::new(move || copy.save(&folder, resumable)))
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {
