@@ -10,8 +10,8 @@ pub type Result<T> = std::result::Result<T, RunError>;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The operating system refused to read or write.
-    #[error("cannot {doing} `{}`: {source}{}", path.display(), remedy(source))]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {doing} `{}`: {cause}{}", path.display(), remedy(cause))]
+    Io { doing: &'static str, path: PathBuf, cause: io::Error },
     /// No such run; `hint` lists what there is.
     #[error("no run `{name}` in `{}`{hint}", root.display())]
     Missing { name: String, root: PathBuf, hint: String },
@@ -39,7 +39,7 @@ impl RunError {
     /// Turns an I/O error at `path` into an error: `.map_err(RunError::io("write", &path))`.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunError {
         let path = path.to_path_buf();
-        move |source| RunError::Io { doing, path, source }
+        move |cause| RunError::Io { doing, path, cause }
     }
 
     /// As [`RunError::damaged`], for files that are not ours.
