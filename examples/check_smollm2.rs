@@ -63,7 +63,8 @@ fn answer(engine: &mut CandleEngine, text: &Text) -> Result<(Vec<u32>, String)> 
 /// Four updates on the prose: its negative log-likelihood must fall.
 fn learn(engine: &mut CandleEngine, text: &Text) -> Result<()> {
     let ids = text.encode(PROSE)?;
-    let row = ScoreRow::new(&ids, &vec![true; ids.len()]);
+    let mask = vec![true; ids.len()];
+    let row = ScoreRow::new(&ids, &mask);
     let optim = AdamW { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 0.0 };
     let mut seen = vec![];
     for _ in 0..4 {

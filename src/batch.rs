@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::core::event::{KeyChange, Level, Scope};
 use crate::core::{Metrics, Record, RunEvent};
-use crate::run::{Result as RunResult, RunFolder, Source};
+use crate::run::{RunFolder, Source};
 use crate::session::socket_elsewhere;
 
 /// Version of the contract.
@@ -111,12 +111,14 @@ impl<W: Write> BatchPrinter<W> {
 /// # Errors
 /// If the records cannot be read, or `out` cannot be written.
 pub fn replay<W: Write>(folder: &RunFolder, out: W) -> anyhow::Result<()> {
-    let records: RunResult<Vec<Record>> = Source::open(folder).and_then(|mut source| source.all());
     let mut printer = BatchPrinter::new(out, folder);
-    for record in records? {
-        printer.print(&record)?;
-    }
-    Ok(())
+    let mut printed = Ok(());
+    Source::open(folder)?.for_each(|record| {
+        if printed.is_ok() {
+            printed = printer.print(record);
+        }
+    })?;
+    Ok(printed?)
 }
 
 /// Metrics stand beside the fixed fields; one that bears the name of a fixed field gives way.

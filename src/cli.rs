@@ -9,7 +9,7 @@ mod words;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -17,10 +17,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{ConfigError, Overrides};
 use crate::core::exit::Exit;
+use crate::export::{Format, Pick};
 use crate::run::{RunError, RunFolder};
 use crate::session::Asserts;
 use crate::skill::BankError;
-use crate::wiring::{self, View};
+use crate::wiring::{self, Imported, View};
 
 pub use self::ctl::Verb;
 
@@ -107,11 +108,35 @@ enum Verbs {
     Train {
         /// Recipe file, or the folder of a run to continue
         recipe: Option<PathBuf>,
+        #[command(flatten)]
+        from: Start,
     },
     /// Open the screen on a run that is being trained
     Attach { run: String },
-    /// Open the screen on a saved run, with a transport bar (with --batch: print its records)
-    Replay { run: String },
+    /// Open the screen on a saved run, with a transport bar (with --batch: print its records); also opens rollouts of
+    /// TRL, verl, verifiers and prime-rl
+    Replay {
+        /// A run, or a file or folder of another tool
+        run: String,
+    },
+    /// Write a run in the format of other tools
+    Export {
+        run: String,
+        /// Folder to write to
+        out: PathBuf,
+        #[arg(long, value_parser = format_of)]
+        to: Format,
+        /// With `--to model` or `adapter`: `newest`, `best` (on the panel) or a step
+        #[arg(long, value_parser = pick_of, default_value = "newest")]
+        checkpoint: Pick,
+    },
+    /// Check that a run is whole, and that its recipe does the same again
+    Verify {
+        run: String,
+        /// Do not repeat the first step
+        #[arg(long)]
+        quick: bool,
+    },
     /// Ask a trainer something, or tell it what to do
     Ctl {
         run: String,
@@ -162,6 +187,17 @@ enum Verbs {
     },
 }
 
+/// What to go on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Start {
+    /// Continue this run, by name or folder
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "fork"])]
+    resume: Option<String>,
+    /// Start a new run from a checkpoint of this one; any key may be changed
+    #[arg(long, value_name = "RUN[@STEP]", conflicts_with = "recipe")]
+    fork: Option<String>,
+}
+
 /// What to explain.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Topic {
@@ -175,7 +211,9 @@ pub enum Topic {
 #[derive(Debug)]
 enum Mode {
     PrintConfig(Option<PathBuf>),
-    Train(Option<PathBuf>),
+    Train(Option<PathBuf>, Start),
+    Export { run: String, to: Format, checkpoint: Pick, out: PathBuf },
+    Verify { run: String, quick: bool },
     TrainProcess(PathBuf),
     Look(View, String),
     Ctl { run: String, verb: Verb, json: bool },
@@ -225,8 +263,11 @@ fn mode(cli: Cli) -> Result<Mode> {
             let message = format!("`{}` stands before a command, put it behind", recipe.display());
             return Err(Usage(message).into());
         }
-        (recipe, None) | (None, Some(Verbs::Train { recipe })) if print => Mode::PrintConfig(recipe),
-        (recipe, None) | (None, Some(Verbs::Train { recipe })) => Mode::Train(recipe),
+        (recipe, None) | (None, Some(Verbs::Train { recipe, .. })) if print => Mode::PrintConfig(recipe),
+        (recipe, None) => Mode::Train(recipe, Start::default()),
+        (None, Some(Verbs::Train { recipe, from })) => Mode::Train(recipe, from),
+        (None, Some(Verbs::Export { run, to, checkpoint, out })) => Mode::Export { run, to, checkpoint, out },
+        (None, Some(Verbs::Verify { run, quick })) => Mode::Verify { run, quick },
         (None, Some(Verbs::Attach { run })) => Mode::Look(View::Live, run),
         (None, Some(Verbs::Replay { run })) => Mode::Look(View::Replay, run),
         (None, Some(Verbs::Ctl { run, verb, json })) => Mode::Ctl { run, verb, json },
@@ -244,8 +285,18 @@ fn mode(cli: Cli) -> Result<Mode> {
 fn enter(mode: Mode, options: &Options) -> Result<Exit> {
     match mode {
         Mode::PrintConfig(recipe) => show::config(recipe.as_deref(), &options.overrides()),
-        Mode::Train(recipe) => train::train(recipe.as_deref(), options),
+        Mode::Train(recipe, from) => train::train(recipe.as_deref(), &from, options),
+        Mode::Export { run, to, checkpoint, out } => show::exported(&options.open(&run)?, to, checkpoint, &out),
+        Mode::Verify { run, quick } => wiring::verify(&options.open(&run)?, !quick),
         Mode::TrainProcess(folder) => train::process(&folder, options.asserts()?),
+        Mode::Look(View::Replay, run) if is_foreign(&run, options) => {
+            let imported = Imported::open(Path::new(&run))?;
+            if options.batch {
+                return wiring::replay_batch(&imported.folder);
+            }
+            need_terminal()?;
+            wiring::screen(&imported.folder, View::Replay)
+        }
         Mode::Look(View::Replay, run) if options.batch => wiring::replay_batch(&options.open(&run)?),
         Mode::Look(view, run) => {
             need_terminal()?;
@@ -259,6 +310,25 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
         Mode::Env(verb) => env::env(&verb, options),
+    }
+}
+
+/// Whether `run` is no run of ours but something that may be opened as one.
+fn is_foreign(run: &str, options: &Options) -> bool {
+    options.open(run).is_err() && Path::new(run).exists()
+}
+
+fn format_of(name: &str) -> Result<Format, String> {
+    let known = || Format::ALL.map(|(name, _)| name).join(", ");
+    let found = Format::ALL.iter().find(|(known, _)| *known == name);
+    found.map(|(_, format)| *format).ok_or_else(|| format!("there is {}", known()))
+}
+
+fn pick_of(text: &str) -> Result<Pick, String> {
+    match text {
+        "newest" => Ok(Pick::Newest),
+        "best" => Ok(Pick::Best),
+        step => step.parse().map(Pick::Step).map_err(|_| "expected `newest`, `best` or a step".into()),
     }
 }
 
@@ -288,6 +358,8 @@ Examples:
   sdlab --batch my.toml --steps 100 --assert 'eval/success>=0.6' | jq .
   sdlab check my.toml                         can this machine train it?
   sdlab train runs/household-sdar-1           continue a run
+  sdlab train --fork household-sdar-1@40 --set optim.lr=1e-4
+  sdlab export household-sdar-1 report --to html
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
   sdlab env play sokoban --task 7             play a game by hand

@@ -42,6 +42,7 @@ pub mod config;
 pub mod core;
 pub mod engine;
 pub mod env;
+pub mod export;
 pub mod hub;
 pub mod method;
 pub mod run;

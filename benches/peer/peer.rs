@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use sdlab::engine::candle::{Architecture, CandleEngine, Family};
-use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, ScoreRow, Scores};
+use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, Scores, sample_all};
+use sdlab::text::Stops;
 use serde_json::json;
 
 const ROWS: usize = 16;
@@ -38,9 +39,8 @@ fn main() -> Result<()> {
         CandleEngine::load(folder)?
     };
     let vocab = engine.info().vocab;
-    let mut round = 0;
     say(&json!({ "ready": engine.info().parameters }))?;
-    for line in std::io::stdin().lock().lines() {
+    for (round, line) in std::io::stdin().lock().lines().enumerate() {
         line?;
         let (start, cpu) = (Instant::now(), cpu_seconds()?);
         let (tokens, value) = match &mode[..] {
@@ -51,7 +51,6 @@ fn main() -> Result<()> {
         };
         let (wall, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
         say(&json!({ "wall": wall, "cpu": cpu, "tokens": tokens, "value": value, "peak_kib": peak_kib()? }))?;
-        round += 1;
     }
     Ok(())
 }
@@ -93,11 +92,15 @@ fn train(engine: &mut CandleEngine, vocab: usize) -> Result<(usize, f64)> {
 }
 
 fn sample(engine: &mut CandleEngine, prompts: &[Vec<u32>], limit: usize, seed: u64) -> Result<Vec<Vec<u32>>> {
-    let request =
-        |(slot, context)| SampleRequest { slot, context, limit, temperature: 1.0, stop: &[], seed: seed + slot as u64 };
-    let requests: Vec<SampleRequest> = prompts.iter().map(Vec::as_slice).enumerate().map(request).collect();
-    engine.release();
-    Ok(engine.sample(&requests)?.into_iter().map(|s| s.ids).collect())
+    let request = |(slot, context): (usize, &Vec<u32>)| SampleRequest {
+        slot,
+        context: context.clone(),
+        limit,
+        seed: seed + slot as u64,
+    };
+    let requests = prompts.iter().enumerate().map(request).collect();
+    let stops = Stops::tokens_only(vec![]);
+    Ok(sample_all(engine, &Sampler::new(1.0, &stops), requests)?.into_iter().map(|s| s.ids).collect())
 }
 
 fn decode(engine: &mut CandleEngine, vocab: usize, round: u64) -> Result<(usize, f64)> {

@@ -15,7 +15,11 @@ pub enum Verb {
     /// Where it stands
     Status,
     /// Hold after the current step
-    Pause,
+    Pause {
+        /// Hold in the middle of the step, before the engine is called next
+        #[arg(long)]
+        now: bool,
+    },
     /// Go on
     Resume,
     /// While paused: do one step
@@ -37,7 +41,8 @@ impl Verb {
     fn commands(&self) -> Result<Vec<Command>> {
         Ok(match self {
             Verb::Status => vec![Command::Status],
-            Verb::Pause => vec![Command::Pause],
+            Verb::Pause { now: false } => vec![Command::Pause],
+            Verb::Pause { now: true } => vec![Command::Hold],
             Verb::Resume => vec![Command::Resume],
             Verb::Step => vec![Command::Step],
             Verb::Save => vec![Command::Save],

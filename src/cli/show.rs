@@ -8,7 +8,9 @@ use anyhow::Result;
 use super::{Topic, Usage};
 use crate::config::{self, Overrides, closest};
 use crate::core::exit::Exit;
+use crate::export::{self, Format, Pick};
 use crate::method::{METHODS, MethodInfo};
+use crate::run::RunFolder;
 use crate::skill::{Bank, Skill, SkillGroup};
 
 /// `sdlab --print-config`: the explained defaults, or the explained recipe where one is named or changed.
@@ -68,6 +70,12 @@ fn skill_page(group: &SkillGroup, skill: &Skill) -> String {
     let condition = if keywords.is_empty() { "any goal".into() } else { format!("goals with {keywords}") };
     let when = skill.when.as_ref().map_or(String::new(), |when| format!("when: {when}\n"));
     format!("{}: {}\ncategory: {}, for {condition}\n{when}\n{}\n", skill.id, skill.title, group.category, skill.text)
+}
+
+/// `sdlab export`: the files that were written, one a line.
+pub(super) fn exported(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Result<Exit> {
+    let files = export::export(folder, format, pick, out)?;
+    print(&files.iter().map(|file| format!("{}\n", file.display())).collect::<String>())
 }
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {

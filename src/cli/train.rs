@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{Options, Usage, need_terminal};
+use super::{Options, Start, Usage, need_terminal};
 use crate::config::{self, Overrides};
 use crate::core::exit::Exit;
 use crate::run::{RunFolder, list_runs};
@@ -12,14 +12,19 @@ use crate::session::{self, Asserts};
 use crate::wiring::{self, View};
 
 /// Trains a recipe, or continues the run whose folder is named instead of one.
-pub(super) fn train(recipe: Option<&Path>, options: &Options) -> Result<Exit> {
+pub(super) fn train(recipe: Option<&Path>, from: &Start, options: &Options) -> Result<Exit> {
     if !options.batch {
         need_terminal()?;
     }
     let asserts = options.asserts()?;
-    let folder = match recipe.filter(|path| path.is_dir()) {
-        Some(folder) => resume(folder, options)?,
-        None => {
+    let folder = match (recipe.filter(|path| path.is_dir()), &from.resume, &from.fork) {
+        (Some(folder), ..) => resume(folder, options)?,
+        (None, Some(run), _) => resume(options.open(run)?.path(), options)?,
+        (None, None, Some(from)) => {
+            let (run, step) = checkpoint_of(from)?;
+            wiring::fork(&options.open(run)?, step, &options.overrides())?
+        }
+        (None, None, None) => {
             let source = recipe.map_or_else(|| "default".into(), |path| path.display().to_string());
             wiring::create_run(&config::load(recipe, &options.overrides())?, &source)?
         }
@@ -39,6 +44,13 @@ pub(super) fn train(recipe: Option<&Path>, options: &Options) -> Result<Exit> {
         session::spawn(folder.path(), &options.assert)?;
     }
     wiring::screen(&folder, View::Live)
+}
+
+/// `RUN` or `RUN@STEP`.
+fn checkpoint_of(text: &str) -> Result<(&str, Option<u64>)> {
+    let Some((run, step)) = text.rsplit_once('@') else { return Ok((text, None)) };
+    let step = step.parse().map_err(|_| Usage(format!("`--fork {text}`: `{step}` is not a step")))?;
+    Ok((run, Some(step)))
 }
 
 /// The body of the trainer process. It becomes the leader of a session of its own, out of reach of the terminal.

@@ -40,6 +40,17 @@ pub fn applied(old: &Recipe, new: &Recipe) -> Recipe {
     toml::Value::Table(root).try_into().unwrap_or_else(|_| old.clone())
 }
 
+/// The recipe of a run that goes on from a state trained under `old`, where its file now says `new`: keys that cannot
+/// change in a run keep their values, except those that only say where something lies.
+pub fn resumed(old: &Recipe, new: &Recipe) -> Recipe {
+    let mut recipe = applied(old, new);
+    recipe.run.root.clone_from(&new.run.root);
+    recipe.run.name.clone_from(&new.run.name);
+    recipe.model.path.clone_from(&new.model.path);
+    recipe.skills.bank.clone_from(&new.skills.bank);
+    recipe
+}
+
 /// When a change of `key` takes effect. Constants of the method: from the next step.
 pub fn scope_of(key: &str) -> Scope {
     let field = TABLES.iter().flat_map(|table| table.fields).find(|field| field.key == key);

@@ -16,7 +16,7 @@ mod recipe;
 mod suggest;
 mod watch;
 
-pub use diff::{applied, changes, scope_of};
+pub use diff::{applied, changes, resumed, scope_of};
 pub use edit::{set, set_in_file};
 pub use error::ConfigError;
 pub use fields::{Field, Table};
@@ -28,4 +28,4 @@ pub use recipe::{
     RunSettings, SearchSettings, ShopSettings, SkillSettings, SokobanSettings, TABLES,
 };
 pub use suggest::closest;
-pub use watch::Watch;
+pub use watch::{RecipeWatch, Watch};

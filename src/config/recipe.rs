@@ -477,6 +477,10 @@ tables! {
         pub every: u64 = 20, Live;
         /// How many of the newest checkpoints stay on disk; 0 = all.
         pub keep: u32 = 2, Live;
+        /// Every so many steps a checkpoint is written that stays for good; 0 = none stays.
+        pub permanent_every: u64 = 0, Live;
+        /// Whether a checkpoint is written when the panel reaches its highest success, and stays until a better one.
+        pub best: bool = true, Live;
         /// Whether the last step is checkpointed.
         pub r#final: bool = true, Live;
     }

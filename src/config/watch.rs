@@ -14,34 +14,52 @@ use super::error::ConfigError;
 use super::load::{Overrides, parse};
 use super::recipe::Recipe;
 
-/// Tells of every accepted or refused edit of one file, until dropped.
-pub struct Watch {
-    /// One message per change of the content; an unchanged, missing or empty file gives none.
-    pub edits: Receiver<Result<Recipe, ConfigError>>,
+/// Tells of every change of what it watches, until dropped.
+pub struct Watch<T> {
+    /// One message per change of the content.
+    pub edits: Receiver<T>,
     _watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
 }
 
-impl Watch {
+/// Accepted and refused edits of a recipe; an unchanged, missing or empty file gives no message.
+pub type RecipeWatch = Watch<Result<Recipe, ConfigError>>;
+
+impl RecipeWatch {
     /// Starts watching `path`; its present content counts as known. `settle` is how long the file must be left
     /// alone before it is read.
     ///
     /// # Errors
     /// The operating system refuses the watch (usually its limit on watches).
     pub fn new(path: &Path, settle: Duration) -> Result<Self> {
-        let (sender, edits) = channel();
         let mut file = Watched::new(path);
-        let watched = file.directories();
+        Watch::of(path, &file.directories(), settle, move || file.edit())
+    }
+}
+
+impl<T: Send + 'static> Watch<T> {
+    /// Watches `directories` and asks `read` for news whenever something in them was written. `path` is what an error
+    /// names.
+    ///
+    /// # Errors
+    /// As [`Watch::new`].
+    pub fn of(
+        path: &Path,
+        directories: &[PathBuf],
+        settle: Duration,
+        mut read: impl FnMut() -> Option<T> + Send + 'static,
+    ) -> Result<Self> {
+        let (sender, edits) = channel();
         let on_events = move |events: DebounceEventResult| {
             let touched = events.map_or(true, |events| events.iter().any(|event| is_write(&event.kind)));
-            if let Some(edit) = touched.then(|| file.edit()).flatten() {
+            if let Some(edit) = touched.then(&mut read).flatten() {
                 // the receiver is gone only while the watch itself is being dropped
                 let _ = sender.send(edit);
             }
         };
         let refused = || format!("cannot watch `{}`, its edits will not be noticed", path.display());
         let mut watcher = new_debouncer(settle, None, on_events).with_context(refused)?;
-        for directory in watched {
-            watcher.watch(&directory, RecursiveMode::NonRecursive).with_context(refused)?;
+        for directory in directories {
+            watcher.watch(directory, RecursiveMode::NonRecursive).with_context(refused)?;
         }
         Ok(Self { edits, _watcher: watcher })
     }
@@ -101,15 +119,15 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::Watch;
+    use super::RecipeWatch;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn watch(path: &Path) -> Watch {
-        Watch::new(path, Duration::from_millis(20)).unwrap()
+    fn watch(path: &Path) -> RecipeWatch {
+        RecipeWatch::new(path, Duration::from_millis(20)).unwrap()
     }
 
-    fn next_lr(watch: &Watch) -> Result<f64, String> {
+    fn next_lr(watch: &RecipeWatch) -> Result<f64, String> {
         watch.edits.recv_timeout(PATIENCE).expect("no edit noticed").map(|r| r.optim.lr).map_err(|e| e.to_string())
     }
 

@@ -236,6 +236,8 @@ pub enum RunEvent {
 pub enum Command {
     /// Hold after the current step.
     Pause,
+    /// Hold now: before the engine is called next. The step goes on where it was when resumed.
+    Hold,
     Resume,
     /// While paused: do one step and pause again.
     Step,

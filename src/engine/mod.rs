@@ -142,6 +142,9 @@ pub struct Update {
 /// From the scores of all rows to what shall be back-propagated.
 pub type LossFn<'a> = dyn FnMut(&[Scores]) -> Result<Vec<Coefficients>> + 'a;
 
+/// Writes the state it was made of; see [`Engine::snapshot`].
+pub type Snapshot = Box<dyn FnOnce() -> Result<()> + Send>;
+
 /// A model that can be sampled from, scored and trained.
 pub trait Engine: Send {
     fn info(&self) -> ModelInfo;
@@ -185,6 +188,13 @@ pub trait Engine: Send {
 
     /// Writes weights (HF folder) and, with `resumable`, optimiser state and kept sets.
     fn save(&self, folder: &Path, resumable: bool) -> Result<()>;
+
+    /// [`Engine::save`] of the present state, to be done later and elsewhere while training goes on. An engine that
+    /// cannot copy its state saves now, and leaves nothing to do.
+    fn snapshot(&self, folder: &Path, resumable: bool) -> Result<Snapshot> {
+        self.save(folder, resumable)?;
+        Ok(Box::new(|| Ok(())))
+    }
 
     /// Restores what `save(.., true)` wrote.
     fn restore(&mut self, folder: &Path) -> Result<()>;

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::{Result, RunError};
@@ -75,6 +75,7 @@ impl LineFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.check_place().map_err(RunError::io("write", &self.path))?;
         let written = self.mend().and_then(|()| self.file.write_all(bytes));
         if let Err(error) = written {
             self.dirty = true;
@@ -83,6 +84,15 @@ impl LineFile {
             return Err(RunError::io("write", &self.path)(error));
         }
         self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// A file that was removed or replaced still takes bytes, and nobody would ever see them.
+    fn check_place(&self) -> io::Result<()> {
+        let (ours, there) = (self.file.metadata()?, std::fs::metadata(&self.path)?);
+        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "another file lies in its place"));
+        }
         Ok(())
     }
 
@@ -140,6 +150,21 @@ mod tests {
         fs::write(&path, "one\ntwo").unwrap();
         LineFile::open(&path, |tail| tail == b"two").unwrap().line("three").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
+    }
+
+    #[test]
+    fn a_removed_file_is_noticed_and_a_restored_one_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, away) = (dir.path().join("events.jsonl"), dir.path().join("away"));
+        let mut lines = LineFile::create(&path).unwrap();
+        lines.line("one").unwrap();
+        fs::rename(&path, &away).unwrap();
+        assert!(lines.line("two").unwrap_err().to_string().contains("still there"));
+        fs::write(&path, "").unwrap();
+        assert!(lines.line("two").unwrap_err().to_string().contains("another file"));
+        fs::rename(&away, &path).unwrap();
+        lines.line("two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
     }
 
     #[test]

@@ -10,8 +10,8 @@ pub type Result<T> = std::result::Result<T, RunError>;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The operating system refused to read or write.
-    #[error("cannot {doing} `{}`: {source}{}", path.display(), remedy(source))]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot {doing} `{}`: {cause}{}", path.display(), remedy(cause))]
+    Io { doing: &'static str, path: PathBuf, cause: io::Error },
     /// No such run; `hint` lists what there is.
     #[error("no run `{name}` in `{}`{hint}", root.display())]
     Missing { name: String, root: PathBuf, hint: String },
@@ -27,6 +27,9 @@ pub enum RunError {
     /// A file is there but its content cannot be used.
     #[error("`{}` is damaged: {reason}; delete the file to go on without it", path.display())]
     Damaged { path: PathBuf, reason: String },
+    /// A file of another tool cannot be read as what it is taken for.
+    #[error("`{}` cannot be opened: {reason}", path.display())]
+    Foreign { path: PathBuf, reason: String },
     /// A record could not be written as JSON and read back: a defect of the program that made it.
     #[error("record for `{}` cannot be written as JSON: {reason}; please report it", path.display())]
     Unwritable { path: PathBuf, reason: String },
@@ -36,7 +39,13 @@ impl RunError {
     /// Turns an I/O error at `path` into an error: `.map_err(RunError::io("write", &path))`.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunError {
         let path = path.to_path_buf();
-        move |source| RunError::Io { doing, path, source }
+        move |cause| RunError::Io { doing, path, cause }
+    }
+
+    /// As [`RunError::damaged`], for files that are not ours.
+    pub(crate) fn foreign<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> RunError {
+        let path = path.to_path_buf();
+        move |reason| RunError::Foreign { path: path.clone(), reason: reason.to_string() }
     }
 
     /// Turns any error about the content of `path` into an error.

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! runs/<name>/
-//!   config.toml  manifest.json  events.jsonl  status.json  lock  control.sock
+//!   config.toml  recipe.toml (as it began)  manifest.json  events.jsonl  status.json  lock  control.sock
 //!   rollouts/step_000123.parquet (live: .jsonl)   rollouts/eval_000120.parquet   tokens/step_000123.parquet
-//!   checkpoints/step_000100/   skills/   logs/
+//!   checkpoints/step_000100/   superseded/1/   skills/   logs/
 //! ```
 
 use std::fs;
@@ -95,6 +95,11 @@ impl RunFolder {
     /// Resolved configuration; edited to retune the run.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
+    }
+
+    /// The resolved configuration the run began with; never changed.
+    pub fn recipe(&self) -> PathBuf {
+        self.path.join("recipe.toml")
     }
 
     /// What is needed to repeat the run.

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -23,8 +24,18 @@ impl RunLock {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`RunError::Held`] if a living process has it.
+    /// [`RunError::Held`] if a living process has it. A process that is just dying is waited for, a moment.
     pub fn take(folder: &RunFolder) -> Result<RunLock> {
+        let began = Instant::now();
+        loop {
+            match RunLock::take_now(folder) {
+                Err(RunError::Held { .. }) if began.elapsed() < DYING => std::thread::sleep(AGAIN),
+                result => return result,
+            }
+        }
+    }
+
+    fn take_now(folder: &RunFolder) -> Result<RunLock> {
         let path = folder.lock_file();
         let mut file = OpenOptions::new()
             .read(true)
@@ -71,6 +82,10 @@ impl Drop for RunLock {
     }
 }
 
+/// How long a killed process may take to let go of its files.
+const DYING: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(20);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +96,7 @@ mod tests {
         let folder = RunFolder::create(root.path(), "a").unwrap();
         let lock = RunLock::take(&folder).unwrap();
         assert_eq!(lock.stale(), None);
-        let error = RunLock::take(&folder).unwrap_err();
+        let error = RunLock::take_now(&folder).unwrap_err();
         assert!(matches!(error, RunError::Held { pid, .. } if pid == std::process::id()), "{error}");
         drop(lock);
         assert_eq!(RunLock::take(&folder).unwrap().stale(), None);

@@ -31,18 +31,35 @@ pub struct Manifest {
     pub git: Option<Git>,
     /// Version of this crate.
     pub version: String,
-    /// Toolchain it was compiled with, if the build said so (`SDLAB_TOOLCHAIN`), else its minimum.
+    /// Compiler it was built with, if the build could ask it (`build.rs`), else its minimum.
     pub toolchain: String,
+    /// SHA-256 of the lock file of its dependencies, hexadecimal.
+    pub lock_sha256: String,
     pub device: String,
     /// Model, tokenizer, template, skill and data files by their part in the run, e.g. `model` or `skill/find.md`.
     pub files: BTreeMap<String, FileHash>,
     pub seeds: BTreeMap<String, u64>,
     /// Environment variables that can change the result, of those in [`ENVIRONMENT`] that are set.
     pub environment: BTreeMap<String, String>,
+    /// Every process that trained the run, the first one included.
+    pub processes: Vec<Trained>,
     /// Stand-ins, as named on the screen.
     pub substitutions: Vec<String>,
     /// Anything else worth keeping, e.g. the numbers of the pretraining the model came from.
     pub notes: BTreeMap<String, serde_json::Value>,
+}
+
+/// A process that trained a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trained {
+    /// Milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    pub pid: u32,
+    pub argv: Vec<String>,
+    pub version: String,
+    pub device: String,
+    /// Steps that were done before.
+    pub resumed: u64,
 }
 
 /// State of a git repository.
@@ -75,6 +92,7 @@ impl Manifest {
             git: git(place),
             version: env!("CARGO_PKG_VERSION").to_string(),
             toolchain: toolchain.to_string(),
+            lock_sha256: sha256_hex(include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock"))),
             environment: ENVIRONMENT.iter().filter_map(variable).collect(),
             ..Manifest::default()
         }
@@ -87,6 +105,13 @@ impl Manifest {
     pub fn add_file(&mut self, part: &str, path: &Path) -> Result<()> {
         self.files.insert(part.to_string(), hash_file(path)?);
         Ok(())
+    }
+
+    /// Adds this process.
+    pub fn add_process(&mut self, started_ms: u64, resumed: u64) {
+        let argv = command_line(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()));
+        let (version, device) = (env!("CARGO_PKG_VERSION").to_string(), self.device.clone());
+        self.processes.push(Trained { started_ms, pid: std::process::id(), argv, version, device, resumed });
     }
 
     /// Writes `manifest.json` atomically.

@@ -16,14 +16,17 @@ mod live;
 mod parquet_columns;
 mod parquet_rows;
 mod process;
+mod supersede;
 
 pub mod folder;
+pub mod foreign;
 pub mod lock;
 pub mod manifest;
 pub mod recorder;
 pub mod source;
 pub mod status;
 pub mod store;
+pub mod sums;
 pub mod view;
 
 pub use error::{Result, RunError};
@@ -36,3 +39,4 @@ pub use recorder::Recorder;
 pub use source::{Source, up_to};
 pub use status::{Heartbeat, Life};
 pub use store::Store;
+pub use supersede::set_aside;

@@ -74,10 +74,13 @@ impl Recorder {
             let names = bad.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             self.warn(step, format!("not a finite number, recorded as absent: {names}"))?;
         }
+        if is_milestone(&record.event) {
+            self.sync()?;
+        }
         Ok(record)
     }
 
-    /// Waits until all records are on the disk; once per step.
+    /// Waits until all records are on the disk; [`Recorder::record`] does so once per step.
     pub fn sync(&self) -> Result<()> {
         self.events.sync()
     }
@@ -170,6 +173,12 @@ impl Recorder {
 /// Milliseconds since the Unix epoch by the system's clock; 0 before 1970.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Records after which the disk is waited for: what a reader or a resume relies on.
+fn is_milestone(event: &RunEvent) -> bool {
+    use RunEvent::{Checkpointed, Finished, Started, Stepped};
+    matches!(event, Started { .. } | Stepped { .. } | Checkpointed { .. } | Finished { .. })
 }
 
 fn clean_all<'a>(episodes: &'a [Episode], bad: &mut usize) -> Vec<Cow<'a, Episode>> {

@@ -69,6 +69,20 @@ impl Source {
         Ok(records)
     }
 
+    /// Hands out all records there are now, a portion in memory at a time.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn for_each(&mut self, mut take: impl FnMut(&Record)) -> Result<()> {
+        loop {
+            let portion = self.read(PORTION, Duration::MAX)?;
+            if portion.is_empty() {
+                return Ok(());
+            }
+            portion.iter().for_each(&mut take);
+        }
+    }
+
     /// All records there are now and have not been handed out yet.
     pub fn all(&mut self) -> Result<Vec<Record>> {
         self.read(usize::MAX, Duration::MAX)
@@ -143,6 +157,7 @@ pub fn up_to(records: &[Record], step: u64) -> &[Record] {
     &records[..end]
 }
 
+const PORTION: usize = 4096;
 const BUFFER: usize = 256 * 1024;
 /// Longer lines are no records of ours (64 MiB).
 const LINE_LIMIT: u64 = 64 << 20;

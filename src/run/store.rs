@@ -62,7 +62,7 @@ impl Store {
         if self.is_live(step) {
             match read_live(&self.folder.live_rollouts(step)) {
                 // The step was closed between looking and reading.
-                Err(RunError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Err(RunError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => {}
                 episodes => return episodes,
             }
         }

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use crate::core::event::{FORMAT, KeyChange, Level, SkillUse, Status};
 use crate::core::{Metrics, Phase, Record, RunEvent};
 
+/// Name under which refused edits of the configuration stand among the alerts.
+const CONFIG_RULE: &str = "config";
+
 /// One training step as recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepView {
@@ -130,7 +133,7 @@ impl RunView {
                 let text = changes.iter().map(|c| format!("{} {} -> {}", c.key, c.before, c.after)).collect::<Vec<_>>();
                 self.mark(*step, MarkKind::Config, text.join(", "));
             }
-            RunEvent::ConfigRejected { step, message } => self.alert(*step, at_ms, Level::Warn, "config", message),
+            RunEvent::ConfigRejected { step, message } => self.alert(*step, at_ms, Level::Warn, CONFIG_RULE, message),
             RunEvent::Alerted { step, level, rule, message, .. } => {
                 self.alert(*step, at_ms, *level, rule, message);
                 self.mark(*step, MarkKind::Alert, message.clone());
@@ -207,6 +210,8 @@ impl RunView {
         self.progress = None;
         self.forget_from(resumed.saturating_add(1));
         self.marks.retain(|m| m.step <= *resumed || m.kind == MarkKind::Config);
+        // The repeated steps will say the same again; what a person did to the configuration they will not.
+        self.alerts.retain(|a| a.step <= *resumed || a.rule == CONFIG_RULE);
         if *resumed > 0 {
             self.mark(*resumed, MarkKind::Resume, format!("resumed after step {resumed}"));
         }

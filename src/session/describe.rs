@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::config::Recipe;
 use crate::engine::candle::memory::Plan;
 use crate::env;
+use crate::run::recorder::now_ms;
 use crate::run::{Manifest, RunFolder};
 use crate::train::Trainer;
 
@@ -21,6 +22,7 @@ pub(super) fn describe(
 ) -> Result<()> {
     let mut manifest = Manifest::read(folder)?;
     manifest.device = trainer.engine.info().device;
+    manifest.add_process(now_ms(), trainer.done);
     for (part, path) in model_files(model) {
         manifest.add_file(&part, &path)?;
     }

@@ -6,6 +6,8 @@ use anyhow::Result;
 
 use crate::config::Recipe;
 use crate::core::RunEvent;
+use crate::core::event::KeyChange;
+use crate::skill::Bank;
 
 /// Takes what a job has to say, in order.
 pub type Out<'a> = &'a mut dyn FnMut(RunEvent);
@@ -29,8 +31,29 @@ pub trait Job {
     /// Steps planned in all.
     fn total(&self) -> u64;
 
-    /// Writes a checkpoint from which another process continues exactly, and says [`RunEvent::Checkpointed`].
+    /// The recipe of the state that [`Job::start`] continued from; `None` if it began anew.
+    fn before(&self) -> Option<Recipe> {
+        None
+    }
+
+    /// Whether the step just done is worth a checkpoint of its own; asked once after each step.
+    fn wants_save(&mut self) -> bool {
+        false
+    }
+
+    /// Writes a checkpoint from which another process continues exactly, and says [`RunEvent::Checkpointed`] when it
+    /// is on disk: now, or in a later call of [`Job::land`].
     fn save(&mut self, out: Out) -> Result<()>;
+
+    /// Finishes what goes on in the background, as far as it is ready; with `wait`, all of it.
+    fn land(&mut self, _out: Out, _wait: bool) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes an edited bank of skills into use, between steps, and says what changed.
+    fn reskill(&mut self, _bank: Bank) -> Vec<KeyChange> {
+        Vec::new()
+    }
 
     /// Takes over what may change while running; called between steps only.
     fn retune(&mut self, recipe: &Recipe);

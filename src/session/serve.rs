@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
@@ -13,14 +13,16 @@ use super::asserts::Asserts;
 use super::control::Order;
 use super::halt::{Halt, Urgency};
 use super::job::Job;
-use super::journal::{Journal, WRITE_RULE, Written};
-use super::reply::{Reply, Standing};
+use super::journal::{Journal, Written};
+use super::reply::Standing;
 use super::tuning::Tuning;
 use crate::config::{ConfigError, Recipe};
-use crate::core::event::{Level, Status, Verdict};
+use crate::core::event::{Status, Verdict};
 use crate::core::exit::Exit;
-use crate::core::{Command, Phase, Record, RunEvent};
+use crate::core::{Phase, Record, RunEvent};
 use crate::run::status::State;
+use crate::run::view::RunView;
+use crate::skill::{Bank, BankError};
 
 /// What the trainer is connected to.
 pub struct Desk<'a> {
@@ -30,6 +32,10 @@ pub struct Desk<'a> {
     pub orders: Receiver<Order>,
     /// Edits of the run's `config.toml`.
     pub edits: Receiver<Result<Recipe, ConfigError>>,
+    /// Edits of the skills.
+    pub banks: Receiver<Result<Bank, BankError>>,
+    /// What earlier processes of this run recorded.
+    pub past: RunView,
     /// Requests to end.
     pub halt: Arc<Halt>,
     /// What must hold of the last numbers.
@@ -58,30 +64,36 @@ enum End {
 }
 
 /// The desk without its recipe and its journal.
-struct Links<'a> {
-    orders: Receiver<Order>,
-    edits: Receiver<Result<Recipe, ConfigError>>,
-    halt: Arc<Halt>,
-    beat: &'a mut dyn FnMut(&Standing),
-    persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
+pub(super) struct Links<'a> {
+    pub(super) orders: Receiver<Order>,
+    pub(super) edits: Receiver<Result<Recipe, ConfigError>>,
+    pub(super) banks: Receiver<Result<Bank, BankError>>,
+    pub(super) halt: Arc<Halt>,
+    pub(super) beat: &'a mut dyn FnMut(&Standing),
+    pub(super) persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
 }
 
-struct Session<'a> {
-    links: Links<'a>,
-    journal: Journal<'a>,
-    tuning: Tuning,
-    alarms: Alarms,
-    asserts: Asserts,
-    standing: Standing,
+pub(super) struct Session<'a> {
+    pub(super) links: Links<'a>,
+    pub(super) journal: Journal<'a>,
+    pub(super) past: RunView,
+    pub(super) tuning: Tuning,
+    pub(super) alarms: Alarms,
+    pub(super) asserts: Asserts,
+    pub(super) standing: Standing,
     /// Whether the run is to hold before the next step.
-    hold: bool,
+    pub(super) hold: bool,
+    /// Whether it is to hold now, in the middle of a step.
+    pub(super) frozen: bool,
     /// While holding: do one step all the same.
-    one_step: bool,
+    pub(super) one_step: bool,
     /// Whether readers were told that the run holds.
-    announced: bool,
-    save: bool,
-    saved_at: Option<u64>,
-    last_beat: Option<Instant>,
+    pub(super) announced: bool,
+    pub(super) save: bool,
+    pub(super) saved_at: Option<u64>,
+    /// Whether a checkpoint could not be written and nobody has resumed the run since.
+    pub(super) stuck: bool,
+    pub(super) last_beat: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -102,6 +114,7 @@ impl<'a> Session<'a> {
             links: Links {
                 orders: desk.orders,
                 edits: desk.edits,
+                banks: desk.banks,
                 halt: desk.halt,
                 beat: desk.beat,
                 persist: desk.persist,
@@ -109,25 +122,28 @@ impl<'a> Session<'a> {
             alarms,
             asserts: desk.asserts,
             standing,
+            past: desk.past,
             hold: false,
+            frozen: false,
             one_step: false,
             announced: false,
             save: false,
             saved_at: None,
+            stuck: false,
             last_beat: None,
         }
     }
 
     fn run(&mut self, job: &mut dyn Job) -> Result<End> {
         guarded(|| job.start(&mut |event| self.hear(event)))?;
-        self.saved_at = Some(job.done());
+        self.pick_up(job);
         loop {
             self.settle(job);
             if std::mem::take(&mut self.save) {
                 self.save_or_hold(job);
             }
-            if job.done() >= job.total() {
-                return self.complete(job);
+            if job.done() >= job.total() && !self.stuck && self.complete(job) {
+                return Ok(End::Complete);
             }
             if let Some(urgency) = self.links.halt.asked() {
                 return self.wind_down(job, urgency);
@@ -139,11 +155,31 @@ impl<'a> Session<'a> {
             if let Some(aborted) = self.step(job)? {
                 return Ok(aborted);
             }
-            let every = self.tuning.live.checkpoint.every;
-            if every > 0 && job.done().is_multiple_of(every) {
+            if self.is_due(job) {
                 self.save_or_hold(job);
             }
         }
+    }
+
+    /// Takes up the counters of an earlier process: alert streaks and configuration revisions are not begun anew, and
+    /// edits made in between are told.
+    fn pick_up(&mut self, job: &mut dyn Job) {
+        self.saved_at = Some(job.done());
+        let past = std::mem::take(&mut self.past);
+        for step in past.steps.iter().filter(|step| step.step <= job.done()) {
+            // they were told when they fired
+            drop(self.alarms.check(step.step, &step.metrics));
+        }
+        let file = self.tuning.live.clone();
+        self.tuning = Tuning::resumed(job.before().unwrap_or_else(|| file.clone()), file, past.config_revision);
+        self.standing.revision = self.tuning.revision;
+    }
+
+    /// Whether a checkpoint is due after the step just done.
+    fn is_due(&self, job: &mut dyn Job) -> bool {
+        let settings = &self.tuning.live.checkpoint;
+        let regular = [settings.every, settings.permanent_every].iter().any(|&n| n > 0 && job.done().is_multiple_of(n));
+        job.wants_save() || regular
     }
 
     /// One step; `Some` if it broke off on request in a way that cannot be saved.
@@ -164,7 +200,10 @@ impl<'a> Session<'a> {
     fn settle(&mut self, job: &mut dyn Job) {
         (self.standing.step, self.standing.total) = (job.done(), job.total());
         self.standing.phase = None;
+        self.land(job);
         self.listen();
+        // between two steps there is nothing to hold in the middle of
+        self.frozen = false;
         while let Ok(edit) = self.links.edits.try_recv() {
             match edit {
                 Ok(recipe) => drop(self.tuning.note(recipe)),
@@ -173,6 +212,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        self.reskill(job);
         if let Some(changed) = self.tuning.apply(self.standing.step) {
             self.alarms.set_rules(&self.tuning.live.alerts.rules);
             job.retune(&self.tuning.live);
@@ -191,8 +231,21 @@ impl<'a> Session<'a> {
         self.beat();
     }
 
+    /// Takes over edited skills; a bank that does not parse changes nothing.
+    fn reskill(&mut self, job: &mut dyn Job) {
+        let step = self.standing.step;
+        while let Ok(edit) = self.links.banks.try_recv() {
+            let changed = match edit {
+                Ok(bank) => self.tuning.also(step, job.reskill(bank)),
+                Err(error) => Some(RunEvent::ConfigRejected { step, message: error.to_string() }),
+            };
+            self.standing.revision = self.tuning.revision;
+            changed.into_iter().for_each(|event| self.write(event));
+        }
+    }
+
     /// Takes one event of the job; between events, readers are answered.
-    fn hear(&mut self, event: RunEvent) {
+    pub(super) fn hear(&mut self, event: RunEvent) {
         let mut alerts = Vec::new();
         self.asserts.hear(&event);
         match &event {
@@ -208,94 +261,20 @@ impl<'a> Session<'a> {
         alerts.into_iter().for_each(|alert| self.write(alert));
         self.listen();
         self.beat();
+        self.freeze();
     }
 
     /// Writes a record; where that fails the run is to hold.
-    fn write(&mut self, event: RunEvent) {
+    pub(super) fn write(&mut self, event: RunEvent) {
         self.hold |= self.journal.write(event, self.standing.step) == Written::Lost;
     }
 
-    /// Answers the commands that are there, without waiting.
-    fn listen(&mut self) {
-        loop {
-            match self.links.orders.try_recv() {
-                Ok(order) => self.obey(order),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
-            }
-        }
-    }
-
-    /// While holding: waits a moment for a command.
-    fn wait(&mut self) {
-        match self.links.orders.recv_timeout(TICK) {
-            Ok(order) => self.obey(order),
-            Err(RecvTimeoutError::Timeout) => {}
-            // nobody listens: signals and edits still may come
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
-        }
-        self.beat();
-    }
-
-    fn obey(&mut self, order: Order) {
-        let outcome = self.act(order.command);
-        let ok = outcome.is_ok();
-        let message = outcome.unwrap_or_else(|reason| reason);
-        (order.reply)(Reply { ok, message, standing: Some(self.standing.clone()) });
-    }
-
-    fn act(&mut self, command: Command) -> Result<String, String> {
-        let halt = &self.links.halt;
-        let held = self.standing.state == State::Paused;
-        match command {
-            Command::Pause => self.hold = true,
-            Command::Resume => {
-                self.journal.flush().map_err(|error| format!("records still cannot be written: {error:#}"))?;
-                self.hold = false;
-            }
-            Command::Step if !self.hold => return Err("the run is not paused, `pause` it first".into()),
-            Command::Step => self.one_step = true,
-            Command::Save => self.save = true,
-            Command::Stop => halt.ask(Urgency::AfterStep),
-            Command::Abort => halt.ask(Urgency::Abort),
-            Command::Status => {}
-            Command::Set { ref key, ref value } => {
-                let recipe = (self.links.persist)(key, value).map_err(|error| error.to_string())?;
-                return Ok(self.tuning.note(recipe));
-            }
-        }
-        Ok(answer(&command, held).into())
-    }
-
-    fn beat(&mut self) {
+    pub(super) fn beat(&mut self) {
         if self.last_beat.is_some_and(|last| last.elapsed() < BEAT) {
             return;
         }
         self.last_beat = Some(Instant::now());
         (self.links.beat)(&self.standing);
-    }
-
-    fn save(&mut self, job: &mut dyn Job) -> Result<()> {
-        if self.saved_at != Some(job.done()) {
-            guarded(|| job.save(&mut |event| self.hear(event)))?;
-            self.saved_at = Some(job.done());
-        }
-        Ok(())
-    }
-
-    /// A checkpoint that cannot be written (a full disk) must not cost the run.
-    fn save_or_hold(&mut self, job: &mut dyn Job) {
-        let Err(error) = self.save(job) else { return };
-        self.hold = true;
-        let message = format!("the checkpoint could not be written, so the run pauses; then resume it: {error:#}");
-        let step = job.done();
-        self.write(RunEvent::Alerted { step, level: Level::Error, rule: WRITE_RULE.into(), message, value: None });
-    }
-
-    fn complete(&mut self, job: &mut dyn Job) -> Result<End> {
-        if self.tuning.live.checkpoint.r#final {
-            self.save(job)?;
-        }
-        Ok(End::Complete)
     }
 
     fn wind_down(&mut self, job: &mut dyn Job, urgency: Urgency) -> Result<End> {
@@ -304,6 +283,7 @@ impl<'a> Session<'a> {
             return Ok(End::Aborted("aborted on request".into()));
         }
         self.save(job)?;
+        guarded(|| job.land(&mut |event| self.hear(event), true))?;
         Ok(End::Stopped)
     }
 
@@ -336,22 +316,8 @@ impl<'a> Session<'a> {
     }
 }
 
-fn answer(command: &Command, held: bool) -> &'static str {
-    match command {
-        Command::Pause if held => "paused",
-        Command::Pause => "pausing after this step",
-        Command::Resume => "running",
-        Command::Step => "doing one step",
-        Command::Save if held => "saving",
-        Command::Save => "saving after this step",
-        Command::Stop => "stopping after this step, with a checkpoint",
-        Command::Abort => "aborting",
-        Command::Status | Command::Set { .. } => "ok",
-    }
-}
-
 /// A panic in the job ends the run like an error: with a record and an exit code.
-fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(super) fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
     let words = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned()
@@ -359,7 +325,5 @@ fn guarded(work: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(anyhow!("internal error: {}", words(panic))))
 }
 
-/// How long a paused trainer waits before it looks for signals and edits.
-const TICK: Duration = Duration::from_millis(200);
 /// Least time between heartbeats.
 const BEAT: Duration = Duration::from_secs(1);

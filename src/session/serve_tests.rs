@@ -149,6 +149,8 @@ fn play_all(
             recipe: recipe.clone(),
             orders: order_queue,
             edits: edit_queue,
+            banks: channel().1,
+            past: Default::default(),
             halt,
             asserts: Asserts::parse(&asserts).unwrap(),
             record: &mut |event| {
@@ -270,6 +272,24 @@ fn a_paused_run_can_be_stepped_and_resumed() {
     let answers: Vec<(bool, &str)> = story.replies.iter().map(|r| (r.ok, r.message.as_str())).collect();
     let refused = (false, "the run is not paused, `pause` it first");
     assert_eq!(answers, [refused, (true, "pausing after this step"), (true, "running")]);
+}
+
+#[test]
+fn a_run_can_hold_in_the_middle_of_a_step() {
+    let hook = |step, world: &World| {
+        if step == 1 {
+            world.order(Command::Hold);
+        }
+    };
+    let resumed = play_paused(recipe(1), hook, vec![Command::Resume]);
+    assert_eq!(without_progress(&resumed), ["paused 0", "resumed 0", "step 1", "saved 1", "Ok 0"]);
+    assert_eq!(resumed.replies[0].message, "pausing before the engine is called next");
+    let stopped = play_paused(recipe(9), hook, vec![Command::Stop]);
+    assert_eq!(
+        without_progress(&stopped),
+        ["paused 0", "step 1", "saved 1", "Stopped 75"],
+        "the step is finished first"
+    );
 }
 
 #[test]

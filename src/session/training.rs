@@ -1,32 +1,31 @@
 //! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
 use super::describe::describe;
 use super::device::{self, Gpus};
+use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
-use crate::config::{Device, Recipe, RecordedTokens};
-use crate::core::event::FORMAT;
-use crate::core::{Episode, RunEvent, TokenRecord};
+use super::saver::Saver;
+use super::skills::differences;
+use crate::config::{self, Device, Overrides, Recipe, RecordedTokens};
+use crate::core::RunEvent;
+use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
 use crate::engine::candle::{CandleEngine, Options};
 use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
 use crate::env::prompt::Layout;
 use crate::hub;
-use crate::run::{Manifest, Recorder, RunFolder};
+use crate::run::{Manifest, RunFolder, set_aside};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
+use crate::train::checkpoint::{Found, Keep, Notes};
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Sink, Trainer, budget, checkpoint, evaluate, weights};
-
-/// The writer of a run, shared by the session (records) and the job (rollouts and tokens).
-pub type SharedRecorder = Rc<RefCell<Recorder>>;
+use crate::train::{Aborted, Settings, Trainer, budget, checkpoint, evaluate, weights};
 
 /// A training that is loaded when it starts.
 pub struct Training {
@@ -36,58 +35,107 @@ pub struct Training {
     /// Where the model lies; known once the training has started.
     place: PathBuf,
     trainer: Option<Trainer>,
-    /// Whether the panel was played after the present step.
+    /// The recipe of the state that was resumed.
+    before: Option<Recipe>,
+    /// Whether the panel was played after the present step, and its success.
     evaluated: bool,
+    success: Option<f64>,
+    /// Highest success of the panel so far, and whether the present step reached it.
+    best: Option<f64>,
+    is_best: bool,
+    saver: Saver,
+    /// Files of steps that could not be written yet.
+    kept: Vec<Kept>,
 }
 
 impl Training {
     /// Nothing heavy happens here: the model is loaded by [`Job::start`].
     pub fn new(folder: &RunFolder, recipe: &Recipe, recorder: SharedRecorder) -> Self {
-        let (folder, recipe, place) = (folder.clone(), recipe.clone(), PathBuf::new());
-        Self { folder, recipe, recorder, place, trainer: None, evaluated: false }
-    }
-
-    fn model(&self) -> PathBuf {
-        self.place.clone()
+        Self {
+            folder: folder.clone(),
+            recipe: recipe.clone(),
+            recorder,
+            place: PathBuf::new(),
+            trainer: None,
+            before: None,
+            evaluated: false,
+            success: None,
+            best: None,
+            is_best: false,
+            saver: Saver::default(),
+            kept: Vec::new(),
+        }
     }
 
     fn trainer(&mut self) -> Result<&mut Trainer> {
-        self.trainer.as_mut().context("the training was not started")
+        self.trainer.as_mut().context(NOT_STARTED)
     }
 
     /// Plays the panel if it is due after the present step. A panel given up on request is played when resumed.
     fn evaluate(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         let total = self.recipe.run.steps;
         let recorder = self.recorder.clone();
-        let trainer = self.trainer.as_mut().context("the training was not started")?;
+        let trainer = self.trainer.as_mut().context(NOT_STARTED)?;
         let step = trainer.done;
         if self.evaluated || !trainer.settings.eval.due(step, total) {
             return Ok(());
         }
-        let mut files = Files { recorder, out };
+        let mut files = Files::new(recorder, out, &mut self.kept);
         match evaluate::evaluate(trainer, step, &mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
         }
-        self.evaluated = true;
+        (self.evaluated, self.success) = (true, files.success);
+        self.is_best = step > 0 && self.success > self.best;
+        self.best = self.best.into_iter().chain(self.success).reduce(f64::max);
+        Ok(())
+    }
+
+    /// Continues from a checkpoint: the keys that cannot change in a run have the values they had.
+    fn continue_from(&mut self, found: &Found) {
+        let was = found.notes().recipe.as_ref();
+        self.before = was.and_then(|text| config::parse("checkpoint", text, &Overrides::default()).ok());
+        if let Some(before) = &self.before {
+            self.recipe = config::resumed(before, &self.recipe);
+        }
+        self.evaluated = found.notes().evaluated;
+        self.success = found.notes().success;
+        self.best = checkpoint::successes(&self.folder).into_iter().map(|(_, success)| success).reduce(f64::max);
+    }
+
+    /// Sets aside what was recorded beyond the state that is resumed.
+    fn set_aside(&self, done: u64, out: Out) -> Result<()> {
+        let files = set_aside(&self.folder, done, self.evaluated)?;
+        if files > 0 {
+            let message = format!("{files} files of steps after {done} were moved to `superseded/`");
+            out(RunEvent::Warned { step: done, message: format!("{message}: these steps are done again") });
+        }
         Ok(())
     }
 }
 
 impl Job for Training {
     fn start(&mut self, out: Out) -> Result<()> {
-        self.place = hub::resolve(&self.recipe.model.path)?;
-        let (options, plan) = budget::options(&self.recipe, &self.model(), memory::available())?;
-        let mut trainer = open(&self.recipe, &self.model(), options)?;
-        weights::prepare(&mut trainer, &self.model())?;
         let mut warn = |message| out(RunEvent::Warned { step: 0, message });
+        let found = checkpoint::newest(&self.folder, &mut warn)?;
+        if let Some(found) = &found {
+            self.continue_from(found);
+        }
+        self.place = model_place(&self.recipe, found.as_ref())?;
+        let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
+        let mut trainer = open(&self.recipe, &self.place, options)?;
         if trainer.settings.sampling.layout == Layout::Transcript {
             trainer.text.transcript()?.into_iter().for_each(&mut warn);
         }
-        checkpoint::restore_newest(&mut trainer, &self.folder, &mut warn);
-        weights::prepare(&mut trainer, &self.model())?;
-        describe(&self.folder, &self.recipe, &self.model(), &trainer, &plan)?;
-        trainer.text.keep(&self.model(), &self.folder.path().join("tokenizer"))?;
+        weights::prepare(&mut trainer, &self.place)?;
+        if let Some(found) = &found {
+            let misfit = || format!("the checkpoint of step {} does not fit this recipe", found.step);
+            found.restore(&mut trainer).with_context(misfit)?;
+            weights::prepare(&mut trainer, &self.place)?;
+        }
+        self.set_aside(trainer.done, out)?;
+        describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
+        trainer.text.keep(&self.place, &text_folder(&self.folder))?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -105,21 +153,28 @@ impl Job for Training {
             substitutions: vec![],
             pid: std::process::id(),
         });
-        // A resumed run has played the panel of its last step already, unless it died in between.
-        self.evaluated = trainer.done > 0;
         self.trainer = Some(trainer);
         Ok(())
     }
 
     fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         self.evaluate(out, abort)?;
-        let mut files = Files { recorder: self.recorder.clone(), out };
-        match self.trainer()?.step(&mut files, abort) {
+        let trainer = self.trainer.as_mut().context(NOT_STARTED)?;
+        let mut files = Files::new(self.recorder.clone(), out, &mut self.kept);
+        match trainer.step(&mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
         }
-        self.evaluated = false;
+        (self.evaluated, self.success, self.is_best) = (false, None, false);
         self.evaluate(out, abort)
+    }
+
+    fn before(&self) -> Option<Recipe> {
+        self.before.clone()
+    }
+
+    fn wants_save(&mut self) -> bool {
+        std::mem::take(&mut self.is_best) && self.recipe.checkpoint.best
     }
 
     fn done(&self) -> u64 {
@@ -131,23 +186,55 @@ impl Job for Training {
     }
 
     fn save(&mut self, out: Out) -> Result<()> {
-        let (folder, model, keep) = (self.folder.clone(), self.model(), self.recipe.checkpoint.keep);
-        out(checkpoint::save(self.trainer()?, &folder, &model, keep)?);
-        Ok(())
+        // a state must not be saved before what led to it is
+        write_kept(&self.recorder, &mut self.kept)?;
+        let settings = &self.recipe.checkpoint;
+        let keep = Keep { newest: settings.keep, permanent_every: settings.permanent_every, best: settings.best };
+        let recipe = Some(config::render(&self.recipe));
+        let notes = Notes { evaluated: self.evaluated, success: self.success, recipe };
+        let text = text_folder(&self.folder);
+        let folder = self.folder.clone();
+        let pending = checkpoint::prepare(self.trainer()?, &folder, &text, notes, keep)?;
+        self.saver.start(pending, out)
+    }
+
+    fn land(&mut self, out: Out, wait: bool) -> Result<()> {
+        write_kept(&self.recorder, &mut self.kept)?;
+        self.saver.land(out, wait)
+    }
+
+    fn reskill(&mut self, bank: Bank) -> Vec<KeyChange> {
+        let Some(trainer) = &mut self.trainer else { return Vec::new() };
+        let changes = differences(trainer.skills.bank(), &bank);
+        trainer.skills.replace_bank(bank);
+        changes
     }
 
     fn retune(&mut self, recipe: &Recipe) {
-        self.recipe = recipe.clone();
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
-            let (name, state) = (trainer.method.name(), trainer.method.state());
-            trainer.method = recipe.method.build();
-            if trainer.method.name() == name {
-                trainer.method.resume(&state);
+            trainer.skills.choose_by(recipe.skills.choice(), recipe.skills.placement);
+            if recipe.method != self.recipe.method {
+                let (name, state) = (trainer.method.name(), trainer.method.state());
+                trainer.method = recipe.method.build();
+                if trainer.method.name() == name {
+                    trainer.method.resume(&state);
+                }
+                // without it the step that needs it fails, and says so
+                let _ = weights::prepare(trainer, &self.place);
             }
-            // without it the step that needs it fails, and says so
-            let _ = weights::prepare(trainer, &self.place);
         }
+        self.recipe = recipe.clone();
+    }
+}
+
+/// Where the model lies: a run whose model is gone (it came from another machine) has it in its checkpoint.
+fn model_place(recipe: &Recipe, found: Option<&Found>) -> Result<PathBuf> {
+    let place = hub::resolve(&recipe.model.path);
+    match (place, found) {
+        (Ok(place), Some(found)) if !place.exists() => Ok(found.path.clone()),
+        (Err(_), Some(found)) => Ok(found.path.clone()),
+        (place, _) => place,
     }
 }
 
@@ -235,6 +322,8 @@ fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
     Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
 }
 
+const NOT_STARTED: &str = "the training was not started";
+
 /// Context kept free for the teacher's skills where their budget is unlimited.
 const UNLIMITED_RESERVE: usize = 512;
 
@@ -244,40 +333,9 @@ fn recipe_name(folder: &RunFolder) -> String {
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
 }
 
-/// Records through the session, files through the recorder. A file that cannot be written is warned of; the records
-/// themselves are the session's to keep.
-struct Files<'a> {
-    recorder: SharedRecorder,
-    out: Out<'a>,
-}
-
-impl Files<'_> {
-    fn warn(&mut self, step: u64, what: &str, result: crate::run::Result<()>) {
-        if let Err(error) = result {
-            (self.out)(RunEvent::Warned { step, message: format!("{what} of step {step} are lost: {error}") });
-        }
-    }
-}
-
-impl Sink for Files<'_> {
-    fn event(&mut self, event: RunEvent) {
-        (self.out)(event);
-    }
-
-    fn live(&mut self, episode: &Episode) {
-        let result = self.recorder.borrow_mut().turn(episode);
-        self.warn(episode.id.step, "live rollouts", result);
-    }
-
-    fn close_step(&mut self, step: u64, episodes: &[Episode], tokens: &[TokenRecord]) {
-        let result = self.recorder.borrow_mut().close_step(step, episodes, tokens);
-        self.warn(step, "rollouts and tokens", result);
-    }
-
-    fn close_eval(&mut self, step: u64, episodes: &[Episode]) {
-        let result = self.recorder.borrow_mut().close_eval(step, episodes);
-        self.warn(step, "evaluation rollouts", result);
-    }
+/// The run's own copy of tokenizer and template.
+fn text_folder(folder: &RunFolder) -> PathBuf {
+    folder.path().join("tokenizer")
 }
 
 #[cfg(test)]

@@ -10,31 +10,47 @@ pub(super) struct Tuning {
     file: Recipe,
     pub live: Recipe,
     pub revision: u32,
-    waiting: Vec<KeyChange>,
+    /// The file's recipe when changes were last put in force.
+    told: Recipe,
 }
 
 impl Tuning {
     pub fn new(recipe: Recipe) -> Self {
-        Self { file: recipe.clone(), live: recipe, revision: 0, waiting: Vec::new() }
+        Self { file: recipe.clone(), told: recipe.clone(), live: recipe, revision: 0 }
+    }
+
+    /// Of a run that goes on from a state trained under `before`; `file` is what its configuration says now.
+    pub fn resumed(before: Recipe, file: Recipe, revision: u32) -> Self {
+        let mut tuning = Self { revision, ..Self::new(before) };
+        tuning.note(file);
+        tuning
     }
 
     /// Takes note of what the file says now; says what that will do.
     pub fn note(&mut self, recipe: Recipe) -> String {
         let found = changes(&self.file, &recipe);
         self.file = recipe;
-        let words = if found.is_empty() { "nothing changed".into() } else { in_words(&found) };
-        self.waiting.extend(found);
-        words
+        if found.is_empty() { "nothing changed".into() } else { in_words(&found) }
     }
 
     /// Between steps: puts noted changes in force, and returns the record of it.
     pub fn apply(&mut self, step: u64) -> Option<RunEvent> {
-        if self.waiting.is_empty() {
+        if self.told == self.file {
             return None;
         }
+        let changes = changes(&self.told, &self.file);
+        self.told = self.file.clone();
         self.live = applied(&self.live, &self.file);
         self.revision += 1;
-        let changes = std::mem::take(&mut self.waiting);
+        Some(RunEvent::ConfigChanged { step, revision: self.revision, changes })
+    }
+
+    /// The record of changes that were put in force elsewhere; `None` if there are none.
+    pub fn also(&mut self, step: u64, changes: Vec<KeyChange>) -> Option<RunEvent> {
+        if changes.is_empty() {
+            return None;
+        }
+        self.revision += 1;
         Some(RunEvent::ConfigChanged { step, revision: self.revision, changes })
     }
 }
@@ -69,7 +85,10 @@ mod tests {
         assert_eq!(tuning.note(recipe.clone()), "`optim.lr` 0.0003 -> 0.5 from the next step");
         assert!(tuning.apply(5).is_some());
         assert_eq!((tuning.live.optim.lr, tuning.live.rollout.groups), (0.5, 8));
-        assert_eq!(tuning.note(recipe), "nothing changed");
+        assert_eq!(tuning.note(recipe.clone()), "nothing changed");
         assert_eq!(tuning.apply(6), None);
+        tuning.note(Recipe::default());
+        tuning.note(recipe);
+        assert_eq!(tuning.apply(7), None, "there and back is no change");
     }
 }

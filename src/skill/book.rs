@@ -133,6 +133,11 @@ impl SkillBook {
         &self.bank
     }
 
+    /// Chooses in another way from now on.
+    pub fn choose_by(&mut self, retrieval: Retrieval, placement: Placement) {
+        (self.retrieval, self.placement) = (retrieval, placement);
+    }
+
     /// Takes an edited bank into use; statistics stay, those of skills that are gone too.
     pub fn replace_bank(&mut self, bank: Bank) {
         self.bank = bank;

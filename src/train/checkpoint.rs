@@ -2,26 +2,30 @@
 //!
 //! ```text
 //! checkpoints/step_000100/   config.json model.safetensors tokenizer.json ...   (a model folder)
-//!                            optimizer.safetensors reference.safetensors state.json
+//!                            optimizer.safetensors reference.safetensors state.json sums.json
 //! ```
-//! Written beside its final name and renamed when complete: a checkpoint is there wholly or not at all. There is
-//! no generator state in it: every random stream is derived from seed and counters.
+//! 1. [`prepare`] copies the state; [`Pending::write`] writes it, on any thread, beside its final name, seals it with
+//!    checksums and renames it: a checkpoint is there wholly or not at all.
+//! 2. [`newest`] takes the newest one whose checksums hold, and puts damaged ones aside.
+//! 3. There is no generator state in it: every random stream is derived from seed and counters.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::Trainer;
 use crate::core::RunEvent;
-use crate::run::RunFolder;
+use crate::engine::Snapshot;
+use crate::run::{RunFolder, sums};
 use crate::skill::Statistics;
 
 const STATE: &str = "state.json";
 
 /// What is not weights.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
     format: u32,
     /// Completed steps.
@@ -30,83 +34,264 @@ struct State {
     /// What the method has accumulated over steps.
     #[serde(default)]
     method: Vec<f64>,
+    #[serde(default)]
+    notes: Notes,
 }
 
-/// Writes the checkpoint of the present step; `model` is where the text files come from. Afterwards only the
-/// newest `keep` checkpoints stay (0 = all).
-pub fn save(trainer: &Trainer, folder: &RunFolder, model: &Path, keep: u32) -> Result<RunEvent> {
-    let start = Instant::now();
-    let target = folder.checkpoint(trainer.done);
-    let temporary = target.with_extension("partial");
-    if temporary.exists() {
-        std::fs::remove_dir_all(&temporary).with_context(|| format!("cannot clear {}", temporary.display()))?;
-    }
-    std::fs::create_dir_all(&temporary).with_context(|| format!("cannot create {}", temporary.display()))?;
-    trainer.engine.save(&temporary, true)?;
-    trainer.text.keep(model, &temporary)?;
-    let state = State {
-        format: 1,
-        done: trainer.done,
-        skills: trainer.skills.statistics().clone(),
-        method: trainer.method.state(),
-    };
-    std::fs::write(temporary.join(STATE), serde_json::to_vec_pretty(&state)?)
-        .with_context(|| format!("cannot write {}", temporary.join(STATE).display()))?;
-    let bytes = sync(&temporary)?;
-    if target.exists() {
-        std::fs::remove_dir_all(&target).with_context(|| format!("cannot replace {}", target.display()))?;
-    }
-    std::fs::rename(&temporary, &target).with_context(|| format!("cannot name {}", target.display()))?;
-    forget(folder, keep);
-    Ok(RunEvent::Checkpointed {
-        step: trainer.done,
-        path: target.strip_prefix(folder.path()).unwrap_or(&target).display().to_string(),
-        bytes,
-        seconds: start.elapsed().as_secs_f64(),
-    })
+/// What the session knows of the state and the trainer does not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Notes {
+    /// Whether the panel that is due after this step was played.
+    pub evaluated: bool,
+    /// Success on the panel (without skills) after this step, if it was played.
+    pub success: Option<f64>,
+    /// The recipe in force, as TOML.
+    pub recipe: Option<String>,
 }
 
-/// Continues from a checkpoint folder: weights, optimiser, reference, skill statistics, step count.
-pub fn restore(trainer: &mut Trainer, checkpoint: &Path) -> Result<()> {
-    let path = checkpoint.join(STATE);
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let state: State = serde_json::from_str(&text).with_context(|| format!("{}: damaged", path.display()))?;
-    trainer.engine.restore(checkpoint)?;
-    trainer.skills.restore(state.skills);
-    trainer.method.resume(&state.method);
-    trainer.done = state.done;
+/// Which checkpoints stay on disk. The one just written always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// So many of the newest; 0 = all.
+    pub newest: u32,
+    /// Those of every so many steps; 0 = none.
+    pub permanent_every: u64,
+    /// The one with the highest success on the panel.
+    pub best: bool,
+}
+
+/// A checkpoint of a step that is over, still to be written.
+pub struct Pending {
+    fresh: PathBuf,
+    snapshot: Snapshot,
+    state: State,
+    folder: RunFolder,
+    text: PathBuf,
+    keep: Keep,
+}
+
+/// Copies what a checkpoint of the present state needs; all files of the folder `text` (tokenizer and template) become
+/// part of it.
+pub fn prepare(trainer: &Trainer, folder: &RunFolder, text: &Path, notes: Notes, keep: Keep) -> Result<Pending> {
+    let (skills, method) = (trainer.skills.statistics().clone(), trainer.method.state());
+    let state = State { format: 1, done: trainer.done, skills, method, notes };
+    let fresh = folder.checkpoint(trainer.done).with_extension(PARTIAL);
+    clear(&fresh)?;
+    fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
+    let snapshot = or_clear(trainer.engine.snapshot(&fresh, true), &fresh)?;
+    Ok(Pending { fresh, snapshot, state, folder: folder.clone(), text: text.to_path_buf(), keep })
+}
+
+impl Pending {
+    /// Writes the checkpoint, then removes those that need not stay.
+    ///
+    /// # Errors
+    /// It cannot be written; then no checkpoint was removed or replaced.
+    pub fn write(self) -> Result<RunEvent> {
+        let start = Instant::now();
+        let target = self.folder.checkpoint(self.state.done);
+        let bytes = or_clear(fill(&self.fresh, self.snapshot, &self.text, &self.state), &self.fresh)?;
+        put_in_place(&self.fresh, &target)?;
+        forget(&self.folder, self.state.done, &self.keep);
+        Ok(RunEvent::Checkpointed {
+            step: self.state.done,
+            path: target.strip_prefix(self.folder.path()).unwrap_or(&target).display().to_string(),
+            bytes,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+/// Writes all files of a checkpoint and waits for the disk. Returns their size in bytes.
+fn fill(fresh: &Path, snapshot: Snapshot, text: &Path, state: &State) -> Result<u64> {
+    snapshot()?;
+    copy_files(text, fresh)?;
+    write_state(fresh, state)
+}
+
+/// Half a checkpoint would only fill the disk further.
+fn or_clear<T>(written: Result<T>, fresh: &Path) -> Result<T> {
+    if written.is_err() {
+        let _ = fs::remove_dir_all(fresh);
+    }
+    written
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let path = entry?.path();
+        let copied = fs::copy(&path, to.join(path.file_name().unwrap_or_default()));
+        copied.with_context(|| format!("cannot copy {}", path.display()))?;
+    }
     Ok(())
 }
 
-/// Restores the newest checkpoint that can be read, telling of those that cannot. `None` = there is none.
-pub fn restore_newest(trainer: &mut Trainer, folder: &RunFolder, tell: &mut dyn FnMut(String)) -> Option<u64> {
-    for step in folder.checkpoints().into_iter().rev() {
-        match restore(trainer, &folder.checkpoint(step)) {
-            Ok(()) => return Some(step),
-            Err(e) => tell(format!("the checkpoint of step {step} cannot be used, trying the one before: {e:#}")),
-        }
-    }
-    None
+fn write_state(folder: &Path, state: &State) -> Result<u64> {
+    let path = folder.join(STATE);
+    fs::write(&path, serde_json::to_vec_pretty(state)?).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(sums::seal(folder)?)
 }
 
-/// Waits until every file is on the disk. Returns their size in bytes.
-fn sync(folder: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        let file = std::fs::File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        file.sync_all().with_context(|| format!("cannot sync {}", path.display()))?;
-        bytes += file.metadata()?.len();
+/// Gives a whole folder its final name; what had that name before is replaced.
+fn put_in_place(fresh: &Path, target: &Path) -> Result<()> {
+    let old = target.with_extension(OLD);
+    clear(&old)?;
+    if target.exists() {
+        fs::rename(target, &old).with_context(|| format!("cannot replace {}", target.display()))?;
     }
-    Ok(bytes)
+    fs::rename(fresh, target).with_context(|| format!("cannot name {}", target.display()))?;
+    if let Some(parent) = target.parent().and_then(|parent| fs::File::open(parent).ok()) {
+        // a file system that cannot sync a folder still has the new name
+        let _ = parent.sync_all();
+    }
+    clear(&old)
 }
 
-/// Removes all but the newest `keep` checkpoints. One that cannot be removed stays: that is no loss.
-fn forget(folder: &RunFolder, keep: u32) {
+fn clear(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// A checkpoint whose checksums hold.
+pub struct Found {
+    pub step: u64,
+    pub path: PathBuf,
+    state: State,
+}
+
+impl Found {
+    /// Reads the checkpoint of `step`.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub fn read(folder: &RunFolder, step: u64) -> Result<Found> {
+        let path = folder.checkpoint(step);
+        sums::check(&path)?;
+        let state = read_state(&path)?;
+        Ok(Found { step, path, state })
+    }
+
+    pub fn notes(&self) -> &Notes {
+        &self.state.notes
+    }
+
+    /// Continues from it: weights, optimiser, reference, skill statistics, step count.
+    pub fn restore(&self, trainer: &mut Trainer) -> Result<()> {
+        trainer.engine.restore(&self.path)?;
+        trainer.skills.restore(self.state.skills.clone());
+        trainer.method.resume(&self.state.method);
+        trainer.done = self.state.done;
+        Ok(())
+    }
+}
+
+fn read_state(checkpoint: &Path) -> Result<State> {
+    let path = checkpoint.join(STATE);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{}: damaged", path.display()))
+}
+
+/// The newest checkpoint that can be used. Those that cannot are told of and renamed to `step_N.damaged`. `None` =
+/// the run has no checkpoint.
+///
+/// # Errors
+/// There are checkpoints, and none of them can be used: starting over would lose the run.
+pub fn newest(folder: &RunFolder, tell: &mut dyn FnMut(String)) -> Result<Option<Found>> {
+    tidy(folder);
     let steps = folder.checkpoints();
-    if keep > 0 {
-        for step in &steps[..steps.len().saturating_sub(keep as usize)] {
-            let _ = std::fs::remove_dir_all(folder.checkpoint(*step));
+    for &step in steps.iter().rev() {
+        match Found::read(folder, step) {
+            Ok(found) => return Ok(Some(found)),
+            Err(e) => {
+                tell(format!("the checkpoint of step {step} cannot be used, trying the one before: {e:#}"));
+                let path = folder.checkpoint(step);
+                // one that cannot be renamed is found damaged again next time
+                let _ = clear(&path.with_extension(DAMAGED)).map(|()| fs::rename(&path, path.with_extension(DAMAGED)));
+            }
         }
+    }
+    if !steps.is_empty() {
+        bail!(
+            "none of the {} checkpoints of `{}` can be used; they were renamed to `*.damaged`, and training \
+             again starts over from the first step",
+            steps.len(),
+            folder.path().display()
+        );
+    }
+    Ok(None)
+}
+
+/// What a kill in the middle of [`Pending::write`] left: a whole folder without its name gets it, the rest goes.
+fn tidy(folder: &RunFolder) {
+    let entries = fs::read_dir(folder.path().join("checkpoints")).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        let ending = path.extension().unwrap_or_default();
+        let target = path.with_extension("");
+        // best effort: what stays is in nobody's way
+        if ending == PARTIAL && !target.exists() && sums::check(&path).is_ok_and(|sealed| sealed) {
+            let _ = fs::rename(&path, &target);
+        } else if ending == PARTIAL || ending == OLD {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// Steps and panel successes of the checkpoints on disk, by step.
+pub fn successes(folder: &RunFolder) -> Vec<(u64, f64)> {
+    let success = |step: u64| Some((step, read_state(&folder.checkpoint(step)).ok()?.notes.success?));
+    folder.checkpoints().into_iter().filter_map(success).collect()
+}
+
+/// The step of the checkpoint with the highest success on the panel; of equals the latest.
+pub fn best(folder: &RunFolder) -> Option<u64> {
+    successes(folder).into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(step, _)| step)
+}
+
+/// Copies a checkpoint into another run, as its own: without the recipe it was made under.
+pub fn transplant(found: &Found, to: &RunFolder) -> Result<()> {
+    let target = to.checkpoint(found.step);
+    let fresh = target.with_extension(PARTIAL);
+    fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
+    copy_files(&found.path, &fresh)?;
+    let notes = Notes { recipe: None, ..found.state.notes.clone() };
+    write_state(&fresh, &State { notes, ..found.state.clone() })?;
+    put_in_place(&fresh, &target)
+}
+
+/// Removes the checkpoints that need not stay. One that cannot be removed stays: that is no loss.
+fn forget(folder: &RunFolder, written: u64, keep: &Keep) {
+    let steps = folder.checkpoints();
+    let best = if keep.best { best(folder) } else { None };
+    for step in removable(&steps, written, keep, best) {
+        let _ = fs::remove_dir_all(folder.checkpoint(step));
+    }
+}
+
+fn removable(steps: &[u64], written: u64, keep: &Keep, best: Option<u64>) -> Vec<u64> {
+    let newest = if keep.newest == 0 { steps.len() } else { keep.newest as usize };
+    let old = &steps[..steps.len().saturating_sub(newest)];
+    let permanent = |step: u64| keep.permanent_every > 0 && step.is_multiple_of(keep.permanent_every);
+    old.iter().copied().filter(|&step| step != written && Some(step) != best && !permanent(step)).collect()
+}
+
+const PARTIAL: &str = "partial";
+const OLD: &str = "old";
+const DAMAGED: &str = "damaged";
+
+#[cfg(test)]
+mod tests {
+    use super::{Keep, removable};
+
+    #[test]
+    fn newest_best_and_permanent_checkpoints_stay() {
+        let steps = [10, 20, 30, 40, 50, 60];
+        let keep = Keep { newest: 2, permanent_every: 0, best: false };
+        assert_eq!(removable(&steps, 60, &keep, None), [10, 20, 30, 40]);
+        assert_eq!(removable(&steps, 60, &keep, Some(20)), [10, 30, 40]);
+        assert_eq!(removable(&steps, 60, &Keep { permanent_every: 30, ..keep }, None), [10, 20, 40]);
+        assert_eq!(removable(&steps, 60, &Keep { newest: 0, ..keep }, None), [0u64; 0]);
+        assert_eq!(removable(&[4, 6], 4, &Keep { newest: 1, ..keep }, None), [0u64; 0], "the one just written");
     }
 }

@@ -56,10 +56,9 @@ pub fn tokenizer_folder(run: &Path) -> std::path::PathBuf {
 impl Feed for FolderFeed {
     fn poll(&mut self) -> Result<Vec<Record>> {
         self.load_text();
-        if !std::mem::replace(&mut self.begun, true) {
-            return Ok(self.source.all()?);
-        }
-        Ok(self.source.read(RECORDS, BUDGET)?)
+        let (most, budget) = if self.begun { (RECORDS, BUDGET) } else { (usize::MAX, FIRST_BUDGET) };
+        self.begun = true;
+        Ok(passing_dropped(self.source.read(most, budget)?))
     }
 
     fn episodes(&mut self, step: u64) -> Result<Vec<Episode>> {
@@ -102,13 +101,32 @@ impl Feed for FolderFeed {
 
 /// Why a saved run cannot be shown as running, if it has no records at all.
 pub fn check_records(folder: &RunFolder) -> Result<()> {
-    let records = Source::open(folder)?.all()?;
-    let started = records.iter().any(|r| matches!(r.event, RunEvent::Started { .. } | RunEvent::Finished { .. }));
+    let mut started = false;
+    let mut source = Source::open(folder)?;
+    while !started {
+        let records = source.read(RECORDS, Duration::MAX)?;
+        if records.is_empty() {
+            break;
+        }
+        started = records.iter().any(|r| matches!(r.event, RunEvent::Started { .. } | RunEvent::Finished { .. }));
+    }
     started
         .then_some(())
         .with_context(|| format!("`{}` has no records yet, there is nothing to replay", folder.path().display()))
 }
 
+/// Progress that was overtaken by a later record says nothing any more, and is most of a long run.
+fn passing_dropped(mut records: Vec<Record>) -> Vec<Record> {
+    let mut left = records.len();
+    records.retain(|record| {
+        left -= 1;
+        left == 0 || !matches!(record.event, RunEvent::Progress { .. })
+    });
+    records
+}
+
+/// The time the first reading may take: a run too long for it is shown as far as it was read, and grows.
+const FIRST_BUDGET: Duration = Duration::from_millis(700);
 /// Records read at once, and the time that may take, while the screen is open.
 const RECORDS: usize = 2000;
 const BUDGET: Duration = Duration::from_millis(20);

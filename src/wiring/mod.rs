@@ -1,13 +1,16 @@
 //! Where the parts of the program meet: everything the command line needs from a layer it does not know.
 
 mod feed;
+mod fork;
+mod import;
 mod starter;
+mod verify;
 
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -18,12 +21,17 @@ use crate::core::RunEvent;
 use crate::core::event::Status;
 use crate::core::exit::Exit;
 use crate::run::recorder::{Tap, now_ms};
+use crate::run::view::RunView;
 use crate::run::{Heartbeat, Manifest, Recorder, RunFolder, RunLock, Source, atomic_write};
-use crate::session::{Asserts, Control, Desk, Halt, SharedRecorder, Standing, Training, serve, watch_signals};
+use crate::session::{Asserts, Control, Desk, Halt, Pulse, SharedRecorder, Standing, Training, serve, watch_signals};
+use crate::skill::{Bank, BankError};
 use crate::tui;
 
 pub use feed::FolderFeed;
+pub use fork::fork;
+pub use import::Imported;
 pub use starter::{PretrainArgs, pretrain};
+pub use verify::verify;
 
 /// What a screen is opened on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +68,7 @@ pub fn create_run(recipe: &Recipe, source: &str) -> Result<RunFolder> {
     };
     let text = config::render(recipe);
     atomic_write(&folder.config(), text.as_bytes())?;
+    atomic_write(&folder.recipe(), text.as_bytes())?;
     let mut manifest = Manifest::gather(&folder, &text, Path::new("."), now_ms());
     manifest.seeds.insert("run".into(), recipe.run.seed);
     manifest.notes.insert("recipe".into(), source.into());
@@ -80,6 +89,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
         Source::open(folder)?.all()?.iter().for_each(|record| asserts.hear(&record.event));
     }
     let recipe = config::load(Some(&folder.config()), &Overrides::default())?;
+    let past = past(folder)?;
     let recorder = Recorder::open(folder)?;
     let recorder: SharedRecorder = Rc::new(RefCell::new(match tap {
         Some(tap) => recorder.with_tap(tap),
@@ -90,18 +100,23 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
     watch_signals(halt.clone())?;
     // last: whoever started this process takes a bound socket for a trainer that works
     let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
-    let (edits, _watch) = watch(folder, &recorder)?;
-    let config = folder.config();
+    let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE))?;
+    let (banks, _bank_watch) = watch(&recorder, "skills", watch_bank(Path::new(&recipe.skills.bank)))?;
+    let (config, status) = (folder.config(), folder.clone());
+    let mut missed = false;
+    let pulse = Pulse::start(HEARTBEAT, move |standing: &Standing| beat(&status, standing, &mut missed));
     Ok(serve(
         &mut job,
         Desk {
             recipe,
             orders,
             edits,
+            banks,
+            past,
             halt,
             asserts,
             record: &mut |event| Ok(recorder.borrow_mut().record(event)?),
-            beat: &mut |standing| beat(folder, standing),
+            beat: &mut |standing| pulse.iter().for_each(|pulse| pulse.set(standing)),
             persist: &mut |key, value| config::set_in_file(&config, key, value),
         },
     ))
@@ -126,17 +141,28 @@ pub fn replay_batch(folder: &RunFolder) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-type Edits = std::sync::mpsc::Receiver<Result<Recipe, config::ConfigError>>;
-
-/// Watches the run's configuration. Where that is impossible the run goes on without, and says so.
-fn watch(folder: &RunFolder, recorder: &SharedRecorder) -> Result<(Edits, Option<Watch>)> {
-    match Watch::new(&folder.config(), SETTLE) {
+/// Messages of a watch, and the watch. Where watching is impossible the run goes on without, and says so.
+fn watch<T>(recorder: &SharedRecorder, what: &str, watch: Result<Watch<T>>) -> Result<(Receiver<T>, Option<Watch<T>>)> {
+    match watch {
         Ok(mut watch) => Ok((std::mem::replace(&mut watch.edits, channel().1), Some(watch))),
         Err(error) => {
-            recorder.borrow_mut().record(RunEvent::Warned { step: 0, message: format!("{error:#}") })?;
+            let message = format!("edits of the {what} will not be noticed: {error:#}");
+            recorder.borrow_mut().record(RunEvent::Warned { step: 0, message })?;
             Ok((channel().1, None))
         }
     }
+}
+
+/// Watches a folder of skills.
+fn watch_bank(folder: &Path) -> Result<Watch<Result<Bank, BankError>>> {
+    let (path, mut known) = (folder.to_path_buf(), Bank::load(folder));
+    let read = move || {
+        let found = Bank::load(&path);
+        let changed = found != known;
+        known = found.clone();
+        changed.then_some(found)
+    };
+    Watch::of(folder, &[folder.to_path_buf()], SETTLE, read)
 }
 
 /// The last record of a run that went through all its steps.
@@ -145,13 +171,24 @@ fn finish(out: &mut dyn FnMut(RunEvent), step: u64) {
     out(RunEvent::Finished { step, status, exit, message: "done".into(), assert: None });
 }
 
-/// Writes the heartbeat. One that is lost is made good by the next.
-fn beat(folder: &RunFolder, standing: &Standing) {
-    let beat = Heartbeat::here(standing.state, standing.step, standing.phase, now_ms());
-    if let Err(error) = beat.write(folder) {
+/// What earlier processes of the run recorded.
+fn past(folder: &RunFolder) -> Result<RunView> {
+    let mut view = RunView::default();
+    Source::open(folder)?.for_each(|record| view.apply(record))?;
+    Ok(view)
+}
+
+/// Writes the heartbeat. One that is lost is made good by the next; of several lost in a row, the first is told.
+fn beat(folder: &RunFolder, standing: &Standing, missed: &mut bool) {
+    let written = Heartbeat::here(standing.state, standing.step, standing.phase, now_ms()).write(folder);
+    if let (Err(error), false) = (&written, *missed) {
         eprintln!("the heartbeat could not be written: {error}");
     }
+    *missed = written.is_err();
 }
+
+/// Time between heartbeats while the trainer has nothing new to say.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long `config.toml` must be left alone before it is read.
 const SETTLE: Duration = Duration::from_millis(200);

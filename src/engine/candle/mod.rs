@@ -43,7 +43,9 @@ use self::memory::{Checkpointing, Dims, Dtype, TAPE_BYTES};
 use self::model::{Decoder, Gradients, Weights};
 use self::optim::Moments;
 use self::sets::Sets;
-use super::{AdamW, Engine, LossFn, ModelInfo, Next, SampleRequest, Sampler, ScoreRow, Scores, Update, WeightSet};
+use super::{
+    AdamW, Engine, LossFn, ModelInfo, Next, SampleRequest, Sampler, ScoreRow, Scores, Snapshot, Update, WeightSet,
+};
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,6 +163,25 @@ impl Engine for CandleEngine {
 
     fn save(&self, folder: &Path, resumable: bool) -> Result<()> {
         self.save_folder(folder, resumable)
+    }
+
+    fn snapshot(&self, folder: &Path, resumable: bool) -> Result<Snapshot> {
+        // Updates make new tensors, so the copy shares its storage with nothing that changes.
+        let copy = CandleEngine {
+            decoder: self.decoder.clone(),
+            options: self.options.clone(),
+            origin: self.origin.clone(),
+            names: self.names.clone(),
+            live: self.live.clone(),
+            master: self.master.clone(),
+            packed: self.packed.clone(),
+            sets: self.sets.clone(),
+            ema_decay: self.ema_decay,
+            grads: vec![],
+            moments: self.moments.clone(),
+        };
+        let folder = folder.to_path_buf();
+        Ok(Box::new(move || copy.save(&folder, resumable)))
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {

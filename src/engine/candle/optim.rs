@@ -17,7 +17,7 @@ use super::weights::Weights;
 use crate::engine::{AdamW, Update};
 
 /// First and second moments of what is trained, in its order; empty before the first update.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Moments {
     updates: i32,
     m: Vec<Vec<f32>>,

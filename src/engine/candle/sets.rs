@@ -20,6 +20,7 @@ use super::weights::Weights;
 use crate::engine::WeightSet;
 
 /// A kept set.
+#[derive(Clone)]
 pub(super) struct Kept {
     weights: Weights,
     /// The folder it was loaded from, where it is not ours to save.

@@ -1,0 +1,90 @@
+//! A run in the formats of other tools. Reads the run folder only, like every reader.
+
+mod model;
+mod page;
+mod plot;
+mod report;
+mod table;
+mod tfevents;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::run::view::RunView;
+use crate::run::{RunFolder, Source};
+
+/// What to export to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Event files for TensorBoard and whatever imports them.
+    Tensorboard,
+    /// Tables of metrics, evaluations and rollouts.
+    Csv,
+    /// The same as JSON, and rollouts as JSON Lines.
+    Json,
+    /// One page with curves, evaluations and telling rollouts; needs nothing else to be shown.
+    Html,
+    /// The curves as a picture.
+    Svg,
+    /// A Hugging Face model folder.
+    Model,
+    /// A PEFT adapter folder.
+    Adapter,
+}
+
+impl Format {
+    /// All formats by name.
+    pub const ALL: [(&'static str, Format); 7] = [
+        ("tensorboard", Format::Tensorboard),
+        ("csv", Format::Csv),
+        ("json", Format::Json),
+        ("html", Format::Html),
+        ("svg", Format::Svg),
+        ("model", Format::Model),
+        ("adapter", Format::Adapter),
+    ];
+}
+
+/// Which checkpoint a model is taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pick {
+    #[default]
+    Newest,
+    /// The one with the highest success on the panel.
+    Best,
+    Step(u64),
+}
+
+/// Writes the run of `folder` into the folder `out`, which is made if absent. Returns the files written.
+///
+/// # Errors
+/// The run cannot be read, it has nothing of that kind, or `out` cannot be written.
+pub fn export(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(out).with_context(|| format!("cannot create `{}`", out.display()))?;
+    match format {
+        Format::Model => model::model(folder, pick, out),
+        Format::Adapter => model::adapter(folder, pick, out),
+        Format::Tensorboard => Ok(vec![tfevents::write(&view(folder)?, out)?]),
+        Format::Csv => table::csv(folder, &view(folder)?, out),
+        Format::Json => table::json(folder, &view(folder)?, out),
+        Format::Svg => file(out, "curves.svg", plot::panels(&view(folder)?).as_bytes()).map(|path| vec![path]),
+        Format::Html => {
+            file(out, "report.html", report::page(folder, &view(folder)?).as_bytes()).map(|path| vec![path])
+        }
+    }
+}
+
+/// The whole run, folded.
+fn view(folder: &RunFolder) -> Result<RunView> {
+    let mut view = RunView::default();
+    Source::open(folder)?.for_each(|record| view.apply(record))?;
+    Ok(view)
+}
+
+fn file(out: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+    let path = out.join(name);
+    fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(path)
+}
