@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     };
     let vocab = engine.info().vocab;
     say(&json!({ "ready": engine.info().parameters }))?;
-    for (round, line) in std::io::stdin().lock().lines().enumerate() {
+    for (round, line) in (0u64..).zip(std::io::stdin().lock().lines()) {
         line?;
         let (start, cpu) = (Instant::now(), cpu_seconds()?);
         let (tokens, value) = match &mode[..] {
