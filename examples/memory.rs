@@ -69,6 +69,7 @@ fn measure(architecture: &Architecture, mode: &str) -> Result<()> {
         row_tokens: TOKENS,
         sampled_tokens: TOKENS - 1,
         slots: ROWS,
+        cache_bytes: 0,
         tape_bytes: TAPE_BYTES,
     };
     let plan = memory::plan(&Dims::from(architecture), &load);

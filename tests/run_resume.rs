@@ -51,7 +51,7 @@ fn play() -> Runs {
     };
     let whole = wiring::create_run(&config::parse("test", "", &overrides).unwrap(), "test").unwrap();
     let (from, to) = (whole.path().to_path_buf(), root.path().to_path_buf());
-    let moments: [(&str, fn(&RunEvent) -> bool); 4] = [
+    let moments: [(&str, Moment); 4] = [
         ("in-step-1", |e| is_progress(e, 1, Phase::Rollout)),
         ("in-update-3", |e| is_progress(e, 3, Phase::Student)),
         ("after-step-2", |e| matches!(e, RunEvent::Stepped { step: 2, .. })),
@@ -94,8 +94,14 @@ fn view(folder: &RunFolder) -> RunView {
     view
 }
 
-/// What must not depend on interruptions: metrics without times; panels and alerts; the weights.
-fn essence(folder: &RunFolder) -> (Vec<(u64, Metrics)>, Vec<(u64, String)>, Vec<Vec<u8>>) {
+/// Whether a run is to be interrupted at an event.
+type Moment = fn(&RunEvent) -> bool;
+
+/// Metrics without times; panels and alerts; the weights.
+type Essence = (Vec<(u64, Metrics)>, Vec<(u64, String)>, Vec<Vec<u8>>);
+
+/// What must not depend on interruptions.
+fn essence(folder: &RunFolder) -> Essence {
     let view = view(folder);
     let timeless = |metrics: &Metrics| -> Metrics {
         let kept = metrics.iter().filter(|(name, _)| !name.starts_with("time/") && *name != "tokens/per_second");

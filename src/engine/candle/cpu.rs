@@ -50,6 +50,12 @@ pub(super) fn max(x: &[f32]) -> f32 {
     lanes.iter().chain(tail).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
+/// x += y
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
+pub(super) fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
 /// y = x * w / rms(x), row by row; returns 1/rms per row in `inv`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv: &mut [f32]) {
@@ -63,14 +69,14 @@ pub(super) fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv: &mut 
     }
 }
 
-/// Adds to `dw`, writes `dx`.
+/// Adds to `dx` and `dw`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn rms_norm_grad(x: &[f32], w: &[f32], inv: &[f32], g: &[f32], dx: &mut [f32], dw: &mut [f32]) {
     let d = w.len();
     for (((x, g), dx), &s) in x.chunks_exact(d).zip(g.chunks_exact(d)).zip(dx.chunks_exact_mut(d)).zip(inv) {
         let c = s * s * s / d as f32 * sum_by(d, |i| g[i] * w[i] * x[i]);
         for i in 0..d {
-            dx[i] = g[i] * w[i] * s - x[i] * c;
+            dx[i] += g[i] * w[i] * s - x[i] * c;
             dw[i] += g[i] * x[i] * s;
         }
     }
@@ -228,22 +234,41 @@ pub(super) struct Mat<'a> {
 
 /// out[m,n] (row stride `ldo`) = beta * out + alpha * a[m,k] b[k,n].
 pub(super) fn gemm(dims: [usize; 3], a: Mat, b: Mat, out: &mut [f32], ldo: usize, alpha: f32, beta: f32) {
+    let [m, _, n] = dims;
+    assert!(m == 0 || (m - 1) * ldo + n <= out.len());
+    // SAFETY: the assertion bounds what is written, and `out` is exclusively borrowed and initialised.
+    unsafe { gemm_raw(dims, a, b, out.as_mut_ptr(), ldo, alpha, beta) }
+}
+
+/// a[m,k] b[k,n] in memory of its own, which is not cleared first.
+pub(super) fn product(dims: [usize; 3], a: Mat, b: Mat) -> Vec<f32> {
+    let [m, _, n] = dims;
+    let mut out = Vec::with_capacity(m * n);
+    // SAFETY: m * n numbers fit, with beta = 0 all of them are written and none is read.
+    unsafe {
+        gemm_raw(dims, a, b, out.as_mut_ptr(), n, 1.0, 0.0);
+        out.set_len(m * n);
+    }
+    out
+}
+
+/// SAFETY: `out` can be written as [m, n] with `ldo` between rows by nobody else, and read too if `beta` is not 0.
+unsafe fn gemm_raw(dims: [usize; 3], a: Mat, b: Mat, out: *mut f32, ldo: usize, alpha: f32, beta: f32) {
     let [m, k, n] = dims;
     if m == 0 || n == 0 {
         return;
     }
     let last = |mat: &Mat, r: usize, c: usize| (r - 1) * mat.row + (c - 1) * mat.col;
     assert!(k > 0 && last(&a, m, k) < a.data.len() && last(&b, k, n) < b.data.len());
-    assert!((m - 1) * ldo + n <= out.len());
     // Small products are not worth waking a thread for.
     let threads = if m * n * k > 1 << 20 { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
-    // SAFETY: the assertions above bound every index the strides can reach; `out` is exclusively borrowed.
+    // SAFETY: the assertion bounds every index the strides can reach in a and b; the caller vouches for `out`.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             ldo as isize,
             beta != 0.0,

@@ -133,7 +133,7 @@ fn passing(weights: &[f32], filter: &Filter, total: f64) -> Vec<u32> {
 }
 
 /// The `k` greatest, greatest first, the lower id first among equals; at least one for k > 0.
-fn most_likely(values: &[f32], k: usize) -> Vec<u32> {
+pub(super) fn most_likely(values: &[f32], k: usize) -> Vec<u32> {
     let mut best: Vec<u32> = Vec::with_capacity(k.min(values.len()) + 1);
     if k == 0 {
         return best;

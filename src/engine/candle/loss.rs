@@ -13,6 +13,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::cpu::{self, Mat};
+use super::draw::most_likely;
 use super::model::Packed;
 use super::ops::{host, tensor};
 use crate::engine::{Coefficients, ScoreRow, Scores};
@@ -138,23 +139,6 @@ fn examine(row: &mut [f32], position: &Position, given: &[u32]) -> Scored {
         scored.tail = (cpu::log_partition(row).0 - lse).max(LEAST_TAIL);
     }
     scored
-}
-
-/// The `k` greatest, greatest first, the lower id first among equals.
-fn most_likely(values: &[f32], k: usize) -> Vec<u32> {
-    let mut best: Vec<u32> = Vec::with_capacity(k.min(values.len()) + 1);
-    if k == 0 {
-        return best;
-    }
-    for (id, &value) in values.iter().enumerate() {
-        if best.len() == k && best.last().is_some_and(|last| values[*last as usize] >= value) {
-            continue;
-        }
-        let at = best.partition_point(|other| values[*other as usize] >= value);
-        best.insert(at, id as u32);
-        best.truncate(k);
-    }
-    best
 }
 
 /// What to send back from one position.
