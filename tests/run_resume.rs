@@ -50,7 +50,8 @@ fn play() -> Runs {
     };
     let whole = wiring::create_run(&config::parse("test", "", &overrides).unwrap(), "test").unwrap();
     let (from, to) = (whole.path().to_path_buf(), root.path().to_path_buf());
-    let moments: [(&str, fn(&RunEvent) -> bool); 4] = [
+    type Moment = (&'static str, fn(&RunEvent) -> bool);
+    let moments: [Moment; 4] = [
         ("in-step-1", |e| is_progress(e, 1, Phase::Rollout)),
         ("in-update-3", |e| is_progress(e, 3, Phase::Student)),
         ("after-step-2", |e| matches!(e, RunEvent::Stepped { step: 2, .. })),
@@ -93,8 +94,11 @@ fn view(folder: &RunFolder) -> RunView {
     view
 }
 
-/// What must not depend on interruptions: metrics without times; panels and alerts; the weights.
-fn essence(folder: &RunFolder) -> (Vec<(u64, Metrics)>, Vec<(u64, String)>, Vec<Vec<u8>>) {
+/// Metrics of each step without times; panels and alerts; the weights.
+type Essence = (Vec<(u64, Metrics)>, Vec<(u64, String)>, Vec<Vec<u8>>);
+
+/// What must not depend on interruptions.
+fn essence(folder: &RunFolder) -> Essence {
     let view = view(folder);
     let timeless = |metrics: &Metrics| -> Metrics {
         let kept = metrics.iter().filter(|(name, _)| !name.starts_with("time/") && *name != "tokens/per_second");
