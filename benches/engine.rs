@@ -5,8 +5,9 @@
 
 use std::time::Instant;
 
-use sdlab::engine::candle::{CandleEngine, Config};
-use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, ScoreRow};
+use sdlab::engine::candle::{Architecture, CandleEngine, Family};
+use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, sample_all};
+use sdlab::text::Stops;
 
 const ROWS: usize = 16;
 const TOKENS: usize = 256;
@@ -19,24 +20,7 @@ fn main() {
 }
 
 fn run(d: usize, layers: usize, ff: usize, vocab: usize) {
-    let config = Config {
-        vocab_size: vocab,
-        hidden_size: d,
-        intermediate_size: ff,
-        num_hidden_layers: layers,
-        num_attention_heads: d / 32,
-        head_dim: 32,
-        attention_bias: false,
-        num_key_value_heads: (d / 64).max(1),
-        max_position_embeddings: 1024,
-        sliding_window: None,
-        max_window_layers: 0,
-        tie_word_embeddings: true,
-        rope_theta: 1e4,
-        rms_norm_eps: 1e-6,
-        use_sliding_window: false,
-        hidden_act: candle_nn::Activation::Silu,
-    };
+    let config = Architecture { intermediate_size: ff, ..Architecture::small(Family::Qwen3, vocab, d, layers) };
     let mut engine = CandleEngine::init(config, 0).expect("a valid configuration");
     println!("{} parameters", engine.info().parameters);
     let ids: Vec<Vec<u32>> =
@@ -82,15 +66,8 @@ fn decode(engine: &mut CandleEngine, prompts: &[Vec<u32>]) {
     let requests: Vec<SampleRequest> = prompts
         .iter()
         .enumerate()
-        .map(|(slot, ids)| SampleRequest {
-            slot,
-            context: &ids[..32],
-            limit: 128,
-            temperature: 1.0,
-            stop: &[],
-            seed: slot as u64,
-        })
+        .map(|(slot, ids)| SampleRequest { slot, context: ids[..32].to_vec(), limit: 128, seed: slot as u64 })
         .collect();
-    engine.release();
-    engine.sample(&requests).expect("samples");
+    let stops = Stops::tokens_only(vec![]);
+    sample_all(engine, &Sampler::new(1.0, &stops), requests).expect("samples");
 }

@@ -8,7 +8,7 @@
 //! | `checkpoint` | `step`, `path`, `bytes`, `seconds` |
 //! | `config` | `step`, `changed` (key: [before, after]), `scope`, `rev`; one line for each scope |
 //! | `alert` | `step`, `level`, `rule`, `message`, `value` where there is one |
-//! | `done` | `status`, `steps`, `exit`, `message` where there is one; always the last line of a process |
+//! | `done` | `status`, `steps`, `exit`, `message` and `assert` (`pass`, `fail`) where there are; always the last line |
 //!
 //! A line comes with its record, `launch` after the control socket is bound. No `done` line means that the process
 //! died. A number that is not finite is `null`. Readers ignore fields and lines they do not know.
@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use crate::core::event::{KeyChange, Level, Scope};
 use crate::core::{Metrics, Record, RunEvent};
 use crate::run::{RunFolder, Source};
+use crate::session::socket_elsewhere;
 
 /// Version of the contract.
 pub const VERSION: u32 = 1;
@@ -27,16 +28,14 @@ pub const VERSION: u32 = 1;
 /// Prints the lines of the contract from records.
 pub struct BatchPrinter<W: Write> {
     out: W,
-    run_dir: String,
-    socket: String,
+    folder: RunFolder,
     closed: bool,
 }
 
 impl<W: Write> BatchPrinter<W> {
     /// Prints to `out` what happens in the run of `folder`.
     pub fn new(out: W, folder: &RunFolder) -> BatchPrinter<W> {
-        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
-        BatchPrinter { out, run_dir: text(folder.path()), socket: text(&folder.socket()), closed: false }
+        BatchPrinter { out, folder: folder.clone(), closed: false }
     }
 
     /// Prints the lines of one record (often none) and flushes. A reader that has gone away is not an error: nothing
@@ -65,10 +64,15 @@ impl<W: Write> BatchPrinter<W> {
 
     fn lines(&self, event: &RunEvent) -> Vec<Value> {
         match event {
-            RunEvent::Started { run, pid, .. } => vec![json!({
-                "event": "launch", "v": VERSION, "run_id": run, "pid": pid, "run_dir": self.run_dir,
-                "control": { "socket_path": self.socket },
-            })],
+            RunEvent::Started { run, pid, .. } => {
+                // a path too long for a socket: it lies elsewhere while the run goes on
+                let socket = socket_elsewhere(self.folder.path()).unwrap_or_else(|| self.folder.socket());
+                vec![json!({
+                    "event": "launch", "v": VERSION, "run_id": run, "pid": pid,
+                    "run_dir": self.folder.path().to_string_lossy(),
+                    "control": { "socket_path": socket.to_string_lossy() },
+                })]
+            }
             RunEvent::Stepped { step, metrics, .. } => vec![with(json!({ "event": "step", "step": step }), metrics)],
             RunEvent::Evaluated { step, panel, with_skills, metrics, outcomes } => vec![with(
                 json!({
@@ -85,10 +89,13 @@ impl<W: Write> BatchPrinter<W> {
                 vec![alert(*step, *level, rule, message, *value)]
             }
             RunEvent::Warned { step, message } => vec![alert(*step, Level::Warn, "warning", message, None)],
-            RunEvent::Finished { step, status, exit, message } => {
+            RunEvent::Finished { step, status, exit, message, assert } => {
                 let mut line = json!({ "event": "done", "status": status, "steps": step, "exit": exit });
                 if !message.is_empty() {
                     line["message"] = message.as_str().into();
+                }
+                if let Some(verdict) = assert {
+                    line["assert"] = json!(verdict);
                 }
                 vec![line]
             }

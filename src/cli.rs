@@ -1,8 +1,11 @@
 //! Command line: arguments to mode. [`Cli`] is what was typed, [`Mode`] what it means, [`run`] one match on it.
 
+mod check;
 mod ctl;
+mod env;
 mod show;
 mod train;
+mod words;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -16,6 +19,7 @@ use crate::config::{ConfigError, Overrides};
 use crate::core::exit::Exit;
 use crate::export::{Format, Pick};
 use crate::run::{RunError, RunFolder};
+use crate::session::Asserts;
 use crate::skill::BankError;
 use crate::wiring::{self, Imported, View};
 
@@ -59,6 +63,18 @@ pub struct Options {
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
 
+    /// What must hold of the last numbers, e.g. `--assert 'eval/success>=0.6'`; if not, exit code 3; may be repeated
+    #[arg(long, global = true, value_name = "METRIC>=X")]
+    assert: Vec<String>,
+
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+
+    /// Without a screen: say on stderr what the trainer is doing
+    #[arg(short, long, global = true)]
+    verbose: bool,
+
     /// Print the recipe with every key explained, and do nothing else
     #[arg(long, global = true)]
     print_config: bool,
@@ -73,6 +89,10 @@ impl Options {
             seed: self.seed,
             root: self.root.as_ref().map(|root| root.display().to_string()),
         }
+    }
+
+    fn asserts(&self) -> Result<Asserts> {
+        Ok(Asserts::parse(&self.assert)?)
     }
 
     /// Opens an existing run by name or path.
@@ -128,6 +148,15 @@ enum Verbs {
     },
     /// Train the starter model from scripted play
     Pretrain(wiring::PretrainArgs),
+    /// Look whether a recipe can be trained here: model, template, environment, memory, disk, screen
+    #[command(after_help = check::EXAMPLES)]
+    Check {
+        /// Recipe file, or the folder of a run; without one, the built-in recipe
+        recipe: Option<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Explain the methods
     Methods {
         #[command(subcommand)]
@@ -138,8 +167,18 @@ enum Verbs {
         #[command(subcommand)]
         what: Option<Topic>,
     },
-    /// List the environments
-    Envs,
+    /// Explain, play and measure the environments
+    #[command(alias = "envs")]
+    Env {
+        #[command(subcommand)]
+        what: Option<env::Verb>,
+    },
+    /// Print a script that completes arguments in a shell
+    #[command(after_help = words::EXAMPLES)]
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
     /// The trainer process of a run (started by `train`)
     #[command(name = "__train", hide = true)]
     TrainProcess {
@@ -179,9 +218,12 @@ enum Mode {
     Look(View, String),
     Ctl { run: String, verb: Verb, json: bool },
     Pretrain(wiring::PretrainArgs),
+    Check { recipe: Option<PathBuf>, json: bool },
+    Completions(clap_complete::Shell),
+    Man,
     Methods(Topic),
     Skills(Topic),
-    Envs,
+    Env(env::Verb),
 }
 
 /// A wrong command line: one clear sentence, exit code 2.
@@ -230,9 +272,12 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Replay { run })) => Mode::Look(View::Replay, run),
         (None, Some(Verbs::Ctl { run, verb, json })) => Mode::Ctl { run, verb, json },
         (None, Some(Verbs::Pretrain(args))) => Mode::Pretrain(args),
+        (None, Some(Verbs::Check { recipe, json })) => Mode::Check { recipe, json },
+        (None, Some(Verbs::Completions { shell })) => Mode::Completions(shell),
+        (None, Some(Verbs::Man)) => Mode::Man,
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
-        (None, Some(Verbs::Envs)) => Mode::Envs,
+        (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
         (None, Some(Verbs::TrainProcess { run_dir })) => Mode::TrainProcess(run_dir),
     })
 }
@@ -243,7 +288,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Train(recipe, from) => train::train(recipe.as_deref(), &from, options),
         Mode::Export { run, to, checkpoint, out } => show::exported(&options.open(&run)?, to, checkpoint, &out),
         Mode::Verify { run, quick } => wiring::verify(&options.open(&run)?, !quick),
-        Mode::TrainProcess(folder) => train::process(&folder),
+        Mode::TrainProcess(folder) => train::process(&folder, options.asserts()?),
         Mode::Look(View::Replay, run) if is_foreign(&run, options) => {
             let imported = Imported::open(Path::new(&run))?;
             if options.batch {
@@ -259,9 +304,12 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         }
         Mode::Ctl { run, verb, json } => ctl::ctl(&options.open(&run)?, &verb, json),
         Mode::Pretrain(args) => wiring::pretrain(&args, options.seed.unwrap_or(0)),
+        Mode::Check { recipe, json } => check::check(recipe.as_deref(), &options.overrides(), json),
+        Mode::Completions(shell) => words::completions(shell),
+        Mode::Man => words::manual(),
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
-        Mode::Envs => show::envs(),
+        Mode::Env(verb) => env::env(&verb, options),
     }
 }
 
@@ -307,13 +355,15 @@ const EXAMPLES: &str = "\
 Examples:
   sdlab                                       train the starter recipe and watch it
   sdlab train my.toml --set method.sdar.beta=10
-  sdlab --batch my.toml --steps 100 | jq .    no screen
+  sdlab --batch my.toml --steps 100 --assert 'eval/success>=0.6' | jq .
+  sdlab check my.toml                         can this machine train it?
   sdlab train runs/household-sdar-1           continue a run
   sdlab train --fork household-sdar-1@40 --set optim.lr=1e-4
   sdlab export household-sdar-1 report --to html
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
+  sdlab env play sokoban --task 7             play a game by hand
   sdlab --print-config                        every key of a recipe, explained
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an `error` alert fired,
-75 stopped and resumable, 130 and 143 signals.";
+Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an assertion failed or an
+`error` alert fired, 75 stopped and resumable, 130 and 143 signals.";

@@ -19,7 +19,7 @@
 //! # Layers
 //!
 //! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli` and `wiring`, then `tui` and `batch`, then
-//! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text`, then `run`, then `core`.
+//! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text` and `hub`, then `run`, then `core`.
 
 //!
 //! # Deviations, said first
@@ -32,6 +32,9 @@
 //! - The decoder's backward pass is written out over packed rows instead of using candle's autograd, which drops
 //!   gradients of several operations without a word.
 //! - A group's rollouts share one choice of skills.
+//! - A trust-region teacher is a mixture of two sets of weights; SDPO mixes their logits.
+//! - `dtype = "bf16"` computes with bf16 numbers held in f32: a CPU gains the same rounding and smaller files, no speed.
+//! - Adapters have no dropout: what scores must be what sampled.
 
 pub mod batch;
 pub mod cli;
@@ -40,6 +43,7 @@ pub mod core;
 pub mod engine;
 pub mod env;
 pub mod export;
+pub mod hub;
 pub mod method;
 pub mod run;
 pub mod session;

@@ -3,6 +3,8 @@
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
+use sdlab::core::RunEvent;
+use sdlab::run::{Recorder, RunFolder};
 use sdlab::session::{Control, Order, Reply};
 
 fn sdlab(arguments: &[&str]) -> Output {
@@ -107,6 +109,78 @@ fn help_has_examples_and_exit_codes() {
     let (code, out, _) = said(&["--help"]);
     assert_eq!(code, 0);
     assert!(out.contains("Examples:") && out.contains("Exit codes:") && !out.contains("__train"), "{out}");
+}
+
+#[test]
+fn a_broken_assertion_makes_no_run() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().to_str().unwrap();
+    let text = "--assert: expected a number, found `much`\n |\n | eval/success>=much\n |               ^^^^";
+    assert_eq!(said(&["--batch", "--root", root, "--assert", "eval/success>=much"]), refusal(text));
+    assert_eq!(std::fs::read_dir(root).unwrap().count(), 0);
+}
+
+#[test]
+fn check_says_what_is_wrong_as_text_and_as_json() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().to_str().unwrap();
+    let (code, out, error) = said(&["check", "--root", root]);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    assert!(out.starts_with("ok    device") && out.contains("\nok    template"), "{out}");
+    let (code, out, _) = said(&["check", "--json", "--root", root, "--set", "model.path=no/such/model"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["v"], &report["ok"]), (1, &1.into(), &false.into()));
+    let model = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "model").unwrap();
+    assert_eq!(model["status"], "fail");
+    assert!(model["message"].as_str().unwrap().contains("`no/such/model` does not exist"), "{model}");
+    let (code, _, error) = said(&["check", "no/such.toml"]);
+    assert!(code == 2 && error.contains("no/such.toml: cannot be read"), "{error}");
+}
+
+#[test]
+fn shells_and_man_are_served() {
+    for (shell, part) in [("bash", "_sdlab()"), ("zsh", "#compdef sdlab"), ("fish", "complete -c sdlab")] {
+        let (code, out, _) = said(&["completions", shell]);
+        assert!(code == 0 && out.contains(part) && out.contains("replay"), "{shell}");
+    }
+    let (code, page, _) = said(&["man"]);
+    assert!(code == 0 && page.contains(".TH") && page.contains("Exit codes"), "{page}");
+}
+
+#[test]
+fn a_launch_names_the_socket_where_it_lies() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(root.path(), "a").unwrap();
+    let line = || {
+        let mut out = Vec::new();
+        sdlab::batch::replay(&folder, &mut out).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&out).unwrap()["control"]["socket_path"].clone()
+    };
+    let mut recorder = Recorder::create(&folder).unwrap();
+    recorder.record(started()).unwrap();
+    recorder.sync().unwrap();
+    assert_eq!(line(), folder.socket().to_str().unwrap());
+    std::fs::write(folder.path().join("control.path"), "/run/user/1/sdlab/ab\n").unwrap();
+    assert_eq!(line(), "/run/user/1/sdlab/ab");
+}
+
+fn started() -> RunEvent {
+    RunEvent::Started {
+        format: 1,
+        run: "a".into(),
+        recipe: "r".into(),
+        method: "m".into(),
+        env: "e".into(),
+        model: "m".into(),
+        parameters: 1,
+        device: "cpu".into(),
+        steps: 1,
+        groups: 1,
+        members: 2,
+        resumed: 0,
+        substitutions: vec![],
+        pid: 1,
+    }
 }
 
 #[test]

@@ -74,6 +74,19 @@ my.toml:2:13: unknown value `keywrd`, expected `keyword`, `keyword-any`, `full`,
 }
 
 #[test]
+fn unknown_device() {
+    assert_eq!(
+        refusal("[model]\ndevice = \"gpu\"\n"),
+        r#"
+my.toml:2:10: `gpu` is not a device, expected `auto`, `cpu` or `cuda:0`
+  |
+2 | device = "gpu"
+  |          ^^^^^
+"#
+    );
+}
+
+#[test]
 fn missing_bracket() {
     assert_eq!(
         refusal("[run]\nsteps = 3\n\n[optim\nlr = 1.0\n"),

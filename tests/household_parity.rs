@@ -1,9 +1,9 @@
 //! The household against recordings of the original ALFWorld engine: every observation, every list of admissible
 //! actions, every verdict. Skipped where the recordings are not at hand.
 
+mod recorded;
+
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
-use std::process::Command;
 
 use sdlab::env::Env;
 use sdlab::env::household::{Household, spec::Spec};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 #[test]
 fn recorded_episodes_agree() {
-    let (Some(games), Some(traces)) = (games(), lines("parity_traces.jsonl.gz")) else { return };
+    let (Some(games), Some(traces)) = (games(), recorded::lines("alfworld/parity_traces.jsonl.gz")) else { return };
     let (mut states, mut wrong) = (0, Vec::new());
     for trace in &traces {
         let game = trace["game"].as_str().unwrap();
@@ -49,22 +49,11 @@ fn expert_wins_every_real_game() {
 }
 
 fn games() -> Option<HashMap<String, Spec>> {
-    let games = lines("games_compact.jsonl.gz")?;
+    let games = recorded::lines("alfworld/games_compact.jsonl.gz")?;
     let spec = |game: Value| (game["id"].as_str().unwrap().to_owned(), serde_json::from_value(game).unwrap());
     Some(games.into_iter().map(spec).collect())
 }
 
 fn strings(list: &Value) -> impl Iterator<Item = String> + '_ {
     list.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned())
-}
-
-fn lines(name: &str) -> Option<Vec<Value>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/alfworld").join(name);
-    if !path.exists() {
-        eprintln!("skipped: no {name}");
-        return None;
-    }
-    let output = Command::new("gzip").arg("-dc").arg(&path).output().expect("gzip runs");
-    let text = String::from_utf8(output.stdout).unwrap();
-    Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }

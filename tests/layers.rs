@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["train", "pretrain"],
     &["config"],
     &["method", "env", "skill", "engine"],
-    &["text"],
+    &["text", "hub"],
     &["run"],
     &["core"],
 ];

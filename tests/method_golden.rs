@@ -4,7 +4,7 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use sdlab::method::math::{AdvantageOver, Aggregation, Clip, Gate, KlEstimator, clipped_surrogate};
-use sdlab::method::{Grpo, METHODS, Method, MethodConfig, Needs, Plan, RowOutcome, Sdar, Tokens, Variant};
+use sdlab::method::{Grpo, METHODS, Method, MethodConfig, Needs, Plan, RowFacts, Sdar, Tokens, Variant};
 
 const STUDENT: [f32; 7] = [-0.10, -0.50, -2.00, -0.05, -1.20, -0.30, -0.70];
 const TEACHER: [f32; 7] = [-0.20, -0.30, -1.00, -0.05, -1.90, -0.30, -0.60];
@@ -21,8 +21,8 @@ fn batch(advantage: &'static [f32]) -> Tokens<'static> {
         entropy: &ENTROPY,
         old: &OLD,
         teacher: Some(&TEACHER),
-        reference: None,
         advantage,
+        ..Tokens::default()
     }
 }
 
@@ -142,14 +142,15 @@ fn the_entropy_bonus_lowers_the_loss() {
 
 #[test]
 fn advantages_over_rows_and_over_trajectories() {
-    let row = |member, episode_return, penalty| RowOutcome { member, episode_return, penalty };
+    let row = |member, episode_return, penalty| RowFacts { member, episode_return, penalty, ..RowFacts::default() };
+    let advantages = |over: AdvantageOver, rows: &[RowFacts]| over.advantages(&rows.iter().collect::<Vec<_>>());
     let group = [row(0, 10.0, 0.0), row(0, 10.0, 0.0), row(0, 10.0, 0.1), row(1, 0.0, 0.0), row(1, 0.0, 0.1)];
-    let rows = AdvantageOver::Rows.advantages(&group);
+    let rows = advantages(AdvantageOver::Rows, &group);
     let want = [0.736337, 0.736337, 0.718110, -1.086279, -1.104505];
     rows.iter().zip(want).for_each(|(&got, want)| close(got, want, 1e-6));
 
     let plain = [row(3, 10.0, 0.0), row(1, 0.0, 0.0), row(3, 10.0, 0.0)];
-    let trajectories = AdvantageOver::Trajectories.advantages(&plain);
+    let trajectories = advantages(AdvantageOver::Trajectories, &plain);
     trajectories
         .iter()
         .zip([FRAC_1_SQRT_2, -FRAC_1_SQRT_2, FRAC_1_SQRT_2])
@@ -157,13 +158,13 @@ fn advantages_over_rows_and_over_trajectories() {
 
     // both penalties of member 1 count against the whole episode: scores 10, -2
     let fined = [row(0, 10.0, 0.0), row(1, 0.0, 1.0), row(1, 0.0, 1.0), row(2, 1.0, 0.0)];
-    let shared = AdvantageOver::Trajectories.advantages(&fined);
+    let shared = advantages(AdvantageOver::Trajectories, &fined);
     assert_eq!(shared[1], shared[2]);
     close(shared[1], -5.0 / (39f64.sqrt() + 1e-6), 1e-9);
 
     // a single score is kept as it is (mean 0, std 1)
-    close(AdvantageOver::Rows.advantages(&plain[..1])[0], 10.0, 1e-4);
-    assert!(AdvantageOver::Rows.advantages(&[]).is_empty());
+    close(advantages(AdvantageOver::Rows, &plain[..1])[0], 10.0, 1e-4);
+    assert!(advantages(AdvantageOver::Rows, &[]).is_empty());
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn settings_are_read_with_their_variant() {
     assert_eq!((mixed.advantage, mixed.entropy_coef), (AdvantageOver::Rows, 0.0));
     assert_eq!(parse("[grpo]\nkl_coef = 0").unwrap().build().needs(), Needs::default());
     let sdar = MethodConfig::default();
-    assert_eq!(sdar.build().needs(), Needs { teacher: true, reference: true });
+    assert_eq!(sdar.build().needs(), Needs { reference: true, ..Needs::skills() });
     assert_eq!(parse(&toml::to_string(&sdar).unwrap()).unwrap(), sdar);
 }
 
@@ -227,7 +228,8 @@ fn wrong_settings_are_refused_at_their_place() {
 
 #[test]
 fn every_key_is_documented_and_every_method_listed() {
-    for (config, info) in [MethodConfig::default(), MethodConfig::Grpo(Grpo::default())].iter().zip(METHODS) {
+    assert_eq!(MethodConfig::all().len(), METHODS.len());
+    for (config, info) in MethodConfig::all().iter().zip(METHODS) {
         assert_eq!(config.name(), info.name);
         assert_eq!(config.build().name(), info.name);
         let written = toml::Table::try_from(config).unwrap();
@@ -235,7 +237,7 @@ fn every_key_is_documented_and_every_method_listed() {
         let mut documented: Vec<&str> = info.keys.iter().map(|key| key.key).collect();
         documented.sort_unstable();
         assert_eq!(documented, keys);
-        for section in ["Idea", "Formula", "2605.15155", "True expected gradient", "Preconditions", "Deviations"] {
+        for section in ["Idea", "Formula", "arXiv", "True expected gradient", "Preconditions", "Deviations"] {
             assert!(info.docs.contains(section), "`{}` does not say `{section}`", info.name);
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sdlab::method::math::{AdvantageOver, Aggregation, Clip, Gate, KlEstimator, clipped_surrogate};
-use sdlab::method::{Grpo, Method, RowOutcome, Sdar, Tokens};
+use sdlab::method::{Grpo, Method, RowFacts, Sdar, Tokens};
 
 /// One random batch, owned.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ impl Batch {
             teacher: Some(&self.teacher),
             reference: Some(&self.reference),
             advantage: &self.advantage,
+            ..Tokens::default()
         }
     }
 }
@@ -188,8 +189,14 @@ proptest! {
 
     #[test]
     fn advantages_of_a_group_sum_to_zero(returns in vec(-5.0..5.0, 2..9)) {
-        let row = |(member, &episode_return): (usize, &f64)| RowOutcome { member, episode_return, penalty: 0.1 };
-        let group: Vec<RowOutcome> = returns.iter().enumerate().map(row).collect();
+        let row = |(member, &episode_return): (usize, &f64)| RowFacts {
+            member,
+            episode_return,
+            penalty: 0.1,
+            ..RowFacts::default()
+        };
+        let rows: Vec<RowFacts> = returns.iter().enumerate().map(row).collect();
+        let group: Vec<&RowFacts> = rows.iter().collect();
         for over in [AdvantageOver::Trajectories, AdvantageOver::Rows] {
             prop_assert!(over.advantages(&group).iter().sum::<f64>().abs() < 1e-6);
         }
@@ -248,8 +255,7 @@ proptest! {
 
 #[test]
 fn an_empty_batch_is_no_loss() {
-    let tokens =
-        Tokens { rows: &[], student: &[], entropy: &[], old: &[], teacher: None, reference: None, advantage: &[] };
+    let tokens = Tokens::default();
     let sdar = Sdar::default();
     assert_eq!(sdar.needs().missing(&tokens), ["teacher", "reference"]);
     let plan = sdar.token_loss(&tokens);

@@ -74,7 +74,7 @@ fn story() -> Vec<RunEvent> {
             value: Some(f64::NAN),
         },
         RunEvent::Checkpointed { step: 2, path: "checkpoints/step_000002".into(), bytes: 9, seconds: 0.5 },
-        RunEvent::Finished { step: 2, status: Status::Stopped, exit: 75, message: String::new() },
+        RunEvent::Finished { step: 2, status: Status::Stopped, exit: 75, message: String::new(), assert: None },
     ]
 }
 

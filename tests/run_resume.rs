@@ -12,6 +12,7 @@ use sdlab::config::{self, Overrides};
 use sdlab::core::{Metrics, Phase, Record, RunEvent};
 use sdlab::run::view::RunView;
 use sdlab::run::{RunFolder, Source, Store};
+use sdlab::session::Asserts;
 use sdlab::wiring;
 
 const STEPS: u64 = 4;
@@ -65,7 +66,7 @@ fn play() -> Runs {
             copy(&from, &to.join(name));
         }
     });
-    wiring::train_here(&whole, Some(tap)).unwrap();
+    wiring::train_here(&whole, Some(tap), Asserts::default()).unwrap();
     let names = ["in-step-1", "in-update-3", "after-step-2", "after-panel-4"];
     let copies = names.map(|name| (name.to_owned(), RunFolder::open(name, root.path()).unwrap())).to_vec();
     Runs { _root: root, whole, copies }
@@ -107,8 +108,16 @@ fn essence(folder: &RunFolder) -> Essence {
     let steps = view.steps.iter().map(|s| (s.step, timeless(&s.metrics))).collect();
     let alerts = view.alerts.iter().filter(|a| a.rule.starts_with("reward")).map(|a| (a.step, a.message.clone()));
     let evals = view.evals.iter().map(|e| (e.step, e.outcomes.clone())).chain(alerts).collect();
-    let weights = ["model.safetensors", "optimizer.safetensors", "reference.safetensors"];
-    (steps, evals, weights.map(|name| fs::read(folder.checkpoint(STEPS).join(name)).unwrap()).to_vec())
+    (steps, evals, weights(&folder.checkpoint(STEPS)))
+}
+
+/// Every file of weights and moments, in the order of their names.
+fn weights(checkpoint: &Path) -> Vec<Vec<u8>> {
+    let files = fs::read_dir(checkpoint).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+    files.sort();
+    assert!(files.len() >= 2, "{files:?}");
+    files.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
 fn assert_same(folder: &RunFolder, whole: &RunFolder, what: &str) {
@@ -130,7 +139,7 @@ fn a_killed_run_is_resumed_to_the_same_bits() {
     assert_eq!(view(&runs.whole).finished.unwrap().1, 0);
     assert_eq!(essence(&runs.whole).1.len(), 4, "three panels and an alert");
     for (moment, folder) in &runs.copies {
-        wiring::train_here(folder, None).unwrap();
+        wiring::train_here(folder, None, Asserts::default()).unwrap();
         assert_same(folder, &runs.whole, moment);
     }
     let (_, late) = &runs.copies[1];
@@ -146,7 +155,7 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&weights, bytes).unwrap();
-    wiring::train_here(&folder, None).unwrap();
+    wiring::train_here(&folder, None, Asserts::default()).unwrap();
     assert_same(&folder, &runs.whole, "damaged");
     let records = Source::open(&folder).unwrap().all().unwrap();
     let warned = |text: &str| {
@@ -162,7 +171,7 @@ fn a_fork_goes_on_from_the_checkpoint_under_another_recipe() {
     let overrides = Overrides { set: vec!["rollout.members=3".into()], steps: Some(3), ..Overrides::default() };
     let fork = wiring::fork(&runs.whole, Some(2), &overrides).unwrap();
     assert_ne!(fork.name(), "whole");
-    wiring::train_here(&fork, None).unwrap();
+    wiring::train_here(&fork, None, Asserts::default()).unwrap();
     let view = view(&fork);
     assert_eq!((view.resumed_steps, view.steps.len(), view.last_step()), (2, 1, 3));
     assert_eq!(Store::new(&fork).episodes(3).unwrap().len(), 6);
@@ -184,7 +193,7 @@ fn a_run_is_resumed_without_its_model() {
     config::set_in_file(&folder.config(), "model.path", "/nowhere/model").unwrap();
     config::set_in_file(&folder.config(), "rollout.groups", "9").unwrap();
     config::set_in_file(&folder.config(), "run.steps", "5").unwrap();
-    wiring::train_here(&folder, None).unwrap();
+    wiring::train_here(&folder, None, Asserts::default()).unwrap();
     let view = view(&folder);
     assert_eq!((view.last_step(), view.facts.groups, view.config_revision), (5, 2, 1), "{:?}", view.finished);
     let keys: Vec<&str> = view.last_changes.iter().map(|change| change.key.as_str()).collect();

@@ -1,4 +1,4 @@
-//! What only prints: the configuration, the methods, the skills, the environments.
+//! What only prints: the configuration, the methods, the skills.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -8,7 +8,6 @@ use anyhow::Result;
 use super::{Topic, Usage};
 use crate::config::{self, Overrides, closest};
 use crate::core::exit::Exit;
-use crate::env::KINDS;
 use crate::export::{self, Format, Pick};
 use crate::method::{METHODS, MethodInfo};
 use crate::run::RunFolder;
@@ -19,12 +18,6 @@ pub(super) fn config(recipe: Option<&Path>, overrides: &Overrides) -> Result<Exi
     let plain = recipe.is_none() && *overrides == Overrides::default();
     let text = if plain { config::sample() } else { config::render(&config::load(recipe, overrides)?) };
     print(&text)
-}
-
-/// `sdlab envs`.
-pub(super) fn envs() -> Result<Exit> {
-    let rows = KINDS.iter().map(|kind| format!("{:<12} {}\n", kind.name, kind.about));
-    print(&rows.collect::<String>())
 }
 
 /// `sdlab methods list|show NAME`.
@@ -93,7 +86,7 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {
 }
 
 /// Prints to stdout; a reader that has gone away is not an error.
-fn print(text: &str) -> Result<Exit> {
+pub(super) fn print(text: &str) -> Result<Exit> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(Exit::Done),

@@ -8,7 +8,7 @@ use super::{Options, Start, Usage, need_terminal};
 use crate::config::{self, Overrides};
 use crate::core::exit::Exit;
 use crate::run::{RunFolder, list_runs};
-use crate::session;
+use crate::session::{self, Asserts};
 use crate::wiring::{self, View};
 
 /// Trains a recipe, or continues the run whose folder is named instead of one.
@@ -16,6 +16,7 @@ pub(super) fn train(recipe: Option<&Path>, from: &Start, options: &Options) -> R
     if !options.batch {
         need_terminal()?;
     }
+    let asserts = options.asserts()?;
     let folder = match (recipe.filter(|path| path.is_dir()), &from.resume, &from.fork) {
         (Some(folder), ..) => resume(folder, options)?,
         (None, Some(run), _) => resume(options.open(run)?.path(), options)?,
@@ -28,12 +29,19 @@ pub(super) fn train(recipe: Option<&Path>, from: &Start, options: &Options) -> R
             wiring::create_run(&config::load(recipe, &options.overrides())?, &source)?
         }
     };
-    eprintln!("run `{}`", folder.path().display());
-    if options.batch {
-        return wiring::train_here(&folder, Some(wiring::batch_tap(&folder)));
+    if !options.quiet {
+        eprintln!("run `{}`", folder.path().display());
     }
-    if !session::is_served(folder.path()) {
-        session::spawn(folder.path())?;
+    if options.batch {
+        return wiring::train_here(&folder, Some(wiring::batch_tap(&folder, options.verbose)), asserts);
+    }
+    if session::is_served(folder.path()) {
+        if !asserts.is_empty() {
+            let message = "this run is being trained already, `--assert` can only be given when its trainer is started";
+            return Err(Usage(message.into()).into());
+        }
+    } else {
+        session::spawn(folder.path(), &options.assert)?;
     }
     wiring::screen(&folder, View::Live)
 }
@@ -46,11 +54,11 @@ fn checkpoint_of(text: &str) -> Result<(&str, Option<u64>)> {
 }
 
 /// The body of the trainer process. It becomes the leader of a session of its own, out of reach of the terminal.
-pub(super) fn process(folder: &Path) -> Result<Exit> {
+pub(super) fn process(folder: &Path, asserts: Asserts) -> Result<Exit> {
     // fails only if it leads one already, which is as good
     let _ = rustix::process::setsid();
     let folder = RunFolder::open(&folder.to_string_lossy(), Path::new("."))?;
-    wiring::train_here(&folder, None)
+    wiring::train_here(&folder, None, asserts)
 }
 
 /// Opens a run to be continued and writes the overrides into its configuration.

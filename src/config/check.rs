@@ -1,6 +1,6 @@
 //! Checks that need no files: ranges, and keys that must agree with each other.
 
-use super::recipe::{EnvConfig, HouseholdSettings, Recipe};
+use super::recipe::Recipe;
 use crate::env::prompt::Layout;
 
 /// The first key whose value makes no sense, and why.
@@ -16,8 +16,14 @@ pub(super) fn violation(recipe: &Recipe) -> Option<(&'static str, String)> {
 enum Bound {
     AtLeast(f64),
     Above(f64),
+    /// Both ends included.
+    Between(f64, f64),
     /// In [0, 1).
     Fraction,
+    /// In (0, 1].
+    Part,
+    /// In [0, 1].
+    Share,
 }
 
 impl Bound {
@@ -26,7 +32,10 @@ impl Bound {
             && match self {
                 Bound::AtLeast(low) => value >= *low,
                 Bound::Above(low) => value > *low,
+                Bound::Between(low, high) => (*low..=*high).contains(&value),
                 Bound::Fraction => (0.0..1.0).contains(&value),
+                Bound::Part => value > 0.0 && value <= 1.0,
+                Bound::Share => (0.0..=1.0).contains(&value),
             }
     }
 
@@ -34,7 +43,10 @@ impl Bound {
         match self {
             Bound::AtLeast(low) => format!("at least {low}"),
             Bound::Above(low) => format!("greater than {low}"),
+            Bound::Between(low, high) => format!("from {low} to {high}"),
             Bound::Fraction => "at least 0 and less than 1".into(),
+            Bound::Part => "greater than 0 and at most 1".into(),
+            Bound::Share => "at least 0 and at most 1".into(),
         }
     }
 }
@@ -43,13 +55,36 @@ type Read = fn(&Recipe) -> Option<f64>;
 
 const RANGES: &[(&str, Read, Bound)] = &[
     ("run.steps", |r| Some(r.run.steps as f64), Bound::AtLeast(1.0)),
-    ("env.household.max_turns", |r| household(r).map(|h| h.max_turns.into()), Bound::AtLeast(4.0)),
-    ("env.household.invalid_penalty", |r| household(r).map(|h| h.invalid_penalty), Bound::AtLeast(0.0)),
-    ("env.household.win_reward", |r| household(r).map(|h| h.win_reward), Bound::Above(0.0)),
+    ("env.household.max_turns", |r| env(r, "household", "max_turns"), Bound::AtLeast(4.0)),
+    ("env.household.invalid_penalty", |r| env(r, "household", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.household.win_reward", |r| env(r, "household", "win_reward"), Bound::Above(0.0)),
+    ("env.sokoban.height", |r| env(r, "sokoban", "height"), Bound::Between(4.0, 16.0)),
+    ("env.sokoban.width", |r| env(r, "sokoban", "width"), Bound::Between(4.0, 16.0)),
+    ("env.sokoban.boxes", |r| env(r, "sokoban", "boxes"), Bound::Between(1.0, 4.0)),
+    ("env.sokoban.search_depth", |r| env(r, "sokoban", "search_depth"), Bound::Between(2.0, 200.0)),
+    ("env.sokoban.max_turns", |r| env(r, "sokoban", "max_turns"), Bound::AtLeast(1.0)),
+    ("env.sokoban.max_moves", |r| env(r, "sokoban", "max_moves"), Bound::AtLeast(1.0)),
+    ("env.sokoban.invalid_penalty", |r| env(r, "sokoban", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.shop.size", |r| env(r, "shop", "size"), Bound::AtLeast(1.0)),
+    ("env.shop.held_out", |r| env(r, "shop", "held_out"), Bound::Fraction),
+    ("env.shop.page_size", |r| env(r, "shop", "page_size"), Bound::AtLeast(1.0)),
+    ("env.shop.max_turns", |r| env(r, "shop", "max_turns"), Bound::AtLeast(4.0)),
+    ("env.shop.invalid_penalty", |r| env(r, "shop", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.shop.win_reward", |r| env(r, "shop", "win_reward"), Bound::Above(0.0)),
+    ("env.search.passages", |r| env(r, "search", "passages"), Bound::AtLeast(1.0)),
+    ("env.search.timeout", |r| env(r, "search", "timeout"), Bound::Above(0.0)),
+    ("env.search.top_k", |r| env(r, "search", "top_k"), Bound::AtLeast(1.0)),
+    ("env.search.held_out", |r| env(r, "search", "held_out"), Bound::Fraction),
+    ("env.search.max_turns", |r| env(r, "search", "max_turns"), Bound::AtLeast(1.0)),
+    ("env.search.invalid_penalty", |r| env(r, "search", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.search.win_reward", |r| env(r, "search", "win_reward"), Bound::Above(0.0)),
     ("rollout.groups", |r| Some(r.rollout.groups.into()), Bound::AtLeast(1.0)),
     ("rollout.members", |r| Some(r.rollout.members.into()), Bound::AtLeast(1.0)),
     ("rollout.max_new_tokens", |r| Some(r.rollout.max_new_tokens.into()), Bound::AtLeast(1.0)),
     ("rollout.temperature", |r| Some(r.rollout.temperature), Bound::Above(0.0)),
+    ("rollout.top_p", |r| Some(r.rollout.top_p), Bound::Part),
+    ("rollout.min_p", |r| Some(r.rollout.min_p), Bound::Share),
+    ("model.lora.alpha", |r| Some(r.model.lora.alpha), Bound::Above(0.0)),
     ("optim.lr", |r| Some(r.optim.lr), Bound::AtLeast(0.0)),
     ("optim.beta1", |r| Some(r.optim.beta1), Bound::Fraction),
     ("optim.beta2", |r| Some(r.optim.beta2), Bound::Fraction),
@@ -58,17 +93,20 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("optim.max_grad_norm", |r| Some(r.optim.max_grad_norm), Bound::AtLeast(0.0)),
     ("optim.minibatches", |r| Some(r.optim.minibatches.into()), Bound::AtLeast(1.0)),
     ("eval.temperature", |r| Some(r.eval.temperature), Bound::AtLeast(0.0)),
+    ("eval.top_p", |r| Some(r.eval.top_p), Bound::Part),
+    ("eval.min_p", |r| Some(r.eval.min_p), Bound::Share),
 ];
 
-fn household(recipe: &Recipe) -> Option<&HouseholdSettings> {
-    match &recipe.env {
-        EnvConfig::Household(settings) => Some(settings),
-    }
+/// A number in the settings of the environment `name`; `None` if another one is played.
+fn env(recipe: &Recipe, name: &str, key: &str) -> Option<f64> {
+    let table = (recipe.env.name() == name).then(|| recipe.env.table())?;
+    let value = table.get(key)?;
+    value.as_float().or_else(|| value.as_integer().map(|n| n as f64))
 }
 
 type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
-const RULES: &[Rule] = &[run_name, group_size, batch_count, alert_rules];
+const RULES: &[Rule] = &[run_name, group_size, batch_count, adapter_targets, stop_strings, alert_rules];
 
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;
@@ -93,6 +131,19 @@ fn batch_count(recipe: &Recipe) -> Option<(&'static str, String)> {
     let too_many = recipe.rollout.layout == Layout::Transcript && u64::from(recipe.optim.minibatches) > episodes;
     too_many.then(|| {
         ("optim.minibatches", format!("a step has {episodes} rows, they cannot be split into more batches than that"))
+    })
+}
+
+fn stop_strings(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let empty = recipe.rollout.stop.iter().any(String::is_empty);
+    empty.then(|| ("rollout.stop", "an empty stop string would close every reply, leave it out".to_owned()))
+}
+
+fn adapter_targets(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let lora = &recipe.model.lora;
+    (lora.rank > 0 && lora.targets.is_empty()).then(|| {
+        let reason = "adapters need at least one target, such as `q_proj`; `rank = 0` trains all parameters";
+        ("model.lora.targets", reason.into())
     })
 }
 
@@ -136,6 +187,10 @@ mod tests {
             ("[optim]\nbeta2 = 1.0", "r.toml:2:9", "less than 1"),
             ("[rollout]\nmembers = 1", "r.toml:2:11", "`sdar` compares"),
             ("[rollout]\ngroups = 1\nmembers = 2\n[optim]\nminibatches = 3", "r.toml:5:15", "a step has 2 rows"),
+            ("[rollout]\ntop_p = 0", "r.toml:2:9", "greater than 0 and at most 1"),
+            ("[rollout]\nstop = ['</action>', '']", "r.toml:2:8", "an empty stop string"),
+            ("[model.lora]\nrank = 4\ntargets = []", "r.toml:3:11", "at least one target"),
+            ("[env.sokoban]\nboxes = 5", "r.toml:2:9", "from 1 to 4"),
             ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
             ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
             ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),

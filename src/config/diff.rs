@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::recipe::{Recipe, TABLES};
 use crate::core::event::{KeyChange, Scope};
+use crate::method::METHODS;
 
 /// Every key that differs, in alphabetical order, with its scope. Another method or environment is one change.
 pub fn changes(old: &Recipe, new: &Recipe) -> Vec<KeyChange> {
@@ -73,14 +74,26 @@ fn table(recipe: &Recipe) -> toml::Table {
 }
 
 fn flatten(path: &str, value: toml::Value, into: &mut BTreeMap<String, toml::Value>) {
-    let toml::Value::Table(table) = value else {
-        into.insert(path.to_owned(), value);
-        return;
+    let table = match value {
+        toml::Value::Table(table) if !is_value(path) => table,
+        value => {
+            into.insert(path.to_owned(), value);
+            return;
+        }
     };
     for (key, value) in table {
         let path = if path.is_empty() { key } else { format!("{path}.{key}") };
         flatten(&path, value, into);
     }
+}
+
+/// Whether a table is the value of one key: below a method, all but the tables of other methods it is made of
+/// (`method.rlsd.share = { linear = ... }`, but `[method.rlsd.grpo]`).
+fn is_value(path: &str) -> bool {
+    let mut parts = path.split('.');
+    parts.next() == Some("method")
+        && parts.nth(1).is_some()
+        && path.rsplit('.').next().is_some_and(|last| METHODS.iter().all(|method| method.name != last))
 }
 
 fn put(root: &mut toml::Table, key: &str, value: Option<toml::Value>) {

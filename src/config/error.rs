@@ -36,7 +36,7 @@ impl ConfigError {
     }
 
     /// An error at the bytes `span` of a command-line argument.
-    pub(super) fn in_argument(label: &str, text: &str, span: Range<usize>, reason: impl Into<String>) -> Self {
+    pub(crate) fn in_argument(label: &str, text: &str, span: Range<usize>, reason: impl Into<String>) -> Self {
         let excerpt = Excerpt::new(String::new(), text, &text[..span.start], &text[span]);
         Self { place: label.to_owned(), reason: reason.into(), excerpt: Some(excerpt) }
     }

@@ -35,23 +35,28 @@ pub(super) fn method_doc(key: &str) -> Option<&'static str> {
 }
 
 /// Declares recipe tables:
-/// `/// doc` `pub struct Name in "table" { /// doc` `pub key: Type = default, Scope; }`.
+/// `/// doc` `pub struct Name in "table" { /// doc` `pub key: Type = default, Scope; }`, and for a table inside the table,
+/// which is declared on its own, `with key: Type;` at the end.
 macro_rules! tables {
     ($(
         $(#[doc = $about:literal])+
         pub struct $name:ident in $table:literal {
             $( $(#[doc = $doc:literal])+ pub $field:ident: $type:ty = $default:expr, $scope:ident; )+
+            $( with $inner:ident: $inner_type:ty; )*
         }
     )+) => {
         $(
             $(#[doc = $about])+
             #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
             #[serde(default, deny_unknown_fields)]
-            pub struct $name { $( $(#[doc = $doc])+ pub $field: $type, )+ }
+            pub struct $name {
+                $( $(#[doc = $doc])+ pub $field: $type, )+
+                $( pub $inner: $inner_type, )*
+            }
 
             impl Default for $name {
                 fn default() -> Self {
-                    Self { $( $field: $default, )+ }
+                    Self { $( $field: $default, )+ $( $inner: <$inner_type>::default(), )* }
                 }
             }
         )+

@@ -23,9 +23,9 @@ pub use fields::{Field, Table};
 pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, parse};
 pub use print::{render, sample};
 pub use recipe::{
-    AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, HouseholdSettings, ModelSettings,
-    OptimSettings, Recipe, RecordSettings, RecordedTokens, Retrieval, RolloutSettings, Rooms, RunSettings,
-    SkillSettings, TABLES,
+    AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, Generator, HouseholdSettings,
+    ModelSettings, OptimSettings, Recipe, RecordSettings, RecordedTokens, Retrieval, Rewarded, RolloutSettings, Rooms,
+    RunSettings, SearchSettings, ShopSettings, SkillSettings, SokobanSettings, TABLES,
 };
 pub use suggest::closest;
 pub use watch::{RecipeWatch, Watch};

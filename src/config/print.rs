@@ -126,7 +126,9 @@ mod tests {
     fn every_key_stands_under_its_explanation() {
         let text = sample();
         let lines: Vec<&str> = text.lines().collect();
-        for field in TABLES.iter().flat_map(|t| t.fields) {
+        let own = format!("env.{}", Recipe::default().env.name());
+        let tables = TABLES.iter().filter(|t| !t.name.starts_with("env.") || t.name == own);
+        for field in tables.flat_map(|t| t.fields) {
             let name = field.key.rsplit('.').next().unwrap();
             let last = format!("# {}", explanation(field).lines().last().unwrap().trim());
             let under = lines.windows(2).any(|w| w[0] == last && w[1].starts_with(&format!("{name} = ")));

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::fields::tables;
 use crate::core::Split;
 use crate::core::event::Level;
+use crate::engine::candle::memory::{Checkpointing, Dtype};
+use crate::engine::candle::{Lora, Projection};
 use crate::env::prompt::Layout;
 use crate::method::MethodConfig;
 use crate::skill::{self, Placement};
@@ -27,32 +29,40 @@ pub struct Recipe {
     pub alerts: AlertSettings,
 }
 
-/// Which environment is played: `[env.household]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EnvConfig {
-    /// Put, clean, heat, cool and examine things in the rooms of a house.
-    Household(HouseholdSettings),
-}
-
-impl EnvConfig {
-    /// Name as in `[env.<name>]`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            EnvConfig::Household(_) => "household",
+/// Declares the environments of a recipe: `/// doc` `Variant(Settings) = "name",` each.
+macro_rules! environments {
+    ($( $(#[doc = $doc:literal])+ $variant:ident($settings:ty) = $name:literal, )+) => {
+        /// Which environment is played: one table such as `[env.household]`.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum EnvConfig {
+            $( $(#[doc = $doc])+ #[serde(rename = $name)] $variant($settings), )+
         }
-    }
+
+        impl EnvConfig {
+            /// Name as in `[env.<name>]`, the same as in [`crate::env::KINDS`].
+            pub fn name(&self) -> &'static str {
+                match self { $( Self::$variant(_) => $name, )+ }
+            }
+
+            /// The settings as a table, as [`crate::env::open_world`] takes them.
+            pub fn table(&self) -> toml::Table {
+                let table = match self { $( Self::$variant(settings) => toml::Table::try_from(settings), )+ };
+                // settings are plain numbers and names, all of them are TOML
+                table.unwrap_or_default()
+            }
+        }
+    };
 }
 
-impl EnvConfig {
-    /// The settings as a table, as [`crate::env::open_world`] takes them.
-    pub fn table(&self) -> toml::Table {
-        let table = match self {
-            EnvConfig::Household(settings) => toml::Table::try_from(settings),
-        };
-        // settings are plain numbers and names, all of them are TOML
-        table.unwrap_or_default()
-    }
+environments! {
+    /// Put, clean, heat, cool and examine things in the rooms of a house.
+    Household(HouseholdSettings) = "household",
+    /// Push boxes onto targets.
+    Sokoban(SokobanSettings) = "sokoban",
+    /// Find what an instruction asks for in an online shop, choose its options, buy it.
+    Shop(ShopSettings) = "shop",
+    /// Answer a question by looking things up in a collection of passages.
+    Search(SearchSettings) = "search",
 }
 
 impl Default for EnvConfig {
@@ -72,14 +82,70 @@ pub enum Rooms {
     Full,
 }
 
-/// Where the model computes.
+/// What a purchase in the shop earns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+pub enum Rewarded {
+    /// `win_reward` if it is perfect, else nothing.
+    #[default]
+    Win,
+    /// Its score times `win_reward`.
+    Score,
+}
+
+/// How levels of Sokoban are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Generator {
+    /// As verl-agent makes them, from the same seeds: 65,536 for training.
+    #[default]
+    Exact,
+    /// Our own: without end, and each can be solved in `max_moves`.
+    Fast,
+}
+
+/// Where the model computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Device {
-    /// The best device of this machine.
+    /// The first GPU where there is one and the program was built for it, else the CPU.
     #[default]
     Auto,
     Cpu,
+    /// The GPU of that number.
+    Cuda(usize),
+}
+
+impl TryFrom<String> for Device {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+        match (text.as_str(), number) {
+            ("auto", _) => Ok(Device::Auto),
+            ("cpu", _) => Ok(Device::Cpu),
+            (_, Some(number)) => Ok(Device::Cuda(number)),
+            _ => Err(format!("`{text}` is not a device, expected `auto`, `cpu` or `cuda:0`")),
+        }
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> String {
+        match device {
+            Device::Auto => "auto".into(),
+            Device::Cpu => "cpu".into(),
+            Device::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+impl LoraSettings {
+    /// The adapters, as the engine takes them; `None` = all parameters are trained.
+    pub fn adapters(&self) -> Option<Lora> {
+        let lora = Lora { rank: self.rank as usize, alpha: self.alpha, targets: self.targets.clone() };
+        (self.rank > 0).then_some(lora)
+    }
 }
 
 /// How skills are chosen for an episode.
@@ -172,6 +238,10 @@ fn default_rules() -> Vec<AlertRule> {
             below: Some(1e-3),
             ..rule("gap/rms", 3, Level::Warn, "the teacher's prompt seems to equal the student's")
         },
+        AlertRule {
+            above: Some(0.0),
+            ..rule("optim/skipped", 1, Level::Warn, "a gradient was not finite, its update was skipped")
+        },
         rule("grad/norm", 3, Level::Error, "the gradient is not finite and updates are skipped"),
     ]
 }
@@ -191,14 +261,32 @@ tables! {
 
     /// The model that is trained, and scored as its own teacher.
     pub struct ModelSettings in "model" {
-        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template) or cached hub id.
+        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template), `.gguf` file, or hub id such
+        /// as `Qwen/Qwen3-0.6B` (perhaps `@revision`), taken from the local Hugging Face cache.
         pub path: String = "runs/starter/model".into(), NextRun;
-        /// `auto` (the best device of this machine) or `cpu`.
+        /// `auto` (the first GPU if there is one and the program was built for it, else the CPU), `cpu` or `cuda:0`.
         pub device: Device = Device::Auto, NextRun;
+        /// Precision of the weights that compute: `f32`, or `bf16` (the nearest bf16 numbers to f32 master weights).
+        /// Gradients and optimiser are f32 in both.
+        pub dtype: Dtype = Dtype::F32, NextRun;
+        with lora: LoraSettings;
+    }
+
+    /// Low-rank adapters: the model is frozen and only they are trained.
+    pub struct LoraSettings in "model.lora" {
+        /// Rank of the adapters; 0 = no adapters, all parameters are trained.
+        pub rank: u32 = 0, NextRun;
+        /// The adapters are scaled by alpha / rank, > 0.
+        pub alpha: f64 = 32.0, NextRun;
+        /// Matrices that get an adapter: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`, `up_proj`, `down_proj`.
+        pub targets: Vec<Projection> = Projection::ALL.to_vec(), NextRun;
     }
 
     /// The household environment: put, clean, heat, cool and examine things in the rooms of a house.
     pub struct HouseholdSettings in "env.household" {
+        /// Real ALFWorld games to play: a folder in the layout of `$ALFWORLD_DATA` (which may be written so), one
+        /// `game.tw-pddl`, or a file of games, one JSON object a line, `.gz` or not. Empty = games made here.
+        pub games: String = String::new(), NextRun;
         /// `small` (few things, learnt in minutes) or `full` (as many as the published benchmark).
         pub rooms: Rooms = Rooms::Small, NextRun;
         /// Turns after which an episode ends as lost, >= 4. Only games whose shortest solution takes half of it are dealt.
@@ -207,6 +295,92 @@ tables! {
         pub invalid_penalty: f64 = 0.1, NextRun;
         /// Reward of reaching the goal, > 0. Every other action gives 0.
         pub win_reward: f64 = 10.0, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/household.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The Sokoban environment: push every box onto a target. Rewards are verl-agent's: -0.1 a move, 1 for a box put on
+    /// a target and -1 for one taken off, 10 for the last.
+    pub struct SokobanSettings in "env.sokoban" {
+        /// `exact` (verl-agent's levels, from the same seeds) or `fast` (our own, each solvable in `max_moves`).
+        pub generator: Generator = Generator::Exact, NextRun;
+        /// Levels to play instead: a file in Boxoban's form, `.gz` or not, or a folder of files with `train`, `valid`
+        /// and `test` in their paths. Empty = levels made here.
+        pub levels: String = String::new(), NextRun;
+        /// Rows, walls included, 4 to 16.
+        pub height: u32 = 6, NextRun;
+        /// Columns, walls included, 4 to 16.
+        pub width: u32 = 6, NextRun;
+        /// Boxes, 1 to 4.
+        pub boxes: u32 = 1, NextRun;
+        /// Depth of the exact generator's search, 2 to 200: how far a box may be from its target.
+        pub search_depth: u32 = 30, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 15, NextRun;
+        /// Moves after which it ends as lost, >= 1; a turn in the style `ragen` has several.
+        pub max_moves: u32 = 15, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Style of prompts and replies: `verl-agent`, `ragen`, or another table `[prompt.NAME]` of `envs/sokoban.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The shop environment: find what an instruction asks for, choose its options, buy it (the pages of WebShop).
+    pub struct ShopSettings in "env.shop" {
+        /// Products of the generated catalogue, >= 1. Not used with `products`.
+        pub size: u64 = 1000, NextRun;
+        /// Seed of the generated catalogue; with `products`, of WebShop's prices, goals and their order.
+        pub seed: u64 = 0, NextRun;
+        /// WebShop's file of products, e.g. `data/items_shuffle_1000.json`; empty = the generated catalogue.
+        pub products: String = String::new(), NextRun;
+        /// WebShop's file of attributes and instructions; empty = `items_ins_v2*.json` beside `products`.
+        pub attributes: String = String::new(), NextRun;
+        /// WebShop's file of instructions written by people (`items_human_ins.json`); empty = the synthetic ones.
+        pub human: String = String::new(), NextRun;
+        /// JSON object, product code to the nouns of its title; empty = `title_nouns*.json` beside `products`, or words.
+        pub nouns: String = String::new(), NextRun;
+        /// Share of the items that only `valid-unseen` asks for, in [0, 1); 0 = WebShop's own splits, no `valid-unseen`.
+        pub held_out: f64 = 0.1, NextRun;
+        /// Results on a page, >= 1; WebShop has 10.
+        pub page_size: u64 = 10, NextRun;
+        /// Turns after which an episode ends as lost, >= 4.
+        pub max_turns: u32 = 15, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Reward of a perfect purchase, > 0.
+        pub win_reward: f64 = 10.0, NextRun;
+        /// `win` (only a perfect purchase is rewarded, verl-agent) or `score` (every purchase, by WebShop's score).
+        pub reward: Rewarded = Rewarded::Win, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/shop.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The search environment: answer a question by looking things up (the interface of Search-R1).
+    pub struct SearchSettings in "env.search" {
+        /// Generated passages, about, >= 1. Not used with `questions`.
+        pub passages: u64 = 2000, NextRun;
+        /// Seed of the generated passages and questions.
+        pub seed: u64 = 0, NextRun;
+        /// File of questions (Search-R1, NQ-open, HotpotQA or MuSiQue form); empty = generated ones.
+        pub questions: String = String::new(), NextRun;
+        /// File of passages (JSON lines or TSV); empty = those that come with the questions, or the generated ones.
+        pub corpus: String = String::new(), NextRun;
+        /// Address of a retrieval server in Search-R1's form, e.g. `http://127.0.0.1:8000/retrieve`; empty = own index.
+        pub retriever: String = String::new(), NextRun;
+        /// Seconds to wait for the server, > 0. A slower answer is an environment error, not a lost game.
+        pub timeout: f64 = 30.0, NextRun;
+        /// Passages that a search shows, >= 1.
+        pub top_k: u64 = 3, NextRun;
+        /// Share of the generated lands that only `valid-unseen` asks about, in [0, 1); 0 = no `valid-unseen`.
+        pub held_out: f64 = 0.2, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 4, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.01, NextRun;
+        /// Reward of the right answer, > 0. Every other action gives 0.
+        pub win_reward: f64 = 1.0, NextRun;
+        /// Style of prompts and replies: `verl-agent`, `search-r1`, or another `[prompt.NAME]` of `envs/search.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
     }
 
     /// The skills that the teacher reads and the student does not.
@@ -237,6 +411,19 @@ tables! {
         pub max_new_tokens: u32 = 40, NextStep;
         /// Softmax temperature of sampling, > 0.
         pub temperature: f64 = 1.0, NextStep;
+        /// Only the most likely tokens are drawn, so many; 0 = all. With this or one of the next two, replies come from
+        /// a narrower distribution than the one that is trained; `rollout/kept_mass` says how much narrower.
+        pub top_k: u32 = 0, NextStep;
+        /// Only the most likely tokens that together have this probability are drawn, in (0, 1]; 1 = all.
+        pub top_p: f64 = 1.0, NextStep;
+        /// Only tokens at least this many times as likely as the most likely one are drawn, in [0, 1]; 0 = all.
+        pub min_p: f64 = 0.0, NextStep;
+        /// Strings that close a reply, e.g. `["</action>"]`, beside the model's end-of-turn token.
+        pub stop: Vec<String> = vec![], NextStep;
+        /// Most replies sampled side by side; 0 = all of a step. It changes memory and speed, never a result.
+        pub concurrent: u32 = 0, NextStep;
+        /// Most memory of the KV cache in MiB; replies that do not fit wait. 0 = no limit.
+        pub cache_mb: u32 = 4096, NextStep;
     }
 
     /// The update: AdamW on the gradient of the method's loss.
@@ -257,6 +444,9 @@ tables! {
         pub minibatches: u32 = 2, NextStep;
         /// Steps over which the learning rate rises to `lr`; 0 = no warm-up.
         pub warmup_steps: u64 = 0, NextStep;
+        /// Whether only layer inputs are kept for the backward pass and the rest is computed again: `on` (less memory, more
+        /// time, the same gradient), `off`, or `auto` (as memory allows).
+        pub checkpoint_layers: Checkpointing = Checkpointing::Auto, NextRun;
     }
 
     /// The frozen panel: the same held-out tasks at every evaluation.
@@ -269,6 +459,12 @@ tables! {
         pub split: Split = Split::ValidSeen, NextRun;
         /// Softmax temperature, >= 0; 0 = greedy.
         pub temperature: f64 = 0.4, NextRun;
+        /// Only the most likely tokens are drawn, so many; 0 = all.
+        pub top_k: u32 = 0, NextRun;
+        /// Only the most likely tokens that together have this probability are drawn, in (0, 1]; 1 = all.
+        pub top_p: f64 = 1.0, NextRun;
+        /// Only tokens at least this many times as likely as the most likely one are drawn, in [0, 1]; 0 = all.
+        pub min_p: f64 = 0.0, NextRun;
         /// Whether the panel is also played with skills in the student's own prompt.
         pub with_skills: bool = false, NextStep;
         /// Whether the panel is played before the first step.
@@ -310,23 +506,41 @@ mod tests {
     use crate::config::diff::leaves;
     use crate::config::fields::method_doc;
     use crate::config::{Overrides, parse};
+    use crate::env::{KINDS, open_world};
     use crate::method::METHODS;
 
     #[test]
     fn the_manual_and_the_serialised_default_have_the_same_keys() {
-        let mut manual: Vec<String> = TABLES.iter().flat_map(|t| t.fields).map(|f| f.key.to_owned()).collect();
-        let mut written: Vec<String> =
-            leaves(&Recipe::default()).into_keys().filter(|key| !key.starts_with("method")).collect();
-        manual.sort();
-        written.sort();
-        assert_eq!(manual, written);
+        for kind in KINDS {
+            let recipe = of_kind(kind.name);
+            let own = format!("env.{}", kind.name);
+            let tables = TABLES.iter().filter(|t| !t.name.starts_with("env.") || t.name == own);
+            let mut manual: Vec<String> = tables.flat_map(|t| t.fields).map(|f| f.key.to_owned()).collect();
+            let mut written: Vec<String> =
+                leaves(&recipe).into_keys().filter(|key| !key.starts_with("method")).collect();
+            manual.sort();
+            written.sort();
+            assert_eq!(manual, written);
+        }
     }
 
+    /// The defaults of the recipe's table are those of the environment itself.
     #[test]
-    fn the_environment_takes_its_settings() {
-        let recipe = Recipe::default();
-        let world = crate::env::open_world(recipe.env.name(), &recipe.env.table()).unwrap();
-        assert_eq!((world.max_turns(), world.invalid_penalty()), (20, 0.1));
+    fn every_environment_takes_its_settings() {
+        for kind in KINDS {
+            let recipe = of_kind(kind.name);
+            let world = open_world(kind.name, &recipe.env.table()).unwrap_or_else(|e| panic!("{e:#}"));
+            let plain = open_world(kind.name, &toml::Table::new()).unwrap();
+            assert_eq!((world.max_turns(), world.invalid_penalty()), (plain.max_turns(), plain.invalid_penalty()));
+            assert_eq!(world.style(), plain.style());
+        }
+    }
+
+    fn of_kind(name: &str) -> Recipe {
+        let overrides = Overrides { set: vec![format!("env.{name}={{}}")], ..Overrides::default() };
+        let recipe = parse("r", "", &overrides).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(recipe.env.name(), name);
+        recipe
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum Stop {
     Closed,
     /// The reply reached the token limit. Data, not an error.
     TokenLimit,
+    /// Prompt and reply together reached the longest row. Data, not an error.
+    ContextLimit,
 }
 
 /// Why an episode ended.

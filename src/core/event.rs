@@ -118,6 +118,14 @@ pub enum Status {
     Failed,
 }
 
+/// Whether a run's last numbers are what they were asserted to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Pass,
+    Fail,
+}
+
 /// Everything that happens in a run, in the order it happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -213,6 +221,9 @@ pub enum RunEvent {
         status: Status,
         exit: i32,
         message: String,
+        /// Whether what `--assert` demanded holds; only where it was demanded and all steps are done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        assert: Option<Verdict>,
     },
     /// An event of a newer version; counted, never fatal.
     #[serde(other)]

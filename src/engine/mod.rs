@@ -4,18 +4,23 @@
 //! all any objective of this family needs (chain rule), and what a remote engine can also be asked for.
 
 pub mod candle;
+mod sampling;
 
 use std::path::Path;
 
 use anyhow::Result;
+
+pub use self::sampling::{Filter, Finish, Finished, Next, Sample, SampleRequest, Sampler, sample_all};
 
 /// Facts of a loaded model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
     /// e.g. `Qwen3 4L d128`.
     pub name: String,
-    /// Trainable numbers.
+    /// Numbers in the model, adapters not counted.
     pub parameters: u64,
+    /// Numbers that are trained: all of them, or those of the adapters.
+    pub trained: u64,
     /// Tokens in the output distribution.
     pub vocab: usize,
     /// Longest row the model can be given.
@@ -24,43 +29,46 @@ pub struct ModelInfo {
     pub device: String,
 }
 
-/// A set of weights by role. Only `Live` is trained; the others are copies of it at some time.
+/// A set of weights by role. Only `Live` is trained; the others are copies of it at some time, or loaded, or averaged.
+/// Which of them a teacher or a penalty reads is the recipe's choice, and a method never learns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WeightSet {
     /// The weights being trained.
     Live,
-    /// Live as it was when the current step began (the behaviour policy; SDAR's teacher).
+    /// Live as it was when the current step began (the behaviour policy; SDAR's and Skill-SD's teacher).
     StepStart,
-    /// Live as it was when the run began (frozen reference).
+    /// The anchor of a divergence penalty: live as it was when the run began, or when it was last moved.
     Reference,
+    /// Live as it was when the run began (a frozen teacher).
+    Initial,
+    /// Exponential moving average of live over updates (a slow teacher).
+    Ema,
+    /// Weights of another folder (an external teacher).
+    Checkpoint,
+    /// A mixture of two sets (a trust-region teacher).
+    Blend,
 }
 
-/// A reply to be sampled after `context`.
-#[derive(Clone, Debug)]
-pub struct SampleRequest<'a> {
-    /// Names the KV cache row; a context that extends what the slot has seen costs only its new tokens.
-    pub slot: usize,
-    /// Everything before the reply.
-    pub context: &'a [u32],
-    /// Most tokens to sample.
-    pub limit: usize,
-    /// Softmax temperature; 0 = greedy.
-    pub temperature: f32,
-    /// Sampling closes after any of these tokens.
-    pub stop: &'a [u32],
-    /// Seed of this reply; the result depends on nothing else but context and weights.
-    pub seed: u64,
-}
+impl WeightSet {
+    const NAMES: [(WeightSet, &str); 7] = [
+        (WeightSet::Live, "live"),
+        (WeightSet::StepStart, "step-start"),
+        (WeightSet::Reference, "reference"),
+        (WeightSet::Initial, "initial"),
+        (WeightSet::Ema, "ema"),
+        (WeightSet::Checkpoint, "checkpoint"),
+        (WeightSet::Blend, "blend"),
+    ];
 
-/// A sampled reply.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// Sampled tokens, the stop token included.
-    pub ids: Vec<u32>,
-    /// Log-prob of each under the temperature-scaled policy.
-    pub logp: Vec<f32>,
-    /// Whether a stop token closed it (else the limit did).
-    pub closed: bool,
+    /// As it is written in recipes and checkpoints.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].1
+    }
+
+    /// The set of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
 }
 
 /// A row to be scored: log-probs are wanted where `mask` is true.
@@ -119,11 +127,13 @@ pub type Snapshot = Box<dyn FnOnce() -> Result<()> + Send>;
 pub trait Engine: Send {
     fn info(&self) -> ModelInfo;
 
-    /// Samples all requests concurrently with the live weights.
-    fn sample(&mut self, requests: &[SampleRequest]) -> Result<Vec<Sample>>;
-
-    /// Forgets the KV cache of every slot.
-    fn release(&mut self);
+    /// Samples with the live weights: `first`, and what `next` asks for whenever a reply has ended, until nothing is
+    /// left. What is cached of a conversation lives as long as this call, if memory allows.
+    ///
+    /// # Errors
+    /// A request without context or room, a slot asked for twice at a time, or an error of `next`. A reply that
+    /// reaches a limit is no error: see [`Finish`].
+    fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()>;
 
     /// Scores rows without gradient.
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>>;
@@ -135,8 +145,24 @@ pub trait Engine: Send {
     /// Clips the accumulated gradient, updates the live weights, clears the gradient.
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update>;
 
-    /// Makes `set` equal to the live weights.
+    /// Makes `set` equal to the live weights. It costs memory only from the next update on.
     fn keep(&mut self, set: WeightSet) -> Result<()>;
+
+    /// Makes `set` equal to the weights of a folder: a model of the same architecture, or adapters of the same form.
+    fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()>;
+
+    /// Makes `into` = (1 - share) * from\[0\] + share * from\[1\], number by number; `share` in [0, 1].
+    fn blend(&mut self, into: WeightSet, from: [WeightSet; 2], share: f64) -> Result<()>;
+
+    /// From now on, after every update: `Ema` = decay * `Ema` + (1 - decay) * live; it begins as the live weights
+    /// unless it is kept already. `decay` in [0, 1); `None` = no average.
+    fn average(&mut self, decay: Option<f64>) -> Result<()>;
+
+    /// Whether `set` can be scored with.
+    fn keeps(&self, set: WeightSet) -> bool;
+
+    /// Lets go of `set`.
+    fn forget(&mut self, set: WeightSet);
 
     /// Writes weights (HF folder) and, with `resumable`, optimiser state and kept sets.
     fn save(&self, folder: &Path, resumable: bool) -> Result<()>;

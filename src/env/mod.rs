@@ -3,12 +3,31 @@
 //! A [`World`] is a kind of environment with its settings: a numbered, seeded supply of tasks. An [`Env`] is one
 //! game of it. How a game is put into a prompt ([`prompt`]) and how a reply becomes an action ([`projection`]) is
 //! kept apart from the games, so that one game can be shown in the style of any paper.
+//!
+//! A new kind of environment is one folder here, one row in [`KINDS`], one settings struct in `config/recipe.rs`, and
+//! one `envs/NAME.toml` with its styles of prompts.
 
+pub mod analysis;
+pub mod bench;
+pub mod bm25;
+pub mod data;
 pub mod household;
+pub mod porter;
 pub mod projection;
 pub mod prompt;
+pub mod pyjson;
+pub mod pyrandom;
+pub mod records;
+pub mod search;
+pub mod shop;
+pub mod sokoban;
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+
+use self::prompt::Prompts;
 
 use crate::core::{Split, Task};
 
@@ -38,8 +57,14 @@ pub trait World: Send + Sync {
     /// Taken from the reward of a turn whose reply did not have the required form; >= 0.
     fn invalid_penalty(&self) -> f32;
 
-    /// TOML text with the world's `[prompt]` table.
-    fn prompts(&self) -> &str;
+    /// Name of the prompt style that is used, a table `[prompt.<style>]` of the kind's file.
+    fn style(&self) -> &str;
+
+    /// The prompts in that style. Fails if the kind's file cannot be read or has no such style.
+    fn prompts(&self) -> Result<Prompts> {
+        let file = file(self.kind())?;
+        Prompts::load(&file.text, self.style()).with_context(|| file.place.clone())
+    }
 }
 
 /// One game in progress.
@@ -63,6 +88,12 @@ pub trait Env: Send {
     fn anchor(&self) -> String {
         self.observation().to_owned()
     }
+
+    /// Why the environment itself failed, e.g. a server that is down; such an episode is recorded as an environment
+    /// error, never as a lost one. `None` while all is well.
+    fn failure(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What one action did.
@@ -80,6 +111,8 @@ pub struct Step {
     pub score: f32,
     /// Whether the action changed the state of the game.
     pub effective: bool,
+    /// Whether the text was an action that could be done.
+    pub valid: bool,
 }
 
 /// One row of the table of kinds.
@@ -88,24 +121,86 @@ pub struct Kind {
     pub name: &'static str,
     /// One sentence for lists.
     pub about: &'static str,
+    /// The built-in text of `envs/<name>.toml`.
+    pub text: &'static str,
+    /// The setting that names a file of games, if games can be read from one.
+    pub data: Option<&'static str>,
     /// Builds the world from its settings table.
     pub open: fn(&toml::Table) -> Result<Box<dyn World>>,
 }
 
 /// Every kind of environment there is.
-pub const KINDS: &[Kind] = &[Kind {
-    name: household::KIND,
-    about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
-    open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
-}];
+pub const KINDS: &[Kind] = &[
+    Kind {
+        name: household::KIND,
+        about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
+        text: household::priors::TEXT,
+        data: Some("games"),
+        open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: shop::KIND,
+        about: "find what an instruction asks for in an online shop and buy it; the pages and rewards of WebShop",
+        text: shop::TEXT,
+        data: Some("products"),
+        open: |settings| Ok(Box::new(shop::ShopWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: sokoban::KIND,
+        about: "push boxes onto targets; the levels, interface and rewards of verl-agent's Sokoban, or RAGEN's interface",
+        text: sokoban::TEXT,
+        data: Some("levels"),
+        open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: search::KIND,
+        about: "answer a question by looking things up, perhaps several times; the interface of Search-R1",
+        text: search::TEXT,
+        data: Some("questions"),
+        open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
+    },
+];
+
+/// The row of a kind. Fails on an unknown name.
+pub fn kind(name: &str) -> Result<&'static Kind> {
+    KINDS.iter().find(|row| row.name == name).with_context(|| {
+        let names: Vec<_> = KINDS.iter().map(|row| format!("`{}`", row.name)).collect();
+        format!("no environment is called `{name}`; there is {}", names.join(", "))
+    })
+}
 
 /// Builds the world of a kind. Fails on an unknown kind or a setting it does not have.
-pub fn open_world(kind: &str, settings: &toml::Table) -> Result<Box<dyn World>> {
-    let Some(row) = KINDS.iter().find(|row| row.name == kind) else {
-        let names: Vec<_> = KINDS.iter().map(|row| format!("`{}`", row.name)).collect();
-        bail!("no environment is called `{kind}`; there is {}", names.join(", "));
-    };
-    (row.open)(settings).with_context(|| format!("in the settings of environment `{kind}`"))
+pub fn open_world(name: &str, settings: &toml::Table) -> Result<Box<dyn World>> {
+    (kind(name)?.open)(settings).with_context(|| format!("in the settings of environment `{name}`"))
+}
+
+/// The file of a kind: its prompts, and whatever else the kind keeps there.
+pub struct EnvFile {
+    /// TOML.
+    pub text: Cow<'static, str>,
+    /// Where the text is from, for messages.
+    pub place: String,
+    /// The file, if it is not the built-in text.
+    pub path: Option<PathBuf>,
+}
+
+/// The file of a kind: `envs/<name>.toml` of the working folder, so that it can be edited, else the built-in text.
+/// Fails on an unknown kind or an unreadable file.
+pub fn file(name: &str) -> Result<EnvFile> {
+    file_in(Path::new("envs"), name)
+}
+
+fn file_in(folder: &Path, name: &str) -> Result<EnvFile> {
+    let built_in = kind(name)?.text;
+    let path = folder.join(name).with_extension("toml");
+    let place = path.display().to_string();
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(EnvFile { text: text.into(), place, path: Some(path) }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(EnvFile { text: built_in.into(), place: format!("{place} (built in)"), path: None })
+        }
+        Err(error) => bail!("{place} cannot be read: {error}"),
+    }
 }
 
 /// Writes the id of a task: `household/valid-seen/17`.
@@ -155,9 +250,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_working_folder_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(file_in(folder.path(), "household").unwrap().text, household::priors::TEXT);
+        std::fs::write(folder.path().join("household.toml"), "x = 1").unwrap();
+        let found = file_in(folder.path(), "household").unwrap();
+        assert_eq!((&*found.text, found.path.is_some()), ("x = 1", true));
+        std::fs::write(folder.path().join("household.toml"), [0xff]).unwrap();
+        assert!(file_in(folder.path(), "household").is_err());
+    }
+
+    #[test]
+    fn every_kind_opens_with_its_defaults_and_all_its_styles_are_readable() {
+        for kind in KINDS {
+            let world = open_world(kind.name, &toml::Table::new()).unwrap();
+            assert_eq!(world.kind(), kind.name);
+            let styles = prompt::styles(kind.text).unwrap();
+            assert!(styles.iter().any(|s| s == world.style()), "{}", kind.name);
+            for style in styles {
+                Prompts::load(kind.text, &style).unwrap_or_else(|e| panic!("{}: {e:#}", kind.name));
+            }
+        }
+    }
+
+    #[test]
     fn unknown_kinds_and_settings_are_named() {
         let error = open_world("kitchen", &toml::Table::new()).err().unwrap().to_string();
-        assert_eq!(error, "no environment is called `kitchen`; there is `household`");
+        assert!(error.starts_with("no environment is called `kitchen`; there is `household`, "), "{error}");
         let error = open_world("household", &"room = 'small'".parse().unwrap()).err().unwrap();
         assert!(format!("{error:#}").contains("unknown field `room`"), "{error:#}");
     }

@@ -5,14 +5,30 @@
 //! used by GiGPO, SkillRL and SDAR). Both have a slot for skills after the task sentence, where SDAR's paper puts
 //! them; the student's prompt leaves it empty.
 //!
-//! Templates are minijinja text in the `[prompt]` table of an environment's file. The names they may use:
-//! `goal`, `skills` (none or text), `observation`, `room`; in history also `admissible_actions`, and after the
-//! first turn `step_count`, `current_step`, `history_length`, `action_history`.
+//! A style is one table `[prompt.NAME]` of an environment's file ([`Templates`]): its templates (minijinja) and the
+//! form of its replies ([`super::projection`]). Names the templates may use:
+//!
+//! | name | where | meaning |
+//! |---|---|---|
+//! | `goal` | all but `next` and `history_line` | the task |
+//! | `skills` | all but `next` and `history_line` | skill text, or none |
+//! | `observation` | all | what the environment said last; in `history_line` before the action |
+//! | `room` | all but `next` and `history_line` | the observation without a banner and a task sentence |
+//! | `actions` | `history_*` | list of what can be done, without `help` |
+//! | `admissible_actions` | `history_*` | the same as verl-agent writes it: in quotes, a line each, separated by commas |
+//! | `step_count`, `current_step` | `history_next` | turns taken; that plus 1 |
+//! | `history_length` | `history_next` | turns shown |
+//! | `action_history` | `history_next` | the shown turns, each filled into `history_line`, joined by line breaks |
+//! | `number`, `action`, `answer` | `history_line` | the turn's number from 1; its action; what the environment said to it |
 
-use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::{Deserialize, Serialize};
+
+use super::projection::{Form, Projected, Projection};
 
 /// How the turns of an episode become prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,18 +41,26 @@ pub enum Layout {
     History,
 }
 
-/// The templates of an environment, compiled.
+/// The templates of a style, compiled, and the form of its replies.
 pub struct Prompts {
     templates: Environment<'static>,
+    projection: Projection,
     history: usize,
+    max_chars: usize,
 }
 
-/// The `[prompt]` table.
+/// A table `[prompt.NAME]`: one style.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Templates {
-    /// Observation and action pairs shown by `history_next`; the papers use 2.
-    pub history: usize,
+    /// How replies are read.
+    pub projection: Form,
+    /// Characters kept of a reply without tags; 30, or 100 of code, if left out.
+    #[serde(default)]
+    pub tail: Option<usize>,
+    /// Most moves of one reply, in the form `moves`; 5 if left out.
+    #[serde(default)]
+    pub max_actions: Option<usize>,
     /// First message of a transcript.
     pub first: String,
     /// Every later message of a transcript.
@@ -45,40 +69,67 @@ pub struct Templates {
     pub history_first: String,
     /// History layout, every later turn.
     pub history_next: String,
+    /// One turn of `action_history`; verl-agent's if left out.
+    #[serde(default = "history_line")]
+    pub history_line: String,
+    /// Characters from which on `history_next` gives way to `history_first`; 0 = never.
+    #[serde(default)]
+    pub max_chars: usize,
+}
+
+fn history_line() -> String {
+    "[Observation {{ number }}: '{{ observation }}', Action {{ number }}: '{{ action }}']".to_owned()
 }
 
 impl Prompts {
-    /// Reads the `[prompt]` table of a TOML text; other tables are left alone. Fails if it is missing or if a
+    /// Reads the style `[prompt.<style>]` of a TOML text; other tables are left alone. Fails if it is missing or if a
     /// template cannot be read or uses a name that there is not.
-    pub fn load(toml: &str) -> Result<Prompts> {
-        #[derive(Deserialize)]
-        struct File {
-            prompt: Templates,
-        }
-        let file: File = toml::from_str(toml).context("reading the table `[prompt]`")?;
-        Prompts::new(file.prompt)
+    pub fn load(toml: &str, style: &str) -> Result<Prompts> {
+        Prompts::new(Templates::load(toml, style)?).with_context(|| format!("in `[prompt.{style}]`"))
     }
 
     /// Compiles templates, and tries each once. Fails as [`Prompts::load`] does.
-    pub fn new(texts: Templates) -> Result<Prompts> {
+    pub fn new(style: Templates) -> Result<Prompts> {
         let mut templates = Environment::new();
         templates.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build()?);
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        let history = texts.history;
-        let texts = [texts.first, texts.next, texts.history_first, texts.history_next];
+        let plain = Projection::new(style.projection);
+        let projection = Projection {
+            tail: style.tail.unwrap_or(plain.tail),
+            max_actions: style.max_actions.unwrap_or(plain.max_actions),
+            ..plain
+        };
+        let max_chars = style.max_chars;
+        let texts = [style.first, style.next, style.history_first, style.history_next, style.history_line];
         for (name, text) in NAMES.into_iter().zip(texts) {
             let added = templates.add_template_owned(name, text);
-            added.with_context(|| format!("template `{name}` of `[prompt]` cannot be read"))?;
+            added.with_context(|| format!("template `{name}` cannot be read"))?;
         }
-        let prompts = Prompts { templates, history };
-        let pair = [(String::new(), String::new())];
-        prompts.try_next("")?;
-        for skills in [None, Some("")] {
-            prompts.try_first("", "", skills)?;
-            prompts.try_history("", &[], "", &[], skills)?;
-            prompts.try_history("", &pair, "", &[], skills)?;
-        }
+        let prompts = Prompts { templates, projection, history: 2, max_chars };
+        prompts.try_all()?;
         Ok(prompts)
+    }
+
+    /// Shows the last `turns` turns in the history layout; the papers use 2, and 4 for search.
+    pub fn with_history(self, turns: usize) -> Prompts {
+        Prompts { history: turns, ..self }
+    }
+
+    /// Reads a reply in the form of this style.
+    pub fn project(&self, reply: &str) -> Projected {
+        self.projection.project(reply)
+    }
+
+    fn try_all(&self) -> Result<()> {
+        let pair = [(String::new(), String::new())];
+        let action = [String::new()];
+        self.try_next("")?;
+        for skills in [None, Some("")] {
+            self.try_first("", "", skills)?;
+            self.try_history("", &[], "", &action, skills)?;
+            self.try_history("", &pair, "", &action, skills)?;
+        }
+        Ok(())
     }
 
     /// First message of a transcript. `skills` is shown after the task sentence.
@@ -120,46 +171,81 @@ impl Prompts {
         admissible: &[String],
         skills: Option<&str>,
     ) -> Result<String> {
-        let actions: Vec<_> = admissible.iter().filter(|a| *a != "help").map(|a| format!("'{a}'")).collect();
-        let admissible_actions = actions.join("\n ");
-        let common = context! { goal, skills, observation, room => room(observation), admissible_actions };
+        let actions: Vec<String> = admissible.iter().filter(|a| *a != "help").cloned().collect();
+        let quoted: Vec<_> = actions.iter().map(|a| format!("'{a}'")).collect();
+        let admissible_actions = quoted.join("\n ");
+        let common = context! { goal, skills, observation, room => room(observation), actions, admissible_actions };
         if pairs.is_empty() {
             return self.render("history_first", common);
         }
         let step_count = pairs.len();
         let history_length = self.history.min(step_count);
-        let skipped = step_count - history_length;
-        let line = |(k, (seen, done)): (usize, &(String, String))| {
-            format!("[Observation {0}: '{seen}', Action {0}: '{done}']", k + 1)
-        };
-        let lines: Vec<_> = pairs.iter().enumerate().skip(skipped).map(line).collect();
+        let action_history = self.lines(pairs, step_count - history_length, observation)?;
         let past = context! {
-            step_count, history_length, current_step => step_count + 1, action_history => lines.join("\n"), ..common
+            step_count, history_length, current_step => step_count + 1, action_history, ..common.clone()
         };
-        self.render("history_next", past)
+        let text = self.render("history_next", past)?;
+        if self.max_chars > 0 && text.chars().count() > self.max_chars {
+            return self.render("history_first", common);
+        }
+        Ok(text)
+    }
+
+    /// The turns after the first `skipped`, a line each.
+    fn lines(&self, pairs: &[(String, String)], skipped: usize, observation: &str) -> Result<String> {
+        let answer = |k: usize| pairs.get(k + 1).map_or(observation, |(next, _)| next.as_str());
+        let line = |(k, (before, action)): (usize, &(String, String))| {
+            let number = k + 1;
+            self.render("history_line", context! { number, observation => before, action, answer => answer(k) })
+        };
+        let lines: Result<Vec<_>> = pairs.iter().enumerate().skip(skipped).map(line).collect();
+        Ok(lines?.join("\n"))
     }
 
     /// Every template was rendered when it was loaded, so only one whose working depends on the values can fail
     /// here; the callers then show the bare observation, which is better than ending a run.
     fn render(&self, name: &str, values: Value) -> Result<String> {
         let template = self.templates.get_template(name)?;
-        template.render(values).with_context(|| format!("template `{name}` of `[prompt]` cannot be filled in"))
+        template.render(values).with_context(|| format!("template `{name}` cannot be filled in"))
     }
 }
 
 impl Templates {
-    /// Sets one of the four templates by name. Fails on another name.
-    pub fn set(&mut self, name: &str, text: String) -> Result<()> {
-        ensure!(NAMES.contains(&name), "no template is called `{name}`; there is `{}`", NAMES.join("`, `"));
-        let slots = [&mut self.first, &mut self.next, &mut self.history_first, &mut self.history_next];
-        for (slot, _) in slots.into_iter().zip(NAMES).filter(|(_, n)| *n == name) {
-            slot.clone_from(&text);
+    /// Reads the table `[prompt.<style>]` of a TOML text. Fails if there is none, naming those that there are.
+    pub fn load(toml: &str, style: &str) -> Result<Templates> {
+        #[derive(Deserialize)]
+        struct File {
+            prompt: toml::Table,
         }
+        let file: File = toml::from_str(toml).context("reading the tables `[prompt.*]`")?;
+        let Some(table) = file.prompt.get(style) else {
+            let names: Vec<_> = file.prompt.keys().map(|name| format!("`{name}`")).collect();
+            bail!("there is no style `{style}`, only {}; add a table `[prompt.{style}]`", names.join(", "));
+        };
+        table.clone().try_into().with_context(|| format!("reading the table `[prompt.{style}]`"))
+    }
+
+    /// Sets one of the templates by name. Fails on another name.
+    pub fn set(&mut self, name: &str, text: String) -> Result<()> {
+        let slots =
+            [&mut self.first, &mut self.next, &mut self.history_first, &mut self.history_next, &mut self.history_line];
+        let slot = NAMES.iter().position(|n| *n == name).and_then(|i| slots.into_iter().nth(i));
+        *slot.with_context(|| format!("no template is called `{name}`; there is `{}`", NAMES.join("`, `")))? = text;
         Ok(())
     }
 }
 
-const NAMES: [&str; 4] = ["first", "next", "history_first", "history_next"];
+/// The names of the styles of an environment's file, sorted.
+pub fn styles(toml: &str) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct File {
+        prompt: BTreeMap<String, toml::Table>,
+    }
+    let file: File = toml::from_str(toml).context("reading the tables `[prompt.*]`")?;
+    Ok(file.prompt.into_keys().collect())
+}
+
+const NAMES: [&str; 5] = ["first", "next", "history_first", "history_next", "history_line"];
 
 /// An opening text without its banner and its task sentence, which prompts state themselves.
 fn room(observation: &str) -> String {

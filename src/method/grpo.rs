@@ -1,12 +1,11 @@
 //! GRPO: group-relative policy optimisation, the reinforcement learning half of every method here.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use super::draft::Draft;
 use super::manual::{self, manual};
-use super::math::{AdvantageOver, Aggregation, Clip, KlEstimator, Weights, clipped_surrogate};
-use super::{Group, Method, MethodInfo, Needs, Plan, Tokens};
+use super::math::{AdvantageOver, Aggregation, Clip, KlEstimator, Weights, clipped_surrogate, spread};
+use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
 /// `[method.grpo]`. Defaults are the setting of SDAR's released code; `variant = "paper"` is the paper's.
@@ -69,11 +68,12 @@ impl Method for Grpo {
     }
 
     fn needs(&self) -> Needs {
-        Needs { teacher: false, reference: self.kl_coef > 0.0 }
+        Needs { reference: self.kl_coef > 0.0, ..Needs::default() }
     }
 
-    fn credit(&self, groups: &[Group]) -> Vec<Vec<f64>> {
-        groups.iter().map(|group| self.advantage.advantages(group)).collect()
+    fn credit(&self, step: &Tokens) -> Credit {
+        let advantage = self.advantage.of(step);
+        Credit { advantage: spread(step, &advantage), ..Credit::default() }
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {
@@ -142,34 +142,6 @@ impl Grpo {
         }
         draft.value -= self.entropy_coef * aggregate;
         draft.metrics.insert("entropy/mean", (sum, count));
-    }
-}
-
-/// A [`Plan`] under construction.
-pub(super) struct Draft {
-    pub value: f64,
-    pub d_logp: Vec<f64>,    // [N]
-    pub d_entropy: Vec<f64>, // [N]
-    pub gate: Option<Vec<f32>>,
-    pub metrics: BTreeMap<&'static str, (f64, f64)>,
-}
-
-impl Draft {
-    fn new(tokens: usize) -> Self {
-        let zeros = vec![0.0; tokens];
-        Self { value: 0.0, d_logp: zeros.clone(), d_entropy: zeros, gate: None, metrics: BTreeMap::new() }
-    }
-
-    pub fn into_plan(self) -> Plan {
-        let round = |slopes: Vec<f64>| slopes.into_iter().map(|slope| slope as f32).collect();
-        let flat = self.d_entropy.iter().all(|&slope| slope == 0.0);
-        Plan {
-            value: self.value,
-            d_logp: round(self.d_logp),
-            d_entropy: if flat { Vec::new() } else { round(self.d_entropy) },
-            gate: self.gate,
-            metrics: self.metrics,
-        }
     }
 }
 

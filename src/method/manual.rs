@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::schedule::Schedule;
+
 /// One key of a method's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -64,4 +66,33 @@ fn within<'de, D: Deserializer<'de>>(source: D, range: std::ops::Range<f64>, rem
 
 fn refusal<E: serde::de::Error>(value: f64, remedy: &str) -> E {
     E::custom(format!("`{value}` is out of range, {remedy}"))
+}
+
+/// Reads a number in [0, 1].
+pub(super) fn share<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(source)?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(refusal(value, "use a number in [0, 1]")) }
+}
+
+/// Reads a count >= 1.
+pub(super) fn at_least_one<'de, D: Deserializer<'de>>(source: D) -> Result<u32, D::Error> {
+    let value = u32::deserialize(source)?;
+    if value >= 1 { Ok(value) } else { Err(refusal(f64::from(value), "use a whole number >= 1")) }
+}
+
+/// Reads a number in [0, 1] or a schedule between such.
+pub(super) fn share_schedule<'de, D: Deserializer<'de>>(source: D) -> Result<Schedule, D::Error> {
+    schedule_within(source, 0.0..=1.0, "use numbers in [0, 1]")
+}
+
+fn schedule_within<'de, D: Deserializer<'de>>(
+    source: D,
+    range: std::ops::RangeInclusive<f64>,
+    remedy: &str,
+) -> Result<Schedule, D::Error> {
+    let schedule = Schedule::deserialize(source)?;
+    match schedule.ends().into_iter().find(|end| !range.contains(end)) {
+        Some(end) => Err(refusal(end, remedy)),
+        None => Ok(schedule),
+    }
 }

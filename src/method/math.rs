@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::RowOutcome;
+use super::view::{RowFacts, Tokens};
 
 /// A value and its derivative by the student's log-prob.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -83,26 +83,60 @@ pub enum AdvantageOver {
 }
 
 impl AdvantageOver {
+    /// Advantage of every row of a step.
+    pub fn of(self, step: &Tokens) -> Vec<f64> {
+        let mut advantage = vec![0.0; step.rows.len()];
+        for group in step.groups() {
+            let facts: Vec<&RowFacts> = group.iter().map(|&row| &step.facts[row]).collect();
+            for (row, value) in group.into_iter().zip(self.advantages(&facts)) {
+                advantage[row] = value;
+            }
+        }
+        advantage
+    }
+
     /// `(score - mean) / (std + 1e-6)` of every row of a group, in order; the unbiased std, and mean 0, std 1 where
     /// there is only one score.
-    pub fn advantages(self, group: &[RowOutcome]) -> Vec<f64> {
+    pub fn advantages(self, group: &[&RowFacts]) -> Vec<f64> {
+        let (scores, rows) = self.scores(group);
+        let norm = Standard::of(&scores);
+        rows.into_iter().map(|place| norm.apply(scores[place])).collect()
+    }
+
+    /// `score - mean` of every row of a group, in order; 0 where there is only one score.
+    pub fn centred(self, group: &[&RowFacts]) -> Vec<f64> {
+        let (scores, rows) = self.scores(group);
+        let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+        rows.into_iter().map(|place| scores[place] - mean).collect()
+    }
+
+    /// The scores statistics are over, and for every row the place of its own among them.
+    fn scores(self, group: &[&RowFacts]) -> (Vec<f64>, Vec<usize>) {
         match self {
             AdvantageOver::Rows => {
-                let scores: Vec<f64> = group.iter().map(|row| row.episode_return - row.penalty).collect();
-                let norm = Standard::of(&scores);
-                scores.into_iter().map(|score| norm.apply(score)).collect()
+                (group.iter().map(|row| row.episode_return - row.penalty).collect(), (0..group.len()).collect())
             }
             AdvantageOver::Trajectories => {
                 let mut scores: BTreeMap<usize, f64> = BTreeMap::new();
                 for row in group {
                     *scores.entry(row.member).or_insert(row.episode_return) -= row.penalty;
                 }
-                let norm = Standard::of(&scores.values().copied().collect::<Vec<_>>());
+                let places: BTreeMap<usize, usize> =
+                    scores.keys().enumerate().map(|(i, member)| (*member, i)).collect();
                 // every member of the group was entered just above
-                group.iter().map(|row| norm.apply(scores[&row.member])).collect()
+                (scores.into_values().collect(), group.iter().map(|row| places[&row.member]).collect())
             }
         }
     }
+}
+
+/// One value per row -> one per token; 0 outside every row. [R] -> [N]
+pub fn spread(step: &Tokens, per_row: &[f64]) -> Vec<f32> {
+    let mut tokens = vec![0.0; step.len()];
+    for (row, &value) in step.rows.iter().zip(per_row) {
+        tokens[row.clone()].fill(value as f32);
+    }
+    tokens
 }
 
 /// Mean and spread of a group's scores.

@@ -1,50 +1,94 @@
 //! Methods: pure functions on numbers. No tensors, no device, no model.
 //!
-//! A method sees a step in two views: the [`Outcomes`] of its groups, from which it gives every row an
-//! advantage, and batches of sampled [`Tokens`] with log-probabilities, for which it returns a [`Plan`]: the
-//! loss and its exact derivative by each student log-prob and entropy.
+//! A method says what it [`Needs`], and sees a step twice: all its [`Tokens`] with what is known of their rows, from
+//! which it gives [`Credit`]; then batches of them, for which it returns a [`Plan`]: the loss and its exact derivative
+//! by each student log-prob and entropy.
 //!
-//! One file per method; adding one is its file, its line in [`MethodConfig`] and its line in [`METHODS`]. The pieces
-//! they share, each a value with its derivative, are in [`math`].
+//! One file per method; adding one is its file and its line in the table below. The pieces they share are in [`math`],
+//! [`advantage`] (who gets how much), [`weight`] (which tokens), [`estimator`] (what is pulled where) and [`schedule`].
 
+pub mod advantage;
+mod draft;
+pub mod estimator;
+pub mod gigpo;
 pub mod grpo;
+pub mod grpo_opsd;
 pub mod manual;
 pub mod math;
+pub mod needs;
+pub mod opd;
+pub mod opsd;
+pub mod rlsd;
+pub mod schedule;
 pub mod sdar;
+pub mod skill_grpo;
+pub mod skill_sd;
+pub mod view;
+pub mod weight;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::gigpo::Gigpo;
 pub use self::grpo::{Grpo, Variant};
+pub use self::grpo_opsd::GrpoOpsd;
 pub use self::manual::Key;
+pub use self::needs::Needs;
+pub use self::opd::Opd;
+pub use self::opsd::Opsd;
+pub use self::rlsd::Rlsd;
 pub use self::sdar::Sdar;
+pub use self::skill_grpo::SkillGrpo;
+pub use self::skill_sd::SkillSd;
+pub use self::view::{Credit, Plan, RowFacts, Tokens, TurnFacts};
 
-/// The one `[method.<name>]` table of a recipe.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MethodConfig {
-    Grpo(Grpo),
-    Sdar(Sdar),
+/// One line per method: its settings, the module they are in.
+macro_rules! methods {
+    ($($variant:ident in $module:ident),+ $(,)?) => {
+        /// The one `[method.<name>]` table of a recipe.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum MethodConfig {
+            $($variant($module::$variant),)+
+        }
+
+        impl MethodConfig {
+            /// The method with these settings.
+            pub fn build(&self) -> Box<dyn Method> {
+                match self {
+                    $(MethodConfig::$variant(settings) => Box::new(settings.clone()),)+
+                }
+            }
+
+            /// Name as in `[method.<name>]`.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(MethodConfig::$variant(_) => $module::INFO.name,)+
+                }
+            }
+
+            /// Every method with its default settings, in the order of [`METHODS`].
+            pub fn all() -> Vec<Self> {
+                vec![$(MethodConfig::$variant($module::$variant::default()),)+]
+            }
+        }
+
+        /// Every method, in the order they are listed.
+        pub const METHODS: &[MethodInfo] = &[$($module::INFO,)+];
+    };
 }
 
-impl MethodConfig {
-    /// The method with these settings.
-    pub fn build(&self) -> Box<dyn Method> {
-        match self {
-            MethodConfig::Grpo(grpo) => Box::new(grpo.clone()),
-            MethodConfig::Sdar(sdar) => Box::new(sdar.clone()),
-        }
-    }
-
-    /// Name as in `[method.<name>]`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            MethodConfig::Grpo(_) => grpo::INFO.name,
-            MethodConfig::Sdar(_) => sdar::INFO.name,
-        }
-    }
+methods! {
+    Sdar in sdar,
+    SkillSd in skill_sd,
+    Grpo in grpo,
+    Gigpo in gigpo,
+    Opd in opd,
+    Opsd in opsd,
+    GrpoOpsd in grpo_opsd,
+    Rlsd in rlsd,
+    SkillGrpo in skill_grpo,
 }
 
 impl Default for MethodConfig {
@@ -68,89 +112,6 @@ pub struct MethodInfo {
     pub keys: &'static [Key],
 }
 
-/// Every method, in the order they are listed.
-pub const METHODS: &[MethodInfo] = &[sdar::INFO, grpo::INFO];
-
-/// What a method must have been given before its loss can be computed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Log-probs under the teacher's context.
-    pub teacher: bool,
-    /// Log-probs under the frozen reference weights.
-    pub reference: bool,
-}
-
-impl Needs {
-    /// What `tokens` lack of it, by name (`teacher`, `reference`); empty = the loss can be computed in full. A loss
-    /// leaves out the terms whose log-probs are missing.
-    pub fn missing(self, tokens: &Tokens) -> Vec<&'static str> {
-        [
-            ("teacher", self.teacher && tokens.teacher.is_none()),
-            ("reference", self.reference && tokens.reference.is_none()),
-        ]
-        .into_iter()
-        .filter_map(|(name, lacks)| lacks.then_some(name))
-        .collect()
-    }
-}
-
-/// One training row as credit sees it: the whole episode (`transcript`) or one turn of it (`history`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RowOutcome {
-    /// Index of the episode inside its group.
-    pub member: usize,
-    /// Return of the whole episode.
-    pub episode_return: f64,
-    /// Penalty on this row (invalid actions), already multiplied by its coefficient; >= 0.
-    pub penalty: f64,
-}
-
-/// Rows of one group: G rollouts of the same task.
-pub type Group = Vec<RowOutcome>;
-
-/// A batch of sampled tokens, flattened over rows. Every slice has length N; row r owns `rows[r]`.
-#[derive(Clone, Copy, Debug)]
-pub struct Tokens<'a> {
-    pub rows: &'a [Range<usize>],
-    /// log pi_theta, current weights (the gradient flows through these). [N]
-    pub student: &'a [f32],
-    /// Entropy of the student in nats (the gradient may flow through these). [N]
-    pub entropy: &'a [f32],
-    /// log pi_old, step-start weights, detached. [N]
-    pub old: &'a [f32],
-    /// log pi under the teacher's context, detached. [N]
-    pub teacher: Option<&'a [f32]>,
-    /// log pi under reference weights, detached. [N]
-    pub reference: Option<&'a [f32]>,
-    /// Advantage, detached. [N]
-    pub advantage: &'a [f32],
-}
-
-impl Tokens<'_> {
-    /// Tokens in the batch, N.
-    pub fn len(&self) -> usize {
-        self.student.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.student.is_empty()
-    }
-}
-
-/// A loss value with its exact derivatives.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
-    pub value: f64,
-    /// dL/dstudent [N]
-    pub d_logp: Vec<f32>,
-    /// dL/dentropy [N]; empty = all zero
-    pub d_entropy: Vec<f32>,
-    /// Gate per token where the method has one. [N]
-    pub gate: Option<Vec<f32>>,
-    /// Sums over tokens and their count, `name -> (sum, count)`, so that batches add up to a true step mean.
-    pub metrics: BTreeMap<&'static str, (f64, f64)>,
-}
-
 /// One objective of the family.
 pub trait Method: Send + Sync {
     /// Name as in `[method.<name>]`.
@@ -158,9 +119,21 @@ pub trait Method: Send + Sync {
 
     fn needs(&self) -> Needs;
 
-    /// Advantage of every row, group by group.
-    fn credit(&self, groups: &[Group]) -> Vec<Vec<f64>>;
+    /// Advantages, and distillation weights where they depend on more than a token's own numbers. `step` holds all
+    /// rows of the step, with [`Tokens::facts`]; `student` and `advantage` are empty.
+    fn credit(&self, step: &Tokens) -> Credit;
 
     /// Loss and coefficients of one batch.
     fn token_loss(&self, tokens: &Tokens) -> Plan;
+
+    /// Takes notice of a step's sums after its last update; for controllers that act on later steps.
+    fn adapt(&mut self, _sums: &BTreeMap<&'static str, (f64, f64)>) {}
+
+    /// What [`Method::adapt`] has accumulated, for an exact resume; empty = nothing.
+    fn state(&self) -> Vec<f64> {
+        vec![]
+    }
+
+    /// Takes back what [`Method::state`] gave.
+    fn resume(&mut self, _state: &[f64]) {}
 }

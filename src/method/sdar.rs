@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::grpo::{Draft, Grpo};
+use super::draft::Draft;
+use super::grpo::Grpo;
 use super::manual::{self, manual};
 use super::math::{Gate, Weights};
-use super::{Group, Method, MethodInfo, Needs, Plan, Tokens};
+use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
 /// `[method.sdar]`. Defaults are the reported setting: gap gate, beta 5, weight 0.01.
@@ -95,11 +96,11 @@ impl Method for Sdar {
     }
 
     fn needs(&self) -> Needs {
-        Needs { teacher: true, ..self.grpo.needs() }
+        Needs { teacher: Needs::skills().teacher, ..self.grpo.needs() }
     }
 
-    fn credit(&self, groups: &[Group]) -> Vec<Vec<f64>> {
-        self.grpo.credit(groups)
+    fn credit(&self, step: &Tokens) -> Credit {
+        self.grpo.credit(step)
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {

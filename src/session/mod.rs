@@ -6,8 +6,11 @@
 //! it outlives the terminal it was started from.
 
 mod alerts;
+mod asserts;
 mod client;
 mod control;
+mod describe;
+pub mod device;
 mod files;
 mod halt;
 mod job;
@@ -26,6 +29,7 @@ mod spawn;
 mod training;
 mod tuning;
 
+pub use asserts::Asserts;
 pub use client::{is_served, send};
 pub use control::{Control, Order};
 pub use files::SharedRecorder;
@@ -34,5 +38,6 @@ pub use job::{Job, Out};
 pub use pulse::Pulse;
 pub use reply::{Reply, Standing};
 pub use serve::{Desk, serve};
+pub use socket::socket_elsewhere;
 pub use spawn::{Trainer, spawn};
 pub use training::Training;

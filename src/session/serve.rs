@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail};
 
 use super::alerts::Alarms;
+use super::asserts::Asserts;
 use super::control::Order;
 use super::halt::{Halt, Urgency};
 use super::job::Job;
@@ -16,7 +17,7 @@ use super::journal::{Journal, Written};
 use super::reply::Standing;
 use super::tuning::Tuning;
 use crate::config::{ConfigError, Recipe};
-use crate::core::event::Status;
+use crate::core::event::{Status, Verdict};
 use crate::core::exit::Exit;
 use crate::core::{Phase, Record, RunEvent};
 use crate::run::status::State;
@@ -37,6 +38,8 @@ pub struct Desk<'a> {
     pub past: RunView,
     /// Requests to end.
     pub halt: Arc<Halt>,
+    /// What must hold of the last numbers.
+    pub asserts: Asserts,
     /// Writes one record. An error pauses the run; the record is kept and tried again.
     pub record: &'a mut dyn FnMut(RunEvent) -> Result<Record>,
     /// Called about once a second while the job says something or the run is paused.
@@ -76,6 +79,7 @@ pub(super) struct Session<'a> {
     pub(super) past: RunView,
     pub(super) tuning: Tuning,
     pub(super) alarms: Alarms,
+    pub(super) asserts: Asserts,
     pub(super) standing: Standing,
     /// Whether the run is to hold before the next step.
     pub(super) hold: bool,
@@ -116,6 +120,7 @@ impl<'a> Session<'a> {
                 persist: desk.persist,
             },
             alarms,
+            asserts: desk.asserts,
             standing,
             past: desk.past,
             hold: false,
@@ -242,6 +247,7 @@ impl<'a> Session<'a> {
     /// Takes one event of the job; between events, readers are answered.
     pub(super) fn hear(&mut self, event: RunEvent) {
         let mut alerts = Vec::new();
+        self.asserts.hear(&event);
         match &event {
             RunEvent::Progress { phase, .. } => self.standing.phase = Some(*phase),
             RunEvent::Stepped { step, metrics, .. } => {
@@ -282,7 +288,13 @@ impl<'a> Session<'a> {
     }
 
     fn finish(&mut self, end: Result<End>) -> Exit {
+        let complete = matches!(end, Ok(End::Complete));
+        let verdict = complete.then(|| self.asserts.verdict()).flatten();
+        let broken = verdict.as_ref().filter(|(verdict, _)| *verdict == Verdict::Fail).map(|(_, why)| why);
         let (status, message) = match end {
+            Ok(End::Complete) if broken.is_some() => {
+                (Status::Ok, format!("done, but {}", broken.map_or("", |why| why)))
+            }
             Ok(End::Complete) if self.alarms.failed => (Status::Ok, "done, but an `error` alert fired".into()),
             Ok(End::Complete) => (Status::Ok, "done".into()),
             Ok(End::Stopped) => (Status::Stopped, "stopped on request, resumable".into()),
@@ -290,12 +302,13 @@ impl<'a> Session<'a> {
             Err(error) => (Status::Failed, format!("{error:#}")),
         };
         let exit = match status {
-            Status::Ok if self.alarms.failed => Exit::AssertFailed,
+            Status::Ok if self.alarms.failed || broken.is_some() => Exit::AssertFailed,
             Status::Aborted if self.links.halt.by_keyboard() => Exit::Interrupted,
             status => status.into(),
         };
         self.listen();
-        self.write(RunEvent::Finished { step: self.standing.step, status, exit: exit.code(), message });
+        let (step, assert) = (self.standing.step, verdict.map(|(verdict, _)| verdict));
+        self.write(RunEvent::Finished { step, status, exit: exit.code(), message, assert });
         self.standing.state = State::Finished;
         self.last_beat = None;
         self.beat();

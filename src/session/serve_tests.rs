@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Result, bail};
 
-use super::{Desk, Halt, Job, Order, Out, Reply, Standing, Urgency, serve};
+use super::{Asserts, Desk, Halt, Job, Order, Out, Reply, Standing, Urgency, serve};
 use crate::config::{ConfigError, Recipe};
 use crate::core::exit::Exit;
 use crate::core::{Command, Metrics, Phase, Record, RunEvent};
@@ -108,8 +108,22 @@ fn play(recipe: Recipe, hook: impl FnMut(u64, &World) + 'static) -> Story {
     play_paused(recipe, hook, vec![])
 }
 
-/// Runs a counting job; the n-th time the run says that it is paused, the n-th command is given.
+fn play_asserting(recipe: Recipe, asserts: &[&str], hook: impl FnMut(u64, &World) + 'static) -> Story {
+    play_all(recipe, asserts, hook, vec![])
+}
+
 fn play_paused(recipe: Recipe, hook: impl FnMut(u64, &World) + 'static, when_paused: Vec<Command>) -> Story {
+    play_all(recipe, &[], hook, when_paused)
+}
+
+/// Runs a counting job; the n-th time the run says that it is paused, the n-th command is given.
+fn play_all(
+    recipe: Recipe,
+    asserts: &[&str],
+    hook: impl FnMut(u64, &World) + 'static,
+    when_paused: Vec<Command>,
+) -> Story {
+    let asserts: Vec<String> = asserts.iter().map(|text| (*text).to_owned()).collect();
     let (orders, order_queue) = channel();
     let (orders_when_paused, mut when_paused) = (orders.clone(), when_paused.into_iter());
     let (edits, edit_queue) = channel();
@@ -138,6 +152,7 @@ fn play_paused(recipe: Recipe, hook: impl FnMut(u64, &World) + 'static, when_pau
             banks: channel().1,
             past: Default::default(),
             halt,
+            asserts: Asserts::parse(&asserts).unwrap(),
             record: &mut |event| {
                 if disk_full.get() {
                     // room is made once the loss was noticed
@@ -171,7 +186,10 @@ fn name(event: &RunEvent) -> String {
         RunEvent::Alerted { step, rule, .. } => format!("alert {rule} at {step}"),
         RunEvent::Paused { step } => format!("paused {step}"),
         RunEvent::Resumed { step } => format!("resumed {step}"),
-        RunEvent::Finished { status, exit, .. } => format!("{status:?} {exit}"),
+        RunEvent::Finished { status, exit, assert: None, .. } => format!("{status:?} {exit}"),
+        RunEvent::Finished { status, exit, assert: Some(verdict), message, .. } => {
+            format!("{status:?} {exit} {verdict:?}: {message}")
+        }
         other => format!("{other:?}"),
     }
 }
@@ -185,6 +203,20 @@ fn a_run_checkpoints_and_ends() {
     let story = play(recipe(3), |_, _| {});
     assert_eq!(without_progress(&story), ["step 1", "step 2", "saved 2", "step 3", "saved 3", "Ok 0"]);
     assert_eq!((story.exit, story.last.state, story.last.step), (Exit::Done, State::Finished, 3));
+}
+
+#[test]
+fn assertions_decide_the_exit_of_a_run_that_is_done() {
+    let last = |asserts: &[&str]| {
+        let story = play_asserting(recipe(2), asserts, |_, _| {});
+        (story.exit, story.events.last().unwrap().clone())
+    };
+    assert_eq!(last(&["groups/no_signal<1"]), (Exit::Done, "Ok 0 Pass: done".into()));
+    let why = "`groups/no_signal` is 0.9, asserted < 0.5";
+    let failed = last(&["groups/no_signal<1", "groups/no_signal<0.5"]);
+    assert_eq!(failed, (Exit::AssertFailed, format!("Ok 3 Fail: done, but {why}")));
+    let story = play_asserting(recipe(9), &["groups/no_signal<0.5"], |_, world| world.halt.ask(Urgency::AfterStep));
+    assert_eq!(story.exit, Exit::Resumable, "a run that is not done is not judged");
 }
 
 #[test]

@@ -34,10 +34,14 @@ pub(super) fn to_bind(folder: &Path) -> Result<PathBuf> {
     Ok(outside)
 }
 
+/// Where a trainer of this run listens if the socket does not lie in the run's folder.
+pub fn socket_elsewhere(folder: &Path) -> Option<PathBuf> {
+    fs::read_to_string(folder.join(POINTER)).ok().map(|text| PathBuf::from(text.trim_end()))
+}
+
 /// Where a trainer of this run listens, if one does.
 pub(super) fn to_connect(folder: &Path) -> PathBuf {
-    let pointed = fs::read_to_string(folder.join(POINTER)).ok().map(|text| PathBuf::from(text.trim_end()));
-    pointed.unwrap_or_else(|| folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(SOCKET))
+    socket_elsewhere(folder).unwrap_or_else(|| folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(SOCKET))
 }
 
 fn fits(path: &Path) -> bool {

@@ -17,15 +17,18 @@ pub struct Trainer {
     pub pid: u32,
 }
 
-/// Starts `sdlab __train --run-dir FOLDER` and waits until its control socket answers. The process makes itself the
+/// Starts `sdlab __train --run-dir FOLDER` (with an `--assert` for each of `asserts`) and waits until its control socket answers. The process makes itself the
 /// leader of a new session, so neither Ctrl-C nor a closed terminal reaches it; what it prints goes to
 /// `logs/trainer.log`.
 ///
 /// # Errors
 /// The process cannot be started, or it ended before it answered: then the end of its log is part of the error.
-pub fn spawn(folder: &Path) -> Result<Trainer> {
+pub fn spawn(folder: &Path, asserts: &[String]) -> Result<Trainer> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let arguments = [OsStr::new("__train"), OsStr::new("--run-dir"), folder.as_os_str()];
+    let mut arguments = vec![OsStr::new("__train"), OsStr::new("--run-dir"), folder.as_os_str()];
+    for assert in asserts {
+        arguments.extend([OsStr::new("--assert"), OsStr::new(assert)]);
+    }
     start(program.as_os_str(), &arguments, folder)
 }
 

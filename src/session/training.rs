@@ -1,35 +1,39 @@
 //! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 
+use super::describe::describe;
+use super::device::{self, Gpus};
 use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
 use super::saver::Saver;
 use super::skills::differences;
-use crate::config::{self, Overrides, Recipe, RecordedTokens};
+use crate::config::{self, Device, Overrides, Recipe, RecordedTokens};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
-use crate::engine::candle::CandleEngine;
-use crate::engine::{AdamW, Engine, WeightSet};
+use crate::engine::candle::memory;
+use crate::engine::candle::{CandleEngine, Options};
+use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
-use crate::env::prompt::Prompts;
-use crate::run::recorder::now_ms;
+use crate::env::prompt::Layout;
+use crate::hub;
 use crate::run::{Manifest, RunFolder, set_aside};
 use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
 use crate::train::checkpoint::{Found, Keep, Notes};
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Trainer, checkpoint, evaluate};
+use crate::train::{Aborted, Settings, Trainer, budget, checkpoint, evaluate, weights};
 
 /// A training that is loaded when it starts.
 pub struct Training {
     folder: RunFolder,
     recipe: Recipe,
     recorder: SharedRecorder,
+    /// Where the model lies; known once the training has started.
+    place: PathBuf,
     trainer: Option<Trainer>,
     /// The recipe of the state that was resumed.
     before: Option<Recipe>,
@@ -51,6 +55,7 @@ impl Training {
             folder: folder.clone(),
             recipe: recipe.clone(),
             recorder,
+            place: PathBuf::new(),
             trainer: None,
             before: None,
             evaluated: false,
@@ -116,16 +121,21 @@ impl Job for Training {
         if let Some(found) = &found {
             self.continue_from(found);
         }
-        let model = model_folder(&self.recipe, found.as_ref());
-        let mut trainer = open(&self.recipe, &model)?;
-        trainer.engine.keep(WeightSet::Reference)?;
+        self.place = model_folder(&self.recipe, found.as_ref())?;
+        let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
+        let mut trainer = open(&self.recipe, &self.place, options)?;
+        weights::prepare(&mut trainer, &self.place)?;
+        if trainer.settings.sampling.layout == Layout::Transcript {
+            trainer.text.transcript()?.into_iter().for_each(&mut warn);
+        }
         if let Some(found) = &found {
             let misfit = || format!("the checkpoint of step {} does not fit this recipe", found.step);
             found.restore(&mut trainer).with_context(misfit)?;
+            weights::prepare(&mut trainer, &self.place)?;
         }
         self.set_aside(trainer.done, out)?;
-        describe(&self.folder, &self.recipe, &trainer)?;
-        keep_text(&self.folder, &model)?;
+        describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
+        trainer.text.keep(&self.place, &text_folder(&self.folder))?;
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -204,30 +214,44 @@ impl Job for Training {
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
             trainer.skills.choose_by(recipe.skills.choice(), recipe.skills.placement);
-            if recipe.method != self.recipe.method {
-                trainer.method = recipe.method.build();
+            let (name, state) = (trainer.method.name(), trainer.method.state());
+            trainer.method = recipe.method.build();
+            if trainer.method.name() == name {
+                trainer.method.resume(&state);
             }
+            // without it the step that needs it fails, and says so
+            let _ = weights::prepare(trainer, &self.place);
         }
         self.recipe = recipe.clone();
     }
 }
 
 /// The folder to load the model from: a run whose model is gone (it came from another machine) has it in its checkpoint.
-fn model_folder(recipe: &Recipe, found: Option<&Found>) -> PathBuf {
-    let model = PathBuf::from(&recipe.model.path);
-    found.filter(|_| !model.is_dir()).map_or(model, |found| found.path.clone())
+fn model_folder(recipe: &Recipe, found: Option<&Found>) -> Result<PathBuf> {
+    let whole = found.filter(|found| found.path.join("config.json").is_file());
+    hub::resolve(&recipe.model.path).or_else(|error| whole.map(|found| found.path.clone()).ok_or(error))
 }
 
-/// Loads all parts a recipe names; `model` is the model folder.
-pub fn open(recipe: &Recipe, model: &Path) -> Result<Trainer> {
+/// Loads all parts a recipe names; `model` is where the model lies.
+fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     let world = env::open_world(recipe.env.name(), &recipe.env.table())?;
-    let prompts = Prompts::load(world.prompts())?;
+    let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let text = Text::load(model)?;
-    let engine = CandleEngine::load(model)?;
+    if recipe.rollout.layout == Layout::Transcript {
+        text.transcript()?;
+    }
+    let device = device::choose(recipe.model.device, Gpus::here())?;
+    anyhow::ensure!(
+        device == Device::Cpu,
+        "`model.device` is `{}`, but this engine computes on the CPU only",
+        String::from(device)
+    );
+    let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
         tokens <= vocab,
-        "{}: the tokenizer has {tokens} tokens but the model only {vocab}; they do not belong together",
+        "{}: the tokenizer needs {tokens} rows of the embedding but the model's `vocab_size` is {vocab}; take \
+         tokenizer and weights from the same model",
         model.display()
     );
     let bank = Bank::load(Path::new(&recipe.skills.bank))?;
@@ -257,6 +281,10 @@ pub fn settings(recipe: &Recipe) -> Settings {
             history: rollout.history as usize,
             max_new_tokens: rollout.max_new_tokens as usize,
             temperature: rollout.temperature as f32,
+            filter: filter(rollout.top_k, rollout.top_p, rollout.min_p),
+            stop: rollout.stop.clone(),
+            concurrent: rollout.concurrent as usize,
+            cache_bytes: (rollout.cache_mb as usize) << 20,
             reserve: if budget == 0 { UNLIMITED_RESERVE } else { budget },
             seed: recipe.run.seed,
         },
@@ -276,6 +304,7 @@ pub fn settings(recipe: &Recipe) -> Settings {
             games: eval.games,
             split: eval.split,
             temperature: eval.temperature as f32,
+            filter: filter(eval.top_k, eval.top_p, eval.min_p),
             with_skills: eval.with_skills,
             first: eval.first,
         },
@@ -284,6 +313,10 @@ pub fn settings(recipe: &Recipe) -> Settings {
 }
 
 const NOT_STARTED: &str = "the training was not started";
+
+fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
+    Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
+}
 
 /// Context kept free for the teacher's skills where their budget is unlimited.
 const UNLIMITED_RESERVE: usize = 512;
@@ -299,41 +332,21 @@ fn text_folder(folder: &RunFolder) -> PathBuf {
     folder.path().join("tokenizer")
 }
 
-/// Copies tokenizer and template into the run, so that its tokens can be read wherever the folder goes.
-fn keep_text(folder: &RunFolder, model: &Path) -> Result<()> {
-    let target = text_folder(folder);
-    std::fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    for name in checkpoint::TEXT_FILES {
-        let from = model.join(name);
-        if from.exists() {
-            std::fs::copy(&from, target.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Completes the manifest with what only the opened parts know.
-fn describe(folder: &RunFolder, recipe: &Recipe, trainer: &Trainer) -> Result<()> {
-    let mut manifest = Manifest::read(folder)?;
-    manifest.device = trainer.engine.info().device;
-    manifest.add_process(now_ms(), trainer.done);
-    let model = Path::new(&recipe.model.path);
-    for (part, name) in
-        [("model", "model.safetensors"), ("tokenizer", "tokenizer.json"), ("template", "chat_template.jinja")]
-    {
-        let path = model.join(name);
-        if path.exists() {
-            manifest.add_file(part, &path)?;
+    #[test]
+    fn a_tokenizer_of_another_model_is_refused() {
+        let model = tempfile::tempdir().unwrap();
+        let corpus = ["go to cabinet 2".to_string()];
+        crate::text::train::write(model.path(), corpus.into_iter(), 300).unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/qwen3_tied");
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixture.join(name), model.path().join(name)).unwrap();
         }
+        let error = open(&Recipe::default(), model.path(), Options::default()).err().unwrap().to_string();
+        let place = model.path().display().to_string();
+        assert!(error.starts_with(&place) && error.contains("`vocab_size` is 31; take"), "{error}");
     }
-    let bank = std::fs::read_dir(&recipe.skills.bank).map(|d| d.flatten().map(|f| f.path()).collect::<Vec<_>>());
-    let mut files: Vec<PathBuf> = bank.unwrap_or_default();
-    files.sort();
-    for path in files.iter().filter(|p| p.is_file()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        manifest.add_file(&format!("skills/{name}"), path)?;
-    }
-    let notes: BTreeMap<_, _> = [("parameters", trainer.engine.info().parameters.to_string())].into();
-    manifest.notes.extend(notes.into_iter().map(|(k, v)| (k.to_string(), v.into())));
-    Ok(manifest.write(folder)?)
 }

@@ -1,15 +1,26 @@
 //! Text: tokenizer, chat template, and the bytes behind single tokens.
 
 mod bytes;
+mod chat;
+pub mod gguf;
+mod jinja;
+mod special;
+mod stop;
 mod template;
+#[cfg(test)]
+mod tests;
 pub mod train;
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use tokenizers::Tokenizer;
 
-pub use template::Template;
+use self::bytes::Spelling;
+pub use self::special::Specials;
+pub use self::stop::{StopWatch, Stops};
+pub use self::template::{Place, Template};
 
 /// Who speaks in a chat message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,44 +58,96 @@ impl Message {
     }
 }
 
-/// Tokenizer and chat template of a model folder.
+/// Files of a model folder that belong to the text side.
+pub const FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "generation_config.json",
+];
+
+/// Tokenizer and chat template of a model.
 pub struct Text {
     tokenizer: Tokenizer,
     template: Template,
+    /// What the template closes a reply with.
     end: u32,
     end_text: String,
+    /// What a reply may end with, `end` included.
+    stops: Vec<u32>,
+    /// Ids are below this.
+    vocab: usize,
+    spelling: Spelling,
+    added: HashMap<u32, Vec<u8>>,
 }
 
-/// Stands for a reply while a template is rendered; cannot occur in a template or an observation.
-const MARK: &str = "\u{1}reply\u{1}";
-
 impl Text {
-    /// Loads `tokenizer.json`, `tokenizer_config.json` and the chat template of a model folder.
+    /// Loads tokenizer, special tokens and chat template of a model folder ([`FILES`]) or a `.gguf` file.
     pub fn load(folder: &Path) -> Result<Self> {
+        if gguf::is(folder) {
+            return gguf::Files::read(folder)?.text(folder);
+        }
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::from_file(&path)
             .map_err(|e| anyhow!("{e}"))
             .with_context(|| format!("cannot read the tokenizer {}", path.display()))?;
-        let path = folder.join("tokenizer_config.json");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let config: serde_json::Value =
-            serde_json::from_str(&text).with_context(|| format!("{}: not valid JSON", path.display()))?;
-        let end_text = special(&config, "eos_token")
-            .with_context(|| format!("{}: `eos_token` is missing; it ends every reply", path.display()))?;
-        let end = tokenizer
-            .token_to_id(&end_text)
-            .with_context(|| format!("{}: `eos_token` `{end_text}` is not in the vocabulary", path.display()))?;
-        Ok(Self { tokenizer, template: Template::load(folder, &config)?, end, end_text })
+        let config = special::json(&folder.join("tokenizer_config.json"))?;
+        let specials = Specials::load(folder, &config)?;
+        let template = Template::load(folder, &config, specials.names.clone())?;
+        Self::assemble(tokenizer, template, &specials).with_context(|| folder.display().to_string())
     }
 
-    /// Token that closes a reply.
+    /// Puts a tokenizer, a template and what is known of special tokens together, wherever they come from.
+    ///
+    /// # Errors
+    /// Nothing says what ends a reply, or it is not in the vocabulary.
+    pub fn assemble(tokenizer: Tokenizer, template: Template, specials: &Specials) -> Result<Self> {
+        let added = tokenizer.get_added_tokens_decoder();
+        let closing = chat::closing(&template).unwrap_or_default();
+        let closing = closing.trim_start();
+        let written =
+            added.iter().filter(|(_, token)| !token.content.is_empty() && closing.starts_with(&token.content));
+        let end = written.max_by_key(|(_, token)| token.content.len()).map(|(id, _)| *id);
+        let eos = specials.eos().map(|eos| tokenizer.token_to_id(eos).ok_or(eos)).transpose();
+        let eos = eos.map_err(|eos| anyhow!("`eos_token` `{eos}` is not in the vocabulary of `tokenizer.json`"))?;
+        let end = end.or(eos).or(specials.stops.first().copied()).context(
+            "nothing says what ends a reply: `tokenizer_config.json` has no `eos_token`, `generation_config.json` no \
+             `eos_token_id`, and the chat template closes replies with no special token",
+        )?;
+        let end_text = tokenizer.id_to_token(end).with_context(|| {
+            format!("token {end} ends replies by `eos_token_id`, but the tokenizer has no such token")
+        })?;
+        let mut stops = vec![end];
+        for id in eos.iter().chain(&specials.stops) {
+            if !stops.contains(id) {
+                stops.push(*id);
+            }
+        }
+        let vocab = tokenizer.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
+        let spelling = Spelling::of(&tokenizer);
+        let added = added.into_iter().map(|(id, token)| (id, token.content.into_bytes())).collect();
+        Ok(Self { tokenizer, template, end, end_text, stops, vocab, spelling, added })
+    }
+
+    /// Token that closes a reply in the chat template.
     pub fn end(&self) -> u32 {
         self.end
     }
 
-    /// Tokens in the vocabulary, added ones included.
+    /// Tokens that end a reply: [`Text::end`], `eos_token` and those of `generation_config.json`.
+    pub fn stops(&self) -> &[u32] {
+        &self.stops
+    }
+
+    /// Rows the tokenizer needs in an embedding: its greatest id and one.
     pub fn vocab(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        self.vocab
+    }
+
+    /// The chat template.
+    pub fn template(&self) -> &Template {
+        &self.template
     }
 
     /// The chat as the model reads it; with `reply`, opened for the assistant's next message.
@@ -107,12 +170,53 @@ impl Text {
     /// next user message, the opening of the next reply. The ids of earlier tokens never change, so a growing
     /// chat can reuse its cache.
     pub fn between(&self, messages: &[Message], next: &Message) -> Result<Vec<u32>> {
-        let chat = [messages, &[Message::assistant(MARK), next.clone()]].concat();
-        let text = self.render(&chat, true)?;
-        let (_, rest) = text.split_once(MARK).context("the chat template drops the assistant's message")?;
-        let rest = rest.strip_prefix(&self.end_text).unwrap_or(rest);
-        ensure!(!rest.contains(MARK), "the chat template repeats the assistant's message");
-        self.encode(rest)
+        let rest = chat::joint(&self.template, &self.end_text, messages, next)?;
+        // behind its end token, as it stands in the chat: alone, some tokenizers would put a space before it
+        let ids = self.encode(&format!("{}{rest}", self.end_text))?;
+        Ok(match ids.strip_prefix(&[self.end]) {
+            Some(rest) => rest.to_vec(),
+            None => self.encode(&rest)?,
+        })
+    }
+
+    /// Whether a chat may grow in one row (`transcript`); what differs then from the whole chat rendered at once, in
+    /// sentences, usually none.
+    ///
+    /// # Errors
+    /// The template changes earlier parts of a chat as it grows; the sentence says what to do.
+    pub fn transcript(&self) -> Result<Vec<String>> {
+        chat::examine(&self.template, &self.end_text)
+    }
+
+    /// Puts tokenizer and template into `folder`, so that its tokens can be read wherever it goes: the files of the
+    /// model folder as they are, or made anew where the model is a single file.
+    pub fn keep(&self, model: &Path, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        if model.is_file() {
+            return self.write(folder);
+        }
+        for from in FILES.map(|name| model.join(name)).iter().filter(|from| from.exists()) {
+            let to = folder.join(from.file_name().unwrap_or_default());
+            std::fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        let tokenizer = folder.join(FILES[0]);
+        let failed = |e| anyhow!("cannot write {}: {e}", tokenizer.display());
+        self.tokenizer.save(&tokenizer, false).map_err(failed)?;
+        let config = serde_json::Value::Object(self.template.specials().clone());
+        let stops = serde_json::json!({ "eos_token_id": self.stops });
+        for (name, text) in [
+            ("tokenizer_config.json", config.to_string()),
+            ("chat_template.jinja", self.template.source().to_owned()),
+            ("generation_config.json", stops.to_string()),
+        ] {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// Text of ids, special tokens written out.
@@ -127,68 +231,9 @@ impl Text {
     }
 
     fn token_bytes(&self, id: u32) -> Vec<u8> {
-        if let Some(added) = self.tokenizer.get_added_tokens_decoder().get(&id) {
-            return added.content.clone().into_bytes();
+        if let Some(bytes) = self.added.get(&id) {
+            return bytes.clone();
         }
-        self.tokenizer.id_to_token(id).map(|token| bytes::of_token(&token)).unwrap_or_default()
-    }
-}
-
-/// A special token of `tokenizer_config.json`: a string, or an object with `content`.
-fn special(config: &serde_json::Value, key: &str) -> Option<String> {
-    let value = config.get(key)?;
-    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_string)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text() -> (tempfile::TempDir, Text) {
-        let folder = tempfile::tempdir().unwrap();
-        let corpus = ["go to cabinet 2", "You open the cabinet 2. In it, you see a mug 1."].repeat(50);
-        train::write(folder.path(), corpus.iter().map(|s| s.to_string()), 320).unwrap();
-        let text = Text::load(folder.path()).unwrap();
-        (folder, text)
-    }
-
-    #[test]
-    fn round_trip_is_exact() {
-        let (_folder, text) = text();
-        for s in ["<think>find mug</think><action>go to cabinet 2</action>", " naïve – 猫 🐈 \n\t x", ""] {
-            let ids = text.encode(s).unwrap();
-            assert_eq!(text.decode(&ids).unwrap(), s);
-            assert_eq!(text.bytes(&ids).concat(), s.as_bytes());
-        }
-    }
-
-    #[test]
-    fn tags_are_single_tokens() {
-        let (_folder, text) = text();
-        for tag in ["<think>", "</think>", "<action>", "</action>", "<|im_end|>"] {
-            assert_eq!(text.encode(tag).unwrap().len(), 1, "{tag}");
-        }
-        assert_eq!(text.encode("<|im_end|>").unwrap(), [text.end()]);
-    }
-
-    #[test]
-    fn a_growing_chat_equals_the_whole_chat() {
-        let (_folder, text) = text();
-        let first = vec![Message::user("go to cabinet 2")];
-        let reply = "<action>open cabinet 2</action>";
-        let next = Message::user("You open the cabinet 2.");
-        let mut ids = text.open(&first).unwrap();
-        ids.extend(text.encode(reply).unwrap());
-        ids.push(text.end());
-        ids.extend(text.between(&first, &next).unwrap());
-        let whole = [&first[..], &[Message::assistant(reply), next]].concat();
-        assert_eq!(ids, text.open(&whole).unwrap());
-    }
-
-    #[test]
-    fn missing_files_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = format!("{:#}", Text::load(folder.path()).err().unwrap());
-        assert!(error.contains("tokenizer.json"), "{error}");
+        self.tokenizer.id_to_token(id).map(|token| self.spelling.bytes(&token)).unwrap_or_default()
     }
 }

@@ -22,8 +22,6 @@ use crate::engine::Snapshot;
 use crate::run::{RunFolder, sums};
 use crate::skill::Statistics;
 
-/// Files of a model folder that belong to the text side.
-pub const TEXT_FILES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 const STATE: &str = "state.json";
 
 /// What is not weights.
@@ -35,6 +33,9 @@ struct State {
     skills: Statistics,
     #[serde(default)]
     notes: Notes,
+    /// What the method has accumulated over steps.
+    #[serde(default)]
+    method: Vec<f64>,
 }
 
 /// What the session knows of the state and the trainer does not.
@@ -72,7 +73,8 @@ pub struct Pending {
 /// Copies what a checkpoint of the present state needs; all files of the folder `text` (tokenizer and template) become
 /// part of it.
 pub fn prepare(trainer: &Trainer, folder: &RunFolder, text: &Path, notes: Notes, keep: Keep) -> Result<Pending> {
-    let state = State { format: 1, done: trainer.done, skills: trainer.skills.statistics().clone(), notes };
+    let (skills, method) = (trainer.skills.statistics().clone(), trainer.method.state());
+    let state = State { format: 1, done: trainer.done, skills, notes, method };
     let fresh = folder.checkpoint(trainer.done).with_extension(PARTIAL);
     clear(&fresh)?;
     fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
@@ -179,6 +181,7 @@ impl Found {
     pub fn restore(&self, trainer: &mut Trainer) -> Result<()> {
         trainer.engine.restore(&self.path)?;
         trainer.skills.restore(self.state.skills.clone());
+        trainer.method.resume(&self.state.method);
         trainer.done = self.state.done;
         Ok(())
     }

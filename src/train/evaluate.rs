@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 
+use super::metrics::cut_share;
 use super::rollout::{self, Played, Sampling, Seat};
 use super::{Aborted, Sink, Trainer, progress, teacher};
 use crate::core::{Ending, EpisodeId, Metrics, Phase, RunEvent, Split};
+use crate::engine::Filter;
 
 /// Which tasks are played, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,6 +21,8 @@ pub struct Panel {
     pub split: Split,
     /// Sampling temperature; 0 = greedy.
     pub temperature: f32,
+    /// Which tokens may be drawn.
+    pub filter: Filter,
     /// Whether the panel is also played with skills in the student's own prompt.
     pub with_skills: bool,
     /// Whether the panel is played before the first step.
@@ -82,12 +86,17 @@ pub fn play(
         // Member 1 marks the episodes that saw skills, so that both kinds can be recorded side by side.
         seats.push(Seat { id: EpisodeId { step, group, member: with_skills as u32 }, task, skills });
     }
-    let sampling = Sampling { temperature: panel.temperature, reserve: 0, seed: SEED, ..trainer.settings.sampling };
-    rollout::play(&mut trainer.table(), &seats, &sampling, &mut |episodes, over| {
+    let (temperature, filter) = (panel.temperature, panel.filter);
+    let sampling = Sampling { temperature, filter, reserve: 0, seed: SEED, ..trainer.settings.sampling.clone() };
+    let mut told = 0;
+    rollout::play(&mut trainer.table(), &seats, &sampling, &mut |_, over| {
         if abort.load(Ordering::Relaxed) {
             bail!(Aborted)
         }
-        sink.event(progress(step, Phase::Eval, over, episodes.len()));
+        if over > told {
+            told = over;
+            sink.event(progress(step, Phase::Eval, over, seats.len()));
+        }
         Ok(())
     })
 }
@@ -107,6 +116,7 @@ fn metrics(played: &[Played]) -> Metrics {
     metrics.insert("success".into(), (all > 0.0).then(|| won / all));
     metrics.insert("turns".into(), Some(turns as f64 / played.len().max(1) as f64));
     metrics.insert("valid/share".into(), Some(valid as f64 / turns.max(1) as f64));
+    metrics.insert("rollout/cut_share".into(), Some(cut_share(played)));
     metrics
 }
 

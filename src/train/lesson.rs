@@ -8,16 +8,25 @@ use anyhow::{Result, ensure};
 use super::row::Row;
 use crate::core::{EpisodeId, TokenRecord};
 use crate::engine::{Coefficients, Engine, Scores};
-use crate::method::{Method, Plan, Tokens};
+use crate::method::{Credit, Method, Plan, RowFacts, Tokens};
 
 /// A row with its signals; every vector has one entry per sampled token. [n]
 #[derive(Clone, Debug)]
 pub struct Lesson {
     pub id: EpisodeId,
     pub row: Row,
-    pub advantage: f32,
+    /// What the method may know of the row beside its tokens; places are inside the row.
+    pub facts: RowFacts,
+    /// From the method's credit.
+    pub advantage: Vec<f32>,
+    /// Distillation weights from the method's credit; empty where it gave none.
+    pub weight: Vec<f32>,
     /// Log-probs under the teacher's context; `None` = the method does not ask for them.
     pub teacher: Option<Vec<f32>>,
+    /// Entropies of the teacher.
+    pub teacher_entropy: Option<Vec<f32>>,
+    /// The row under the teacher's prompt: ids and mask.
+    pub teacher_row: Option<(Vec<u32>, Vec<bool>)>,
     /// Log-probs under the reference weights.
     pub reference: Option<Vec<f32>>,
     /// What the update saw and asked for; filled by [`update`].
@@ -36,29 +45,54 @@ pub struct Seen {
 /// Sums a method reports, `name -> (sum, count)`.
 pub type Sums = BTreeMap<&'static str, (f64, f64)>;
 
+/// Adds the sums of a part to those of the whole.
+pub fn add(sums: &mut Sums, part: &Sums) {
+    for (name, (sum, count)) in part {
+        let entry = sums.entry(name).or_insert((0.0, 0.0));
+        *entry = (entry.0 + sum, entry.1 + count);
+    }
+}
+
+/// Lets the method credit a whole step: fills advantages and weights.
+pub fn credit(method: &dyn Method, step: u64, lessons: &mut [Lesson], sums: &mut Sums) -> Result<()> {
+    let all: Vec<&Lesson> = lessons.iter().collect();
+    let flat = Flat::new(&all);
+    let Credit { advantage, weight, metrics } = method.credit(&flat.tokens(step));
+    let n = flat.old.len();
+    ensure!(
+        advantage.len() == n && (weight.is_empty() || weight.len() == n),
+        "method `{}` credited too few tokens",
+        method.name()
+    );
+    add(sums, &metrics);
+    for (lesson, range) in lessons.iter_mut().zip(flat.rows) {
+        lesson.advantage = advantage[range.clone()].to_vec();
+        lesson.weight = weight.get(range).map(<[f32]>::to_vec).unwrap_or_default();
+    }
+    Ok(())
+}
+
 /// One forward-backward pass over `batch`: scores, the method's plan, gradient into the engine. Fills
 /// [`Lesson::seen`] and adds the method's sums to `sums`.
 pub fn update(
     engine: &mut dyn Engine,
     method: &dyn Method,
+    step: u64,
     batch: &mut [&mut Lesson],
     temperature: f32,
     sums: &mut Sums,
 ) -> Result<()> {
     let mut plan = Plan::default();
-    let mut flat = Flat::new(batch);
+    let mut flat = Flat::new(&batch.iter().map(|lesson| &**lesson).collect::<Vec<_>>());
     let rows: Vec<_> = batch.iter().map(|l| l.row.score_row()).collect();
     engine.forward_backward(&rows, temperature, &mut |scores| {
         flat.student = scores.iter().flat_map(|s| s.logp.iter().copied()).collect();
         flat.entropy = scores.iter().flat_map(|s| s.entropy.iter().copied()).collect();
-        plan = method.token_loss(&flat.tokens());
+        plan = method.token_loss(&flat.tokens(step));
         ensure!(plan.d_logp.len() == flat.student.len(), "method `{}` gave too few coefficients", method.name());
         Ok(coefficients(&plan, &flat.rows, scores))
     })?;
-    for (name, (sum, count)) in &plan.metrics {
-        let entry = sums.entry(name).or_insert((0.0, 0.0));
-        *entry = (entry.0 + sum, entry.1 + count);
-    }
+    add(sums, &plan.metrics);
     for (lesson, range) in batch.iter_mut().zip(&flat.rows) {
         lesson.seen = Some(Seen {
             student: flat.student[range.clone()].to_vec(),
@@ -77,53 +111,65 @@ fn coefficients(plan: &Plan, rows: &[Range<usize>], scores: &[Scores]) -> Vec<Co
 }
 
 /// The slices behind [`Tokens`], N = sampled tokens of the batch.
+#[derive(Default)]
 struct Flat {
     rows: Vec<Range<usize>>,
+    facts: Vec<RowFacts>,
     student: Vec<f32>,
     entropy: Vec<f32>,
     old: Vec<f32>,
     teacher: Option<Vec<f32>>,
+    teacher_entropy: Option<Vec<f32>>,
     reference: Option<Vec<f32>>,
     advantage: Vec<f32>,
+    weight: Option<Vec<f32>>,
 }
 
 impl Flat {
-    fn new(batch: &[&mut Lesson]) -> Self {
-        let mut rows = vec![];
-        let mut end = 0;
+    fn new(batch: &[&Lesson]) -> Self {
+        let mut flat = Self::default();
         for lesson in batch {
-            rows.push(end..end + lesson.row.sampled.len());
-            end += lesson.row.sampled.len();
-        }
-        let all = |of: fn(&Lesson) -> Option<&Vec<f32>>| -> Option<Vec<f32>> {
-            let parts: Option<Vec<&Vec<f32>>> = batch.iter().map(|l| of(l)).collect();
-            Some(parts?.into_iter().flatten().copied().collect())
-        };
-        let advantage = |l: &&mut Lesson| std::iter::repeat_n(l.advantage, l.row.sampled.len());
-        Self {
-            rows,
-            student: vec![],
-            entropy: vec![],
             // Sampled and scored by one engine with one set of weights: the sampler's log-probs are the step-start
             // ones, to the rounding that `mismatch/max` reports.
-            old: batch.iter().flat_map(|l| l.row.sampled.iter().copied()).collect(),
-            teacher: all(|l| l.teacher.as_ref()),
-            reference: all(|l| l.reference.as_ref()),
-            advantage: batch.iter().flat_map(advantage).collect(),
+            let start = flat.old.len();
+            flat.old.extend(&lesson.row.sampled);
+            flat.entropy.extend(&lesson.row.entropy);
+            flat.rows.push(start..flat.old.len());
+            flat.facts.push(lesson.facts.moved(start));
+            flat.advantage.extend(&lesson.advantage);
         }
+        flat.teacher = channel(batch, |l| l.teacher.as_ref());
+        flat.teacher_entropy = channel(batch, |l| l.teacher_entropy.as_ref());
+        flat.reference = channel(batch, |l| l.reference.as_ref());
+        flat.weight = channel(batch, |l| Some(&l.weight)).filter(|weight| weight.len() == flat.old.len());
+        flat
     }
 
-    fn tokens(&self) -> Tokens<'_> {
+    fn tokens(&self, step: u64) -> Tokens<'_> {
         Tokens {
+            step,
             rows: &self.rows,
+            facts: &self.facts,
             student: &self.student,
             entropy: &self.entropy,
             old: &self.old,
             teacher: self.teacher.as_deref(),
+            teacher_entropy: self.teacher_entropy.as_deref(),
             reference: self.reference.as_deref(),
             advantage: &self.advantage,
+            weight: self.weight.as_deref(),
+            ..Tokens::default()
         }
     }
+}
+
+/// One signal of all rows end to end; `None` = the method asked for none. Rows without it, while others have it, are
+/// filled with NaN.
+fn channel(batch: &[&Lesson], of: fn(&Lesson) -> Option<&Vec<f32>>) -> Option<Vec<f32>> {
+    batch.iter().any(|lesson| of(lesson).is_some()).then(|| {
+        let part = |lesson: &&Lesson| of(lesson).cloned().unwrap_or_else(|| vec![f32::NAN; lesson.row.sampled.len()]);
+        batch.iter().flat_map(part).collect()
+    })
 }
 
 /// Every token of a lesson as it is recorded.
@@ -147,9 +193,9 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
             student: at(seen.map(|s| &s.student)),
             teacher: at(lesson.teacher.as_ref()),
             reference: at(lesson.reference.as_ref()),
-            entropy: at(seen.map(|s| &s.entropy)),
+            entropy: at(seen.map(|s| &s.entropy)).or(i.and_then(|i| row.entropy.get(i).copied())),
             gate: at(seen.and_then(|s| s.gate.as_ref())),
-            advantage: i.map(|_| lesson.advantage),
+            advantage: i.and_then(|i| lesson.advantage.get(i).copied()),
             coefficient: at(seen.map(|s| &s.coefficient)),
         }
     };

@@ -7,7 +7,7 @@ use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
 use super::{Trainer, lap};
 use crate::core::event::SkillUse;
-use crate::core::{Ending, EpisodeId, Metrics, Phase};
+use crate::core::{Ending, EpisodeId, Metrics, Phase, Stop};
 use crate::engine::Update;
 
 /// Collects a step's numbers while it runs.
@@ -78,13 +78,17 @@ impl StepMetrics {
         }
         put("mismatch/max", self.mismatch);
         put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
-        put("grad/skipped", self.skipped as f64);
+        put("optim/skipped", self.skipped as f64);
         put("lr", self.lr);
-        if trainer.method.needs().teacher {
+        if trainer.method.needs().teacher.is_some() {
             put("skills/lost_tokens", lost as f64);
         }
         let sampled: usize = lessons.iter().map(|l| l.row.sampled.len()).sum();
         let total: usize = lessons.iter().map(|l| l.row.ids.len()).sum();
+        let kept: Vec<f32> = lessons.iter().flat_map(|l| l.row.kept.iter().copied()).collect();
+        if !kept.is_empty() {
+            put("rollout/kept_mass", kept.iter().map(|k| *k as f64).sum::<f64>() / kept.len() as f64);
+        }
         put("tokens/sampled", sampled as f64);
         put("tokens/total", total as f64);
         self.lap(Phase::Record);
@@ -108,6 +112,7 @@ fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
     put("env/errors", mean(&|p| (p.episode.ending == Ending::EnvError) as u8 as f64));
     let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
     put("valid/share", turns.iter().filter(|t| t.valid).count() as f64 / turns.len().max(1) as f64);
+    put("rollout/cut_share", cut_share(played));
     let mut groups: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
     for p in played {
         groups.entry(p.episode.id.group).or_default().push(p.episode.reward);
@@ -122,6 +127,12 @@ fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
     for (kind, (won, all)) in kinds {
         put(&format!("success/{kind}"), won / all);
     }
+}
+
+/// Share of replies that a limit cut off: of the reply, or of the context.
+pub(super) fn cut_share(played: &[Played]) -> f64 {
+    let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
+    turns.iter().filter(|t| t.stop != Stop::Closed).count() as f64 / turns.len().max(1) as f64
 }
 
 /// Per skill: episodes it conditioned, how many of them were won, and the mean gap on their tokens.

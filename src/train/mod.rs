@@ -1,13 +1,17 @@
 //! Training: one step on one page ([`Trainer::step`]), and what it is made of.
 
+pub mod budget;
 pub mod checkpoint;
+pub mod context;
 pub mod evaluate;
+pub mod facts;
 pub mod lesson;
 pub mod metrics;
 pub mod pretrain;
 pub mod rollout;
 pub mod row;
 pub mod teacher;
+pub mod weights;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -19,11 +23,12 @@ use self::lesson::{Lesson, Sums};
 use self::metrics::StepMetrics;
 use self::rollout::{Played, Sampling, Seat, Table};
 use crate::core::event::SkillUse;
-use crate::core::{Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
+use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
-use crate::method::{Method, RowOutcome};
+use crate::method::Method;
+use crate::method::needs::TeacherWeights;
 use crate::skill::SkillBook;
 use crate::text::Text;
 
@@ -86,6 +91,9 @@ impl Trainer {
 
         let mut played = self.rollout(step, &tasks, sink, abort)?;
         clock.lap(Phase::Rollout);
+        if self.method.needs().off_policy {
+            teacher::as_plain(self, &mut played)?;
+        }
         let mut lessons = self.lessons(&played);
         sink.event(progress(step, Phase::Teacher, 0, lessons.len()));
         let taught = teacher::teach(self, step, &mut played, &mut lessons)?;
@@ -94,8 +102,13 @@ impl Trainer {
             teacher::score_reference(self, &mut lessons)?;
         }
         clock.lap(Phase::Score);
-        self.credit(&mut played, &mut lessons);
-        self.update(step, &mut lessons, &mut clock, sink)?;
+        // the teacher has spoken: the updates need no copy of the weights before them
+        self.engine.forget(WeightSet::StepStart);
+        let mut sums = Sums::new();
+        self.credit(step, &mut played, &mut lessons, &mut sums)?;
+        self.update(step, &mut lessons, &mut sums, &mut clock, sink)?;
+        self.method.adapt(&sums);
+        clock.sums(sums);
 
         let skills = self.learn(&played, &lessons, &taught);
         let metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
@@ -108,37 +121,46 @@ impl Trainer {
     /// Tasks of a step: the same for every method and model under one seed.
     fn tasks(&self, step: u64) -> Result<Vec<Task>> {
         let size = self.world.size(Split::Train);
+        anyhow::ensure!(size > 0, "environment `{}` has no training tasks under these settings", self.world.kind());
         let index = |group: u32| rng::seed(self.settings.seed, "task", &[step, group as u64]) % size.min(1 << 40);
         (0..self.settings.groups).map(|g| self.world.task(Split::Train, index(g))).collect()
     }
 
     fn rollout(&mut self, step: u64, tasks: &[Task], sink: &mut dyn Sink, abort: &AtomicBool) -> Result<Vec<Played>> {
-        let seat = |group: usize, member: u32| Seat {
-            id: EpisodeId { step, group: group as u32, member },
-            task: tasks[group].clone(),
-            skills: None,
-        };
-        let members = self.settings.members;
-        let seats: Vec<Seat> =
-            (0..tasks.len()).flat_map(|g| (0..members).map(move |m| (g, m))).map(|(g, m)| seat(g, m)).collect();
+        let seats = self.seats(step, tasks);
         let total = seats.len();
         sink.event(progress(step, Phase::Rollout, 0, total));
-        let mut told = vec![0; total];
-        let sampling = self.settings.sampling;
+        let mut told = 0;
+        let sampling = self.settings.sampling.clone();
         let mut table = self.table();
-        rollout::play(&mut table, &seats, &sampling, &mut |episodes, over| {
+        rollout::play(&mut table, &seats, &sampling, &mut |episode, over| {
             if abort.load(Ordering::Relaxed) {
                 bail!(Aborted)
             }
-            for (episode, told) in episodes.iter().zip(&mut told) {
-                if episode.turns.len() > *told {
-                    *told = episode.turns.len();
-                    sink.live(episode);
-                }
+            sink.live(episode);
+            if over > told {
+                told = over;
+                sink.event(progress(step, Phase::Rollout, over, total));
             }
-            sink.event(progress(step, Phase::Rollout, over, total));
             Ok(())
         })
+    }
+
+    /// Who plays what: members of a group play the same task, some of them with skills if the method says so.
+    fn seats(&self, step: u64, tasks: &[Task]) -> Vec<Seat> {
+        let (needs, members) = (self.method.needs(), self.settings.members);
+        let share = if needs.off_policy { 1.0 } else { needs.skilled_share };
+        let skilled = (share * f64::from(members)).round() as u32;
+        let mut seats = vec![];
+        for (group, task) in (0..).zip(tasks) {
+            let skills = (skilled > 0).then(|| context::skills(self, step, group, task).text);
+            seats.extend((0..members).map(|member| Seat {
+                id: EpisodeId { step, group, member },
+                task: task.clone(),
+                skills: skills.clone().filter(|_| member < skilled),
+            }));
+        }
+        seats
     }
 
     fn table(&mut self) -> Table<'_> {
@@ -148,41 +170,35 @@ impl Trainer {
     fn lessons(&self, played: &[Played]) -> Vec<Lesson> {
         let lesson = |p: &Played, row: &row::Row| Lesson {
             id: p.episode.id,
+            facts: facts::of(p, row),
             row: row.clone(),
-            advantage: 0.0,
+            teacher_row: None,
+            teacher_entropy: None,
+            advantage: vec![],
+            weight: vec![],
             teacher: None,
             reference: None,
             seen: None,
         };
-        played.iter().flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
+        scored(played).flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
     }
 
-    /// Advantages by the method, from episode returns and penalties. Lessons stand in the order of `played`.
-    fn credit(&self, played: &mut [Played], lessons: &mut [Lesson]) {
-        let mut groups = vec![vec![]; self.settings.groups as usize];
-        for p in played.iter() {
-            for row in &p.rows {
-                groups[p.episode.id.group as usize].push(RowOutcome {
-                    member: p.episode.id.member as usize,
-                    episode_return: p.episode.reward as f64,
-                    penalty: row.penalty as f64,
-                });
-            }
-        }
-        let advantages = self.method.credit(&groups).into_iter().flatten();
-        for (lesson, advantage) in lessons.iter_mut().zip(advantages) {
-            lesson.advantage = advantage as f32;
-        }
+    /// Credit by the method. Lessons stand in the order of `played`.
+    fn credit(&self, step: u64, played: &mut [Played], lessons: &mut [Lesson], sums: &mut Sums) -> Result<()> {
+        lesson::credit(&*self.method, step, lessons, sums)?;
         for p in played {
-            let own: Vec<f32> = lessons.iter().filter(|l| l.id == p.episode.id).map(|l| l.advantage).collect();
-            p.episode.advantage = Some(own.iter().sum::<f32>() / own.len().max(1) as f32);
+            let own: Vec<f32> =
+                lessons.iter().filter(|l| l.id == p.episode.id).flat_map(|l| l.advantage.iter().copied()).collect();
+            p.episode.advantage = (!own.is_empty()).then(|| own.iter().sum::<f32>() / own.len() as f32);
         }
+        Ok(())
     }
 
     fn update(
         &mut self,
         step: u64,
         lessons: &mut [Lesson],
+        sums: &mut Sums,
         clock: &mut StepMetrics,
         sink: &mut dyn Sink,
     ) -> Result<()> {
@@ -191,14 +207,17 @@ impl Trainer {
         let size = order.len().div_ceil(self.settings.minibatches.max(1));
         let batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
         let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
+        let live = self.method.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
         let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
-        let mut sums = Sums::new();
         for (i, batch) in batches.iter().enumerate() {
             sink.event(progress(step, Phase::Student, i, batches.len()));
             let mut part: Vec<&mut Lesson> =
                 lessons.iter_mut().enumerate().filter(|(l, _)| batch.contains(l)).map(|(_, l)| l).collect();
             let temperature = self.settings.sampling.temperature;
-            lesson::update(&mut *self.engine, &*self.method, &mut part, temperature, &mut sums)?;
+            if i > 0 && live {
+                teacher::score(&mut *self.engine, WeightSet::Live, &mut part, temperature)?;
+            }
+            lesson::update(&mut *self.engine, &*self.method, step, &mut part, temperature, sums)?;
             if i == 0 {
                 clock.mismatch(&part);
             }
@@ -207,7 +226,6 @@ impl Trainer {
             clock.updated(&update, optim.lr);
             clock.lap(Phase::Optim);
         }
-        clock.sums(sums);
         Ok(())
     }
 
@@ -224,6 +242,11 @@ impl Trainer {
         let episodes: Vec<Episode> = played.into_iter().map(|p| p.episode).collect();
         sink.close_step(step, &episodes, &tokens);
     }
+}
+
+/// The episodes to learn from: not those whose environment failed, which say nothing about the policy.
+fn scored(played: &[Played]) -> impl Iterator<Item = &Played> {
+    played.iter().filter(|p| p.episode.ending != Ending::EnvError)
 }
 
 fn progress(step: u64, phase: Phase, done: usize, total: usize) -> RunEvent {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::row::{Prompt, Row};
 use crate::core::rng;
 use crate::core::{Split, Task};
-use crate::engine::candle::{self, CandleEngine, Config};
+use crate::engine::candle::{self, Architecture, CandleEngine, Family};
 use crate::engine::{AdamW, Coefficients, Engine, Sample, Scores};
 use crate::env::World;
 use crate::env::household::HouseholdWorld;
@@ -87,25 +87,9 @@ fn schedule(update: u64, done: f64) -> f64 {
     warm * (0.55 + 0.45 * (std::f64::consts::PI * done).cos())
 }
 
-fn config(plan: &Plan, text: &Text) -> Config {
-    Config {
-        vocab_size: text.vocab(),
-        hidden_size: plan.width,
-        intermediate_size: 3 * plan.width,
-        num_hidden_layers: plan.layers,
-        num_attention_heads: plan.width / 32,
-        head_dim: 32,
-        attention_bias: false,
-        num_key_value_heads: (plan.width / 64).max(1),
-        max_position_embeddings: CONTEXT,
-        sliding_window: None,
-        max_window_layers: 0,
-        tie_word_embeddings: true,
-        rope_theta: 1e4,
-        rms_norm_eps: 1e-6,
-        use_sliding_window: false,
-        hidden_act: candle_nn::Activation::Silu,
-    }
+fn config(plan: &Plan, text: &Text) -> Architecture {
+    let small = Architecture::small(Family::Qwen3, text.vocab(), plan.width, plan.layers);
+    Architecture { max_position_embeddings: CONTEXT, ..small }
 }
 
 /// One scripted episode.
@@ -168,7 +152,7 @@ fn row(demo: Demo, prompts: &Prompts, text: &Text) -> Result<Row> {
         }
         let mut ids = text.encode(&turn.reply)?;
         ids.push(text.end());
-        row.reply(&Sample { logp: vec![0.0; ids.len()], ids, closed: true }, 0.0);
+        row.reply(&Sample { logp: vec![0.0; ids.len()], ids, ..Sample::default() }, 0.0);
     }
     Ok(row)
 }

@@ -1,13 +1,14 @@
-//! Playing: groups of rollouts, all games of a step side by side, batched through the engine turn by turn.
+//! Playing: groups of rollouts, all games of a step side by side in one running batch.
 
 use anyhow::{Context, Result};
 
 use super::row::{Layout, Prompt, Row};
-use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn};
-use crate::engine::{Engine, Sample, SampleRequest};
+use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, rng};
+use crate::engine::{Engine, Filter, Finish, Sample, SampleRequest, Sampler};
 use crate::env::prompt::Prompts;
-use crate::env::{Env, World, projection};
-use crate::text::{Message, Text};
+use crate::env::{Env, World};
+use crate::method::view::View;
+use crate::text::{Message, Stops, Text};
 
 /// What a rollout is played with.
 pub struct Table<'a> {
@@ -18,17 +19,35 @@ pub struct Table<'a> {
 }
 
 /// How to sample and how to lay out rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     pub layout: Layout,
     /// Observation-action pairs shown in the `history` layout.
     pub history: usize,
     pub max_new_tokens: usize,
     pub temperature: f32,
+    pub filter: Filter,
+    /// Strings that close a reply, beside the end-of-turn token.
+    pub stop: Vec<String>,
+    /// Most replies sampled side by side; 0 = all.
+    pub concurrent: usize,
+    /// Most memory of the KV cache in bytes; 0 = no limit.
+    pub cache_bytes: usize,
     /// Tokens of the context kept free, so that the row also fits behind the teacher's longer prompt.
     pub reserve: usize,
     /// Base of every reply's seed.
     pub seed: u64,
+}
+
+impl Sampling {
+    fn sampler<'a>(&self, stops: &'a Stops<'a>) -> Sampler<'a> {
+        Sampler {
+            filter: self.filter,
+            concurrent: self.concurrent,
+            cache_bytes: self.cache_bytes,
+            ..Sampler::new(self.temperature, stops)
+        }
+    }
 }
 
 /// One seat: a task to be played once, perhaps with skills in the student's own prompt.
@@ -45,39 +64,46 @@ pub struct Seat {
 pub struct Played {
     pub episode: Episode,
     pub rows: Vec<Row>,
+    /// Under which prompt the replies were sampled.
+    pub view: View,
     /// Sum over turns of the penalty for replies without the required form; >= 0.
     pub penalty: f32,
 }
 
-/// Told after every round of turns: episodes as they stand, and how many are over. An error stops the rollout.
-pub type Watch<'a> = dyn FnMut(&[&Episode], usize) -> Result<()> + 'a;
+/// Told after every turn: the episode that has moved on, and how many are over. An error stops the rollout.
+pub type Watch<'a> = dyn FnMut(&Episode, usize) -> Result<()> + 'a;
 
-/// Plays all seats to the end.
+/// Plays all seats to the end. Every episode goes at its own pace: its environment steps as soon as its reply ends,
+/// and its next reply joins those that are being sampled.
 pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut Watch) -> Result<Vec<Played>> {
+    let stops = table.text.closing(&sampling.stop);
+    let sampler = sampling.sampler(&stops);
+    let longest = table.engine.info().context.saturating_sub(sampling.reserve + 1);
+    let scene = Scene { text: table.text, world: table.world, prompts: table.prompts, sampling, longest };
     let mut games = Vec::with_capacity(seats.len());
     for (slot, seat) in seats.iter().enumerate() {
-        games.push(Game::open(table, seat, slot, sampling)?);
+        games.push(Game::open(&scene, seat, slot)?);
     }
-    table.engine.release();
-    loop {
-        for game in games.iter_mut().filter(|g| g.playing()) {
-            game.close_if_full(table, sampling);
-        }
-        let live: Vec<&mut Game> = games.iter_mut().filter(|g| g.playing()).collect();
-        if live.is_empty() {
-            break;
-        }
-        let requests: Vec<SampleRequest> = live.iter().map(|g| g.request(sampling)).collect();
-        let samples = table.engine.sample(&requests)?;
-        drop(requests);
-        for (game, sample) in live.into_iter().zip(samples) {
-            game.turn(table, sampling, sample)?;
-        }
-        let over = games.iter().filter(|g| !g.playing()).count();
-        watch(&games.iter().map(|g| &g.episode).collect::<Vec<_>>(), over)?;
-    }
-    table.engine.release();
+    let first = games.iter().filter_map(|game| game.request(&scene)).collect();
+    let mut over = games.iter().filter(|game| !game.playing()).count();
+    table.engine.sample(&Sampler { longest, ..sampler }, first, &mut |finished| {
+        let game = &mut games[finished.slot];
+        game.turn(&scene, finished.sample)?;
+        over += usize::from(!game.playing());
+        watch(&game.episode, over)?;
+        Ok(game.request(&scene).into_iter().collect())
+    })?;
     Ok(games.into_iter().map(Game::finish).collect())
+}
+
+/// What all games of a rollout share.
+struct Scene<'a> {
+    text: &'a Text,
+    world: &'a dyn World,
+    prompts: &'a Prompts,
+    sampling: &'a Sampling,
+    /// Most tokens of a row.
+    longest: usize,
 }
 
 /// An episode in progress.
@@ -92,12 +118,11 @@ struct Game {
     opening: Vec<Message>,
     rows: Vec<Row>,
     penalty: f32,
-    stop: [u32; 1],
 }
 
 impl Game {
-    fn open(table: &Table, seat: &Seat, slot: usize, sampling: &Sampling) -> Result<Self> {
-        let env = table.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
+    fn open(scene: &Scene, seat: &Seat, slot: usize) -> Result<Self> {
+        let env = scene.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
         let episode = Episode {
             id: seat.id,
             task: seat.task.clone(),
@@ -120,10 +145,10 @@ impl Game {
             opening: vec![],
             rows: vec![],
             penalty: 0.0,
-            stop: [table.text.end()],
         };
-        game.prompt(table, sampling)?;
-        game.episode.prompt = table.text.render(&game.opening, true)?;
+        game.prompt(scene)?;
+        game.episode.prompt = scene.text.render(&game.opening, true)?;
+        game.close_if_full(scene);
         Ok(game)
     }
 
@@ -132,9 +157,9 @@ impl Game {
     }
 
     /// Begins a new row from the present state of the game.
-    fn prompt(&mut self, table: &Table, sampling: &Sampling) -> Result<()> {
+    fn prompt(&mut self, scene: &Scene) -> Result<()> {
         let observation = self.env.observation().to_string();
-        let prompt = match sampling.layout {
+        let prompt = match scene.sampling.layout {
             Layout::Transcript => Prompt::Transcript { observation },
             Layout::History => Prompt::History {
                 past: self.episode.turns.iter().map(|t| (t.observation.clone(), t.action.clone())).collect(),
@@ -142,40 +167,45 @@ impl Game {
                 admissible: self.env.admissible(),
             },
         };
-        let message = prompt.message(table.prompts, &self.episode.task.goal, self.skills.as_deref());
+        let message = prompt.message(scene.prompts, &self.episode.task.goal, self.skills.as_deref());
         self.opening = vec![Message::user(message)];
-        self.context = table.text.open(&self.opening)?;
+        self.context = scene.text.open(&self.opening)?;
         let turn = self.episode.turns.len() as u32;
         self.rows.push(Row::begin(prompt, &self.context, turn));
         Ok(())
     }
 
-    /// Ends the episode if the next reply would not fit the model's context.
-    fn close_if_full(&mut self, table: &Table, sampling: &Sampling) {
-        if self.context.len() + sampling.max_new_tokens + 1 + sampling.reserve > table.engine.info().context {
+    /// Ends the episode if not even one token more would fit. Its last row ends with its last reply.
+    fn close_if_full(&mut self, scene: &Scene) {
+        if self.playing() && self.context.len() >= scene.longest {
+            if self.rows.last_mut().is_some_and(|row| !row.end_with_reply()) {
+                self.rows.pop();
+            }
             self.episode.ending = Ending::ContextLimit;
             self.episode.last_observation = self.env.observation().to_string();
         }
     }
 
-    fn request(&self, sampling: &Sampling) -> SampleRequest<'_> {
+    /// Asks for the next reply, if the episode goes on.
+    fn request(&self, scene: &Scene) -> Option<SampleRequest> {
         let id = self.episode.id;
         let counters = [id.step, id.group as u64, id.member as u64, self.episode.turns.len() as u64];
-        SampleRequest {
+        self.playing().then(|| SampleRequest {
             slot: self.slot,
-            context: &self.context,
-            limit: sampling.max_new_tokens,
-            temperature: sampling.temperature,
-            stop: &self.stop,
-            seed: crate::core::rng::seed(sampling.seed, "reply", &counters),
-        }
+            context: self.context.clone(),
+            limit: scene.sampling.max_new_tokens,
+            seed: rng::seed(scene.sampling.seed, "reply", &counters),
+        })
     }
 
     /// Takes one reply: project it, step the environment, lay out the tokens.
-    fn turn(&mut self, table: &Table, sampling: &Sampling, sample: Sample) -> Result<()> {
-        let shown = if sample.closed { &sample.ids[..sample.ids.len() - 1] } else { &sample.ids[..] };
-        let reply = table.text.decode(shown)?;
-        let projected = projection::project(&reply);
+    fn turn(&mut self, scene: &Scene, sample: Sample) -> Result<()> {
+        let shown = match sample.ids.split_last() {
+            Some((last, rest)) if scene.text.stops().contains(last) => rest,
+            _ => &sample.ids,
+        };
+        let reply = scene.text.decode(shown)?;
+        let projected = scene.prompts.project(&reply);
         let observation = self.env.observation().to_string();
         let step = self.env.step(&projected.action);
         self.episode.turns.push(Turn {
@@ -185,37 +215,46 @@ impl Game {
             valid: projected.valid,
             reward: step.reward,
             tokens: sample.ids.len() as u32,
-            stop: if sample.closed { Stop::Closed } else { Stop::TokenLimit },
+            stop: match sample.finish {
+                Finish::Stop => Stop::Closed,
+                Finish::Length => Stop::TokenLimit,
+                Finish::Context => Stop::ContextLimit,
+            },
         });
         self.episode.reward += step.reward;
         self.episode.score = step.score;
-        let penalty = if projected.valid { 0.0 } else { table.world.invalid_penalty() };
+        let penalty = if projected.valid { 0.0 } else { scene.world.invalid_penalty() };
         self.penalty += penalty;
         self.episode.ending = match (step.won, step.done) {
+            _ if self.env.failure().is_some() => Ending::EnvError,
             (true, _) => Ending::Won,
             (false, true) => Ending::Lost,
-            _ if self.episode.turns.len() >= table.world.max_turns() => Ending::TurnLimit,
+            _ if self.episode.turns.len() >= scene.world.max_turns() => Ending::TurnLimit,
             _ => Ending::Playing,
         };
         if let Some(row) = self.rows.last_mut() {
             row.reply(&sample, penalty);
         }
         if self.playing() {
-            self.continue_with(table, sampling, sample, &step.observation)
+            self.continue_with(scene, sample, &step.observation)?;
+            self.close_if_full(scene);
         } else {
-            self.episode.last_observation = step.observation;
-            Ok(())
+            let failure = self.env.failure().map(str::to_owned);
+            self.episode.last_observation = failure.unwrap_or(step.observation);
         }
+        Ok(())
     }
 
     /// Prepares the context of the next reply.
-    fn continue_with(&mut self, table: &Table, sampling: &Sampling, sample: Sample, observation: &str) -> Result<()> {
-        if sampling.layout == Layout::History {
-            return self.prompt(table, sampling);
+    fn continue_with(&mut self, scene: &Scene, sample: Sample, observation: &str) -> Result<()> {
+        if scene.sampling.layout == Layout::History {
+            return self.prompt(scene);
         }
-        let mut given = if sample.closed { vec![] } else { vec![table.text.end()] };
-        let next = Message::user(table.prompts.next(observation));
-        given.extend(table.text.between(&self.opening, &next)?);
+        // cut off, or closed by something else than the template's own token: that one keeps the chat in form
+        let end = scene.text.end();
+        let mut given = if sample.ids.last() == Some(&end) { vec![] } else { vec![end] };
+        let next = Message::user(scene.prompts.next(observation));
+        given.extend(scene.text.between(&self.opening, &next)?);
         self.context.extend(&sample.ids);
         self.context.extend(&given);
         let turn = self.episode.turns.len() as u32;
@@ -226,6 +265,7 @@ impl Game {
     }
 
     fn finish(self) -> Played {
-        Played { episode: self.episode, rows: self.rows, penalty: self.penalty }
+        let view = if self.skills.is_some() { View::Skilled } else { View::Plain };
+        Played { episode: self.episode, rows: self.rows, view, penalty: self.penalty }
     }
 }

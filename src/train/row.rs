@@ -33,6 +33,10 @@ pub struct Row {
     pub mask: Vec<bool>,   // [T] true = sampled by the policy
     pub turns: Vec<u32>,   // [T] turn each token belongs to
     pub sampled: Vec<f32>, // [n] log-probs recorded while sampling
+    /// Entropy while sampling. [n]; empty for demonstrations
+    pub entropy: Vec<f32>,
+    /// Probability of what the sampling filter let through. [n]; empty without a filter
+    pub kept: Vec<f32>,
     /// Penalty on this row for replies without the required form; >= 0.
     pub penalty: f32,
 }
@@ -47,6 +51,8 @@ impl Row {
             mask: vec![false; ids.len()],
             turns: vec![turn; ids.len()],
             sampled: vec![],
+            entropy: vec![],
+            kept: vec![],
             penalty: 0.0,
         }
     }
@@ -56,12 +62,23 @@ impl Row {
         let turn = self.turns.last().copied().unwrap_or(0);
         self.push(&sample.ids, true, turn);
         self.sampled.extend(&sample.logp);
+        self.entropy.extend(&sample.entropy);
+        self.kept.extend(&sample.kept);
         self.penalty += penalty;
     }
 
     /// Adds tokens the policy did not choose, which open `turn`.
     pub fn given(&mut self, ids: &[u32], turn: u32) {
         self.push(ids, false, turn);
+    }
+
+    /// Drops what stands behind the last sampled token; false if none was sampled.
+    pub fn end_with_reply(&mut self) -> bool {
+        let end = self.mask.iter().rposition(|sampled| *sampled).map_or(0, |last| last + 1);
+        self.ids.truncate(end);
+        self.mask.truncate(end);
+        self.turns.truncate(end);
+        end > 0
     }
 
     fn push(&mut self, ids: &[u32], mask: bool, turn: u32) {
@@ -82,6 +99,14 @@ impl Row {
         (ids, mask)
     }
 
+    /// The row as it stands after another opening prompt.
+    pub fn moved(&self, prompt: &[u32]) -> Self {
+        let (ids, mask) = self.under(prompt);
+        let first = self.turns.first().copied().unwrap_or(0);
+        let turns = [&vec![first; prompt.len()][..], &self.turns[self.prompt_len..]].concat();
+        Self { prompt_len: prompt.len(), ids, mask, turns, ..self.clone() }
+    }
+
     /// Positions of sampled tokens. [n]
     pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.ids.len()).filter(|&t| self.mask[t])
@@ -95,9 +120,10 @@ mod tests {
     #[test]
     fn another_prompt_keeps_the_replies() {
         let mut row = Row::begin(Prompt::Transcript { observation: String::new() }, &[1, 2, 3], 0);
-        row.reply(&Sample { ids: vec![7, 8], logp: vec![-0.5, -0.25], closed: true }, 0.1);
+        let sample = |ids: &[u32], logp: &[f32]| Sample { ids: ids.into(), logp: logp.into(), ..Sample::default() };
+        row.reply(&sample(&[7, 8], &[-0.5, -0.25]), 0.1);
         row.given(&[4], 1);
-        row.reply(&Sample { ids: vec![9], logp: vec![-1.0], closed: false }, 0.0);
+        row.reply(&sample(&[9], &[-1.0]), 0.0);
         let (ids, mask) = row.under(&[5, 5, 5, 5, 5]);
         assert_eq!(ids, [5, 5, 5, 5, 5, 7, 8, 4, 9]);
         let sampled = |ids: &[u32], mask: &[bool]| {
@@ -107,5 +133,10 @@ mod tests {
         assert_eq!(row.positions().collect::<Vec<_>>(), [3, 4, 6]);
         assert_eq!(row.turns, [0, 0, 0, 0, 0, 1, 1]);
         assert_eq!((row.sampled.len(), row.penalty), (3, 0.1));
+        let whole = row.clone();
+        row.given(&[4, 4], 2);
+        assert!(row.end_with_reply());
+        assert_eq!(row, whole);
+        assert!(!Row::begin(row.prompt, &[1, 2], 0).end_with_reply());
     }
 }

@@ -1,15 +1,15 @@
-//! The teacher: the same weights, the same reply tokens, another opening prompt. It never generates.
+//! The teacher: the same reply tokens under another opening prompt or other weights. It never generates.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use anyhow::Result;
 
 use super::Trainer;
 use super::lesson::Lesson;
 use super::rollout::Played;
-use crate::core::rng;
-use crate::engine::{ScoreRow, WeightSet};
+use super::{context, weights};
+use crate::engine::{Engine, ScoreRow, WeightSet};
+use crate::method::view::View;
 use crate::skill::Context;
 use crate::text::Message;
 
@@ -22,43 +22,53 @@ pub struct Taught {
     pub lost_tokens: usize,
 }
 
-/// Chooses skills for every episode, and, if the method asks for it, scores all rows under the teacher's prompt.
-/// One choice per group, so that its members are taught alike.
+/// Makes every episode's privileged context and, if the method asks for a teacher, scores all rows it has something to
+/// say of under it.
 pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &mut [Lesson]) -> Result<Taught> {
     let mut taught = Taught::default();
-    if !trainer.method.needs().teacher {
-        return Ok(taught);
-    }
-    let mut contexts: BTreeMap<u32, Context> = BTreeMap::new();
-    for p in played.iter_mut() {
-        let group = p.episode.id.group;
-        if let Entry::Vacant(vacant) = contexts.entry(group) {
-            let seed = rng::seed(trainer.settings.seed, "skills", &[step, group as u64]);
-            let mut context = trainer.skills.choose(&p.episode.task, seed);
-            fit(trainer, &mut context);
-            taught.lost_tokens += context.lost_tokens * trainer.settings.members as usize;
-            vacant.insert(context);
-        }
-        let context = &contexts[&group];
+    let Some(need) = trainer.method.needs().teacher else { return Ok(taught) };
+    let contexts = context::of_step(trainer, step, need.context, need.rows, played)?;
+    for (p, context) in played.iter_mut().zip(&contexts) {
+        let Some(context) = context else { continue };
+        taught.lost_tokens += context.lost_tokens;
         p.episode.skills = context.ids.clone();
         taught.titles.extend(context.ids.iter().cloned().zip(context.titles.iter().cloned()));
         if let Some(row) = p.rows.first() {
             p.episode.teacher_prompt = prompt(trainer, &row.prompt, &p.episode.task.goal, &context.text)?;
         }
     }
-    let mut rows = Vec::with_capacity(lessons.len());
-    let goals: BTreeMap<_, _> = played.iter().map(|p| (p.episode.id, p.episode.task.goal.as_str())).collect();
-    for lesson in lessons.iter() {
-        let prompt = prompt(trainer, &lesson.row.prompt, goals[&lesson.id], &contexts[&lesson.id.group].text)?;
-        rows.push(lesson.row.under(&trainer.text.encode(&prompt)?));
+    let texts: BTreeMap<_, _> = played
+        .iter()
+        .zip(&contexts)
+        .filter_map(|(p, context)| Some((p.episode.id, (p.episode.task.goal.as_str(), &context.as_ref()?.text))))
+        .collect();
+    for lesson in lessons.iter_mut() {
+        let Some((goal, text)) = texts.get(&lesson.id) else { continue };
+        let prompt = prompt(trainer, &lesson.row.prompt, goal, text)?;
+        lesson.facts.taught = true;
+        lesson.teacher_row = Some(lesson.row.under(&trainer.text.encode(&prompt)?));
     }
-    let score_rows: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect();
+    let set = weights::teacher_set(trainer, &need.weights)?;
     let temperature = trainer.settings.sampling.temperature;
-    let scores = trainer.engine.score(WeightSet::Live, &score_rows, temperature)?;
-    for (lesson, score) in lessons.iter_mut().zip(scores) {
-        lesson.teacher = Some(score.logp);
-    }
+    score(&mut *trainer.engine, set, &mut lessons.iter_mut().collect::<Vec<_>>(), temperature)?;
+    trainer.engine.forget(WeightSet::Blend);
     Ok(taught)
+}
+
+/// Scores the teacher rows of those lessons that have one.
+pub fn score(engine: &mut dyn Engine, set: WeightSet, lessons: &mut [&mut Lesson], temperature: f32) -> Result<()> {
+    let rows: Vec<ScoreRow> = lessons
+        .iter()
+        .filter_map(|lesson| lesson.teacher_row.as_ref())
+        .map(|(ids, mask)| ScoreRow { ids, mask })
+        .collect();
+    let scores = engine.score(set, &rows, temperature)?;
+    let taught = lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some());
+    for (lesson, score) in taught.zip(scores) {
+        lesson.teacher = Some(score.logp);
+        lesson.teacher_entropy = Some(score.entropy);
+    }
+    Ok(())
 }
 
 /// Drops skills that exceed the budget, last ones first, and counts their tokens.
@@ -82,6 +92,18 @@ pub fn score_reference(trainer: &mut Trainer, lessons: &mut [Lesson]) -> Result<
     let scores = trainer.engine.score(WeightSet::Reference, &rows, trainer.settings.sampling.temperature)?;
     for (lesson, score) in lessons.iter_mut().zip(scores) {
         lesson.reference = Some(score.logp);
+    }
+    Ok(())
+}
+
+/// Lays rows that were played with skills out under the plain prompt, as if the student had written them by itself.
+pub fn as_plain(trainer: &Trainer, played: &mut [Played]) -> Result<()> {
+    for p in played {
+        p.view = View::Teacher;
+        for row in &mut p.rows {
+            let message = row.prompt.message(&trainer.prompts, &p.episode.task.goal, None);
+            *row = row.moved(&trainer.text.open(&[Message::user(message)])?);
+        }
     }
     Ok(())
 }

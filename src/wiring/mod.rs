@@ -23,7 +23,7 @@ use crate::core::exit::Exit;
 use crate::run::recorder::{Tap, now_ms};
 use crate::run::view::RunView;
 use crate::run::{Heartbeat, Manifest, Recorder, RunFolder, RunLock, Source, atomic_write};
-use crate::session::{Control, Desk, Halt, Pulse, SharedRecorder, Standing, Training, serve, watch_signals};
+use crate::session::{Asserts, Control, Desk, Halt, Pulse, SharedRecorder, Standing, Training, serve, watch_signals};
 use crate::skill::{Bank, BankError};
 use crate::tui;
 
@@ -76,13 +76,18 @@ pub fn create_run(recipe: &Recipe, source: &str) -> Result<RunFolder> {
     Ok(folder)
 }
 
-/// Trains the run of `folder` in this process until it ends. `tap` sees every record as it is written.
+/// Trains the run of `folder` in this process until it ends. `tap` sees every record as it is written; `asserts` must
+/// hold in the end.
 ///
 /// # Errors
 /// Another process trains it, or its configuration cannot be read. A training that fails is no error here: it is the
 /// run's last record, and its exit code.
-pub fn train_here(folder: &RunFolder, tap: Option<Tap>) -> Result<Exit> {
+pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) -> Result<Exit> {
     let _lock = RunLock::take(folder)?;
+    if !asserts.is_empty() {
+        // a run that is continued may have evaluated for the last time before
+        Source::open(folder)?.for_each(|record| asserts.hear(&record.event))?;
+    }
     let recipe = config::load(Some(&folder.config()), &Overrides::default())?;
     let past = past(folder)?;
     let recorder = Recorder::open(folder)?;
@@ -109,6 +114,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>) -> Result<Exit> {
             banks,
             past,
             halt,
+            asserts,
             record: &mut |event| Ok(recorder.borrow_mut().record(event)?),
             beat: &mut |standing| pulse.iter().for_each(|pulse| pulse.set(standing)),
             persist: &mut |key, value| config::set_in_file(&config, key, value),
@@ -116,10 +122,13 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>) -> Result<Exit> {
     ))
 }
 
-/// Prints the records of a run to stdout while it is trained.
-pub fn batch_tap(folder: &RunFolder) -> Tap {
+/// Prints the records of a run to stdout while it is trained; `verbose` says on stderr what the trainer is doing.
+pub fn batch_tap(folder: &RunFolder, verbose: bool) -> Tap {
     let mut printer = BatchPrinter::new(std::io::stdout(), folder);
     Box::new(move |record| {
+        if let (true, RunEvent::Progress { step, phase, done, total }) = (verbose, &record.event) {
+            eprintln!("step {step}: {} {done} of {total}", phase.name());
+        }
         if let Err(error) = printer.print(record) {
             eprintln!("a line could not be printed: {error}");
         }
@@ -159,7 +168,7 @@ fn watch_bank(folder: &Path) -> Result<Watch<Result<Bank, BankError>>> {
 /// The last record of a run that went through all its steps.
 fn finish(out: &mut dyn FnMut(RunEvent), step: u64) {
     let (status, exit) = (Status::Ok, Exit::Done.code());
-    out(RunEvent::Finished { step, status, exit, message: "done".into() });
+    out(RunEvent::Finished { step, status, exit, message: "done".into(), assert: None });
 }
 
 /// What earlier processes of the run recorded.

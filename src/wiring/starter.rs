@@ -13,7 +13,6 @@ use crate::config::{self, Overrides, Recipe};
 use crate::core::Exit;
 use crate::env::World;
 use crate::env::household::HouseholdWorld;
-use crate::env::prompt::Prompts;
 use crate::run::recorder::now_ms;
 use crate::run::{Manifest, Recorder, RunFolder, atomic_write};
 use crate::session::{Halt, Job, Training};
@@ -85,7 +84,7 @@ pub fn pretrain(args: &PretrainArgs, seed: u64) -> Result<Exit> {
 
 fn learn(args: &PretrainArgs, seed: u64, recipe: &Recipe, model: &Path) -> Result<()> {
     let world = HouseholdWorld::from_table(&recipe.env.table())?;
-    let prompts = Prompts::load(world.prompts())?;
+    let prompts = world.prompts()?;
     let plan = Plan {
         out: model.to_path_buf(),
         time: Duration::from_secs_f64(args.minutes * 60.0),

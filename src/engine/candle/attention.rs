@@ -1,4 +1,4 @@
-//! Causal grouped-query attention over packed rows, with gradient, and against a KV cache.
+//! Causal grouped-query attention over packed rows, with gradient. Sampling has its own, see `cached`.
 //!
 //! Scores are made in blocks of queries, never `[T, T]` at once; the backward pass rebuilds them from the saved
 //! log-sum-exp (as in FlashAttention, arXiv 2205.14135, without its tiling of keys).
@@ -8,7 +8,7 @@ use std::ops::Range;
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::cpu::{self, Mat};
+use super::cpu::{self, Mat, Out};
 use super::ops::{host, tensor};
 
 /// Queries handled at once.
@@ -20,26 +20,6 @@ pub(super) struct Heads {
     pub query: usize,
     pub kv: usize,
     pub size: usize,
-}
-
-/// A raw pointer that parallel tasks write disjoint parts of.
-#[derive(Clone, Copy)]
-struct Out(*mut f32, usize);
-// SAFETY: every task below derives slices of its own (segment, head) only; see the callers.
-unsafe impl Send for Out {}
-unsafe impl Sync for Out {}
-
-impl Out {
-    fn of(v: &mut [f32]) -> Self {
-        Self(v.as_mut_ptr(), v.len())
-    }
-
-    /// SAFETY: no two live slices of one buffer may touch the same elements.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn from(&self, start: usize) -> &mut [f32] {
-        assert!(start <= self.1);
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), self.1 - start) }
-    }
 }
 
 /// o = softmax(q k^T / sqrt(E), causal) v per segment. q [N, H, E], k and v [N, J, E] -> o [N, H*E] and the
@@ -148,46 +128,4 @@ pub(super) fn attention_grad(
         }
     });
     Ok([tensor(dq, (n, h, e))?, tensor(dk, (n, j, e))?, tensor(dv, (n, j, e))?])
-}
-
-/// Keys and values of one layer of one cached sequence, [len, J, E] each.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LayerCache {
-    pub k: Vec<f32>,
-    pub v: Vec<f32>,
-}
-
-/// New queries of one sequence against its cache, which already holds their own keys and values.
-pub(super) struct CachedQuery<'a> {
-    /// This sequence's part of the packed queries.
-    pub segment: Range<usize>,
-    pub cache: &'a LayerCache,
-}
-
-/// Attention of packed new tokens q [N, H, E], each seeing its sequence's cache up to itself -> [N, H*E].
-pub(super) fn cached_attention(q: &Tensor, queries: &[CachedQuery], heads: Heads) -> Result<Tensor> {
-    let n = q.dim(0)?;
-    let Heads { query: h, kv: j, size: e } = heads;
-    let qs = host(q)?;
-    let mut o = vec![0f32; n * h * e];
-    let po = Out::of(&mut o);
-    let tokens: Vec<(usize, usize, &LayerCache)> = queries
-        .iter()
-        .flat_map(|query| {
-            let total = query.cache.k.len() / (j * e);
-            let before = total - query.segment.len();
-            query.segment.clone().enumerate().map(move |(i, token)| (token, before + i + 1, query.cache))
-        })
-        .collect();
-    tokens.into_par_iter().with_min_len(2).for_each_init(Vec::new, |scores: &mut Vec<f32>, (token, seen, cache)| {
-        scores.resize(seen, 0.0);
-        for head in 0..h {
-            let at = (token * h + head) * e;
-            let kv = head / (h / j) * e;
-            // SAFETY: each (token, head) is written by one task.
-            let out = unsafe { &mut po.from(at)[..e] };
-            cpu::attend_one(&qs[at..at + e], &cache.k[kv..], &cache.v[kv..], j * e, &mut scores[..seen], out);
-        }
-    });
-    tensor(o, (n, h * e))
 }

@@ -19,7 +19,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sum_by(n: usize, f: impl Fn(usize) -> f32) -> f32 {
+pub(super) fn sum_by(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0f32; LANES];
     let blocks = n / LANES;
     for b in 0..blocks {
@@ -39,7 +39,7 @@ pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
 }
 
 #[inline(always)]
-fn max(x: &[f32]) -> f32 {
+pub(super) fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let (blocks, tail) = x.as_chunks::<LANES>();
     for block in blocks {
@@ -145,28 +145,6 @@ pub(super) fn attention_row_grad(s: &mut [f32], ds: &mut [f32], lse: f32, delta:
     }
 }
 
-/// One query against `n` cached keys: `o = softmax(scale * q k^T) v`, keys and values `stride` apart.
-#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
-pub(super) fn attend_one(q: &[f32], k: &[f32], v: &[f32], stride: usize, scores: &mut [f32], o: &mut [f32]) {
-    let d = q.len();
-    let scale = 1.0 / (d as f32).sqrt();
-    for (j, s) in scores.iter_mut().enumerate() {
-        *s = scale * dot(q, &k[j * stride..j * stride + d]);
-    }
-    let m = max(scores);
-    for s in scores.iter_mut() {
-        *s = exp(*s - m);
-    }
-    let inv = 1.0 / sum_by(scores.len(), |i| scores[i]);
-    o.fill(0.0);
-    for (j, s) in scores.iter().enumerate() {
-        let (p, v) = (s * inv, &v[j * stride..j * stride + d]);
-        for i in 0..d {
-            o[i] += p * v[i];
-        }
-    }
-}
-
 /// AdamW with decoupled weight decay; `c1`, `c2` are the bias corrections `1/(1-beta^t)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn adamw(w: &mut [f32], m: &mut [f32], v: &mut [f32], g: &[f32], s: &AdamWStep) {
@@ -190,6 +168,33 @@ pub(super) struct AdamWStep {
     pub c1: f32,
     pub c2: f32,
     pub grad_scale: f32,
+}
+
+/// A buffer that parallel tasks write disjoint parts of.
+#[derive(Clone, Copy)]
+pub(super) struct Out(*mut f32, usize);
+// SAFETY: every access goes through the unsafe functions below, whose callers write disjoint elements.
+unsafe impl Send for Out {}
+unsafe impl Sync for Out {}
+
+impl Out {
+    pub fn of(v: &mut [f32]) -> Self {
+        Self(v.as_mut_ptr(), v.len())
+    }
+
+    /// SAFETY: the buffer is alive, and no two live slices of it touch the same elements.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn from(&self, start: usize) -> &mut [f32] {
+        assert!(start <= self.1);
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), self.1 - start) }
+    }
+
+    /// SAFETY: the buffer is alive, and nobody else touches element `at` meanwhile.
+    #[inline(always)]
+    pub unsafe fn set(&self, at: usize, value: f32) {
+        assert!(at < self.1);
+        unsafe { *self.0.add(at) = value }
+    }
 }
 
 /// A matrix inside a slice: element (i, j) is `data[start + i * row + j * col]`.

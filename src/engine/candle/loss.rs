@@ -65,8 +65,8 @@ pub(super) fn score(hidden: &Tensor, head: &Tensor, targets: &Targets, temperatu
     Ok(scored)
 }
 
-/// Gradients for L = sum_i logp_coef[i] * logp[i] + entropy_coef[i] * entropy[i]: dL/dhidden [N, D] and
-/// dL/dhead [V, D].
+/// Gradients for L = sum_i logp_coef[i] * logp[i] + entropy_coef[i] * entropy[i]: dL/dhidden [N, D] and,
+/// if `head_trained`, dL/dhead [V, D].
 pub(super) fn score_grad(
     hidden: &Tensor,
     head: &Tensor,
@@ -74,12 +74,13 @@ pub(super) fn score_grad(
     scored: &Scored,
     coef: (&[f32], &[f32]),
     temperature: f32,
-) -> Result<(Tensor, Tensor)> {
+    head_trained: bool,
+) -> Result<(Tensor, Option<Tensor>)> {
     let (v, d) = head.dims2()?;
     let (hs, e) = (host(hidden)?, host(head)?);
     let states = targets.gather(&hs, d);
     let n = targets.target.len();
-    let (mut dhidden, mut dhead) = (vec![0f32; hs.len()], vec![0f32; v * d]);
+    let (mut dhidden, mut dhead) = (vec![0f32; hs.len()], head_trained.then(|| vec![0f32; v * d]));
     let mut logits = vec![0f32; CHUNK.min(n) * v];
     let mut dstates = vec![0f32; CHUNK.min(n) * d];
     for first in (0..n).step_by(CHUNK) {
@@ -94,8 +95,10 @@ pub(super) fn score_grad(
         });
         let dlogits = Mat { data: logits, row: v, col: 1 };
         cpu::gemm([m, v, d], dlogits, Mat { data: &e, row: d, col: 1 }, &mut dstates, d, 1.0 / temperature, 0.0);
-        let turned = Mat { data: logits, row: 1, col: v };
-        cpu::gemm([v, m, d], turned, Mat { data: part, row: d, col: 1 }, &mut dhead, d, 1.0 / temperature, 1.0);
+        if let Some(dhead) = &mut dhead {
+            let turned = Mat { data: logits, row: 1, col: v };
+            cpu::gemm([v, m, d], turned, Mat { data: part, row: d, col: 1 }, dhead, d, 1.0 / temperature, 1.0);
+        }
         for (i, ds) in dstates[..m * d].chunks_exact(d).enumerate() {
             let at = targets.from[first + i] * d;
             for (h, g) in dhidden[at..at + d].iter_mut().zip(ds) {
@@ -103,7 +106,8 @@ pub(super) fn score_grad(
             }
         }
     }
-    Ok((tensor(dhidden, hidden.shape())?, tensor(dhead, (v, d))?))
+    let dhead = dhead.map(|dhead| tensor(dhead, (v, d))).transpose()?;
+    Ok((tensor(dhidden, hidden.shape())?, dhead))
 }
 
 /// logits [m, V] = states [m, D] head^T / temperature.

@@ -1,273 +1,190 @@
 //! The local engine: candle tensors, our own decoder with a hand-written backward pass.
 
+mod arch;
 mod attention;
+mod cached;
 mod cpu;
+mod dot;
+mod draw;
 mod files;
+mod folder;
+mod kv;
+mod layout;
+mod lora;
+#[cfg(test)]
+mod lora_tests;
 mod loss;
+pub mod memory;
 mod model;
 mod ops;
 mod optim;
+#[cfg(test)]
+mod parity_tests;
+mod pass;
+mod peft;
 mod sample;
+mod sets;
+#[cfg(test)]
+mod sets_tests;
 #[cfg(test)]
 mod tests;
+mod weights;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
-pub use candle_transformers::models::qwen3::Config;
+use anyhow::Result;
 
-use self::loss::{Scored, Targets};
-use self::model::{Decoder, Gradients, Packed, Tape, Weights};
+pub use self::arch::{Architecture, Family, RopeScaling};
+pub use self::folder::{architecture, export};
+use self::layout::Names;
+pub use self::layout::Projection;
+pub use self::lora::Lora;
+use self::memory::{Checkpointing, Dims, Dtype, TAPE_BYTES};
+use self::model::{Decoder, Gradients, Weights};
 use self::optim::Moments;
-use self::sample::Slots;
+use self::sets::Sets;
 use super::{
-    AdamW, Coefficients, Engine, LossFn, ModelInfo, Sample, SampleRequest, ScoreRow, Scores, Snapshot, Update,
-    WeightSet,
+    AdamW, Engine, LossFn, ModelInfo, Next, SampleRequest, Sampler, ScoreRow, Scores, Snapshot, Update, WeightSet,
 };
 
-/// Memory the activations of one `forward_backward` may take; beyond it they are computed a second time.
-const TAPE_BYTES: usize = 3 << 30;
-/// Tokens run at once: large enough for the matrix products, small enough that buffers stay in reach of the cache
-/// and are used again instead of being asked from the system.
-const PASS_TOKENS: usize = 4096;
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    pub dtype: Dtype,
+    /// `None` = all parameters are trained.
+    pub lora: Option<Lora>,
+    /// Seed of new adapters.
+    pub seed: u64,
+    pub checkpointing: Checkpointing,
+    /// Most bytes of activations kept for the backward pass; what is more is computed a second time.
+    pub tape_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let checkpointing = Checkpointing::Auto;
+        Self { dtype: Dtype::F32, lora: None, seed: 0, checkpointing, tape_bytes: TAPE_BYTES }
+    }
+}
 
 /// A decoder on this machine's CPU.
 pub struct CandleEngine {
     decoder: Decoder,
+    options: Options,
+    /// The folder the model was loaded from; empty for a new one.
+    origin: PathBuf,
+    /// Names and shapes of all tensors, adapters last.
+    names: Names,
+    /// What computes.
     live: Weights,
-    kept: BTreeMap<WeightSet, Weights>,
+    /// What the optimiser updates, where `live` is rounded from it.
+    master: Option<Weights>,
+    /// `live` as kept sets hold it, where that is another precision; made when asked for, gone with an update.
+    packed: Option<Weights>,
+    sets: Sets,
+    /// Decay of the average per update; `None` = none is kept.
+    ema_decay: Option<f64>,
     grads: Gradients,
     moments: Moments,
-    slots: Slots,
 }
 
 impl CandleEngine {
-    /// Loads a Hugging Face folder (`config.json`, `model.safetensors`).
-    pub fn load(folder: &Path) -> Result<Self> {
-        let decoder = Decoder::new(files::read_config(folder)?);
-        let live = files::read_weights(&folder.join("model.safetensors"), &decoder.names())?;
-        Ok(Self::with(decoder, live))
-    }
-
-    /// A new model with normal(0, 0.02) weights from `seed`.
-    pub fn init(config: Config, seed: u64) -> Result<Self> {
-        let decoder = Decoder::new(config);
-        let live = files::random_weights(&decoder, seed)?;
-        Ok(Self::with(decoder, live))
-    }
-
-    fn with(decoder: Decoder, live: Weights) -> Self {
-        let grads = vec![None; live.len()];
-        let moments = Moments::new(&live);
-        Self { decoder, live, kept: BTreeMap::new(), grads, moments, slots: Slots::default() }
-    }
-
-    fn weights(&self, set: WeightSet) -> Result<&Weights> {
-        match set {
-            WeightSet::Live => Ok(&self.live),
-            _ => self.kept.get(&set).ok_or_else(|| anyhow::anyhow!("weight set {set:?} was never kept")),
-        }
-    }
-
-    /// Tokens whose activations fit into [`TAPE_BYTES`].
-    fn tape_tokens(&self) -> usize {
-        let c = &self.decoder.config;
-        let heads = (2 * c.num_attention_heads + 3 * c.num_key_value_heads) * c.head_dim;
-        let per_layer = 4 * c.hidden_size + 3 * c.intermediate_size + 2 * heads;
-        TAPE_BYTES / 4 / (per_layer * c.num_hidden_layers)
-    }
-
-    /// Splits rows into runs of at most [`PASS_TOKENS`] tokens (a longer row stands alone).
-    fn passes(rows: &[ScoreRow]) -> Vec<Range<usize>> {
-        let mut passes: Vec<Range<usize>> = vec![];
-        let mut tokens = 0;
-        for (i, row) in rows.iter().enumerate() {
-            match passes.last_mut() {
-                Some(pass) if tokens + row.ids.len() <= PASS_TOKENS => pass.end = i + 1,
-                _ => {
-                    passes.push(i..i + 1);
-                    tokens = 0;
-                }
-            }
-            tokens += row.ids.len();
-        }
-        passes
-    }
-
-    fn check(&self, rows: &[ScoreRow]) -> Result<()> {
-        let context = self.decoder.config.max_position_embeddings;
-        for row in rows {
-            ensure!(
-                row.ids.len() == row.mask.len(),
-                "a row has {} tokens but {} mask entries",
-                row.ids.len(),
-                row.mask.len()
-            );
-            ensure!(
-                row.ids.len() <= context,
-                "a row of {} tokens exceeds the model's context of {context}",
-                row.ids.len()
-            );
-        }
-        Ok(())
-    }
-
-    fn run(&self, weights: &Weights, rows: &[ScoreRow], temperature: f32) -> Result<Pass> {
-        let input = Packed::new(rows.iter().map(|r| r.ids));
-        let targets = Targets::new(rows, &input);
-        let tape = self.decoder.forward(weights, &input)?;
-        let scored = loss::score(&tape.hidden, &weights[self.decoder.head()], &targets, temperature)?;
-        Ok(Pass { input, targets, tape, scored })
-    }
-
-    fn back(&mut self, pass: Pass, coefficients: &[Coefficients], temperature: f32) -> Result<()> {
-        let logp: Vec<f32> = coefficients.iter().flat_map(|c| c.logp.iter().copied()).collect();
-        let entropy: Vec<f32> = coefficients.iter().flat_map(|c| c.entropy.iter().copied()).collect();
-        ensure!(
-            logp.len() == pass.targets.target.len(),
-            "{} coefficients for {} tokens",
-            logp.len(),
-            pass.targets.target.len()
-        );
-        ensure!(
-            entropy.is_empty() || entropy.len() == logp.len(),
-            "entropy coefficients must cover all tokens or none"
-        );
-        let head = self.decoder.head();
-        let coef = (&logp[..], &entropy[..]);
-        let (dhidden, dhead) =
-            loss::score_grad(&pass.tape.hidden, &self.live[head], &pass.targets, &pass.scored, coef, temperature)?;
-        model::add(&mut self.grads, head, dhead)?;
-        self.decoder.backward(&self.live, &pass.input, pass.tape, &dhidden, &mut self.grads)?;
-        Ok(())
-    }
-}
-
-/// One forward pass and all that its backward pass needs.
-struct Pass {
-    input: Packed,
-    targets: Targets,
-    tape: Tape,
-    scored: Scored,
-}
-
-impl Pass {
-    fn scores(&self) -> Vec<Scores> {
-        let mut at = 0;
-        let split = |&n: &usize| {
-            let part = at..at + n;
-            at += n;
-            Scores { logp: self.scored.logp[part.clone()].to_vec(), entropy: self.scored.entropy[part].to_vec() }
-        };
-        self.targets.counts.iter().map(split).collect()
+    /// Sizes of the model as far as memory depends on them.
+    pub fn dims(&self) -> Dims {
+        Dims::from(&self.decoder.config)
     }
 }
 
 impl Engine for CandleEngine {
     fn info(&self) -> ModelInfo {
         let c = &self.decoder.config;
+        let count = |weights: &[candle_core::Tensor]| weights.iter().map(|t| t.elem_count() as u64).sum();
+        let adapters = self.options.lora.as_ref().map_or(String::new(), |lora| format!(" lora r{}", lora.rank));
         ModelInfo {
-            name: format!("Qwen3 {}L d{}", c.num_hidden_layers, c.hidden_size),
-            parameters: self.live.iter().map(|t| t.elem_count() as u64).sum(),
+            name: format!("{} {}L d{}{adapters}", c.family.name(), c.num_hidden_layers, c.hidden_size),
+            parameters: count(&self.live.base()),
+            trained: count(&self.live[self.live.trained()]),
             vocab: c.vocab_size,
             context: c.max_position_embeddings,
             device: "cpu".into(),
         }
     }
 
-    fn sample(&mut self, requests: &[SampleRequest]) -> Result<Vec<Sample>> {
-        self.slots.sample(&self.decoder, &self.live, requests)
-    }
-
-    fn release(&mut self) {
-        self.slots = Slots::default();
+    fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
+        sample::sample(&self.decoder, &self.live, sampler, first, next)
     }
 
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
         self.check(rows)?;
-        let weights = self.weights(weights)?;
-        let mut scores = Vec::with_capacity(rows.len());
-        for pass in Self::passes(rows) {
-            scores.extend(self.run(weights, &rows[pass], temperature)?.scores());
-        }
-        Ok(scores)
+        self.score_rows(weights, rows, temperature)
     }
 
     fn forward_backward(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()> {
         self.check(rows)?;
-        let parts = Self::passes(rows);
-        if rows.iter().map(|r| r.ids.len()).sum::<usize>() <= self.tape_tokens() {
-            let run = |part: &Range<usize>| self.run(&self.live, &rows[part.clone()], temperature);
-            let passes = parts.iter().map(run).collect::<Result<Vec<Pass>>>()?;
-            let coefficients = loss(&passes.iter().flat_map(Pass::scores).collect::<Vec<_>>())?;
-            for (part, pass) in parts.into_iter().zip(passes) {
-                self.back(pass, &coefficients[part], temperature)?;
-            }
-            return Ok(());
-        }
-        // The loss needs all scores before any gradient: score first, then run each part again with its tape.
-        let coefficients = loss(&self.score(WeightSet::Live, rows, temperature)?)?;
-        for part in parts {
-            let pass = self.run(&self.live, &rows[part.clone()], temperature)?;
-            self.back(pass, &coefficients[part], temperature)?;
-        }
-        Ok(())
+        self.learn_rows(rows, temperature, loss)
     }
 
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update> {
-        self.slots = Slots::default(); // the caches belong to the old weights
-        self.moments.step(&mut self.live, &mut self.grads, optim)
+        let trained = self.master.as_mut().unwrap_or(&mut self.live);
+        let update = self.moments.step(trained, &mut self.grads, optim)?;
+        if !update.skipped {
+            self.packed = None;
+            if let Some(master) = &self.master {
+                self.live = master.rounded()?;
+            }
+            self.average_live()?;
+        }
+        Ok(update)
     }
 
     fn keep(&mut self, set: WeightSet) -> Result<()> {
-        self.kept.insert(set, self.live.clone());
-        Ok(())
+        self.keep_live(set)
+    }
+
+    fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()> {
+        self.keep_from(set, folder)
+    }
+
+    fn blend(&mut self, into: WeightSet, from: [WeightSet; 2], share: f64) -> Result<()> {
+        self.mix(into, from, share)
+    }
+
+    fn average(&mut self, decay: Option<f64>) -> Result<()> {
+        self.follow(decay)
+    }
+
+    fn keeps(&self, set: WeightSet) -> bool {
+        set == WeightSet::Live || self.sets.contains_key(&set)
+    }
+
+    fn forget(&mut self, set: WeightSet) {
+        self.sets.remove(&set);
     }
 
     fn save(&self, folder: &Path, resumable: bool) -> Result<()> {
-        let names = self.decoder.names();
-        files::write_config(folder, &self.decoder.config)?;
-        files::write_weights(&folder.join("model.safetensors"), &names, &self.live, false)?;
-        if resumable {
-            self.moments.save(folder, &names)?;
-            if let Some(reference) = self.kept.get(&WeightSet::Reference) {
-                files::write_weights(&folder.join("reference.safetensors"), &names, reference, false)?;
-            }
-        }
-        Ok(())
+        self.save_folder(folder, resumable)
     }
 
     fn snapshot(&self, folder: &Path, resumable: bool) -> Result<Snapshot> {
         // Updates make new tensors, so the copy shares its storage with nothing that changes.
         let copy = CandleEngine {
             decoder: Decoder::new(self.decoder.config.clone()),
+            options: self.options.clone(),
+            origin: self.origin.clone(),
+            names: self.names.clone(),
             live: self.live.clone(),
-            kept: self.kept.clone(),
+            master: self.master.clone(),
+            packed: self.packed.clone(),
+            sets: self.sets.clone(),
+            ema_decay: self.ema_decay,
             grads: vec![],
             moments: self.moments.clone(),
-            slots: Slots::default(),
         };
         let folder = folder.to_path_buf();
         Ok(Box::new(move || copy.save(&folder, resumable)))
     }
 
     fn restore(&mut self, folder: &Path) -> Result<()> {
-        let names = self.decoder.names();
-        self.live = files::read_weights(&folder.join("model.safetensors"), &names)?;
-        self.moments = Moments::load(folder, &names, &self.live)?;
-        let reference = folder.join("reference.safetensors");
-        if reference.exists() {
-            self.kept.insert(WeightSet::Reference, files::read_weights(&reference, &names)?);
-        }
-        self.slots = Slots::default();
-        Ok(())
+        self.restore_folder(folder)
     }
-}
-
-/// Writes a model folder with weights in bf16: half the size, for models that are only loaded.
-pub fn export(engine: &CandleEngine, folder: &Path) -> Result<()> {
-    files::write_config(folder, &engine.decoder.config)?;
-    files::write_weights(&folder.join("model.safetensors"), &engine.decoder.names(), &engine.live, true)
 }

@@ -1,4 +1,4 @@
-//! The decoder (Qwen3 style: RMSNorm, RoPE, grouped-query attention with QK-norm, SwiGLU) with its backward pass.
+//! The decoder of all supported families (see [`super::arch`]) with its backward pass.
 //!
 //! The backward pass is written out instead of using candle's autograd: several candle ops drop gradients
 //! without a word, and an explicit pass saves its zero-fill and add per node.
@@ -7,54 +7,25 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
-use candle_transformers::models::qwen3::Config;
 
-use super::attention::{AttentionSaved, CachedQuery, Heads, LayerCache, attention, attention_grad, cached_attention};
-use super::ops::{self, Rope};
+use super::arch::Architecture;
+use super::attention::{AttentionSaved, Heads, attention, attention_grad};
+use super::cached;
+use super::kv::{CacheShape, Sequence};
+use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
+use super::layout::{Layer, Layout, Names, Projection};
+use super::lora;
+use super::ops::{self, Product, Rope};
+pub(super) use super::weights::Weights;
 
-/// Trainable tensors in the order of [`Decoder::names`]. Cloning shares storage.
-pub(super) type Weights = Vec<Tensor>;
-
-/// Accumulated gradients, same order; `None` = nothing yet.
+/// Accumulated gradients in the order of [`Weights`]; `None` = nothing yet.
 pub(super) type Gradients = Vec<Option<Tensor>>;
-
-/// Places of one layer's tensors in [`Weights`].
-#[derive(Clone, Copy)]
-struct Layer {
-    first: usize,
-}
-
-/// Offsets inside a layer, in the order of [`LAYER_NAMES`].
-const NORM1: usize = 0;
-const Q: usize = 1;
-const K: usize = 2;
-const V: usize = 3;
-const Q_NORM: usize = 4;
-const K_NORM: usize = 5;
-const O: usize = 6;
-const NORM2: usize = 7;
-const GATE: usize = 8;
-const UP: usize = 9;
-const DOWN: usize = 10;
-const LAYER_NAMES: [&str; 11] = [
-    "input_layernorm",
-    "self_attn.q_proj",
-    "self_attn.k_proj",
-    "self_attn.v_proj",
-    "self_attn.q_norm",
-    "self_attn.k_norm",
-    "self_attn.o_proj",
-    "post_attention_layernorm",
-    "mlp.gate_proj",
-    "mlp.up_proj",
-    "mlp.down_proj",
-];
-const EMBED: usize = 0;
 
 /// Architecture and the tables that depend on it alone.
 #[derive(Clone)]
 pub(super) struct Decoder {
-    pub config: Config,
+    pub config: Architecture,
+    layout: Arc<Layout>,
     rope: Arc<Rope>,
 }
 
@@ -85,82 +56,96 @@ impl Packed {
 
 /// What a layer's backward pass needs.
 struct Saved {
-    h: Tensor,       // layer input [N, D]
-    inv1: Vec<f32>,  // [N]
-    x: Tensor,       // normed input [N, D]
-    q_raw: Tensor,   // [N, H, E]
-    k_raw: Tensor,   // [N, J, E]
-    q_inv: Vec<f32>, // [N*H]
-    k_inv: Vec<f32>, // [N*J]
-    q: Tensor,       // normed and rotated
-    k: Tensor,       // normed and rotated
-    v: Tensor,       // [N, J, E]
-    o: Tensor,       // [N, H*E]
-    lse: Vec<f32>,   // [H, N]
-    mid: Tensor,     // after attention [N, D]
-    inv2: Vec<f32>,  // [N]
-    y: Tensor,       // normed [N, D]
-    gate: Tensor,    // [N, F]
-    up: Tensor,      // [N, F]
+    h: Tensor,              // layer input [N, D]
+    inv1: Vec<f32>,         // [N]
+    x: Tensor,              // normed input [N, D]
+    q_norm: Option<Normed>, // of [N, H, E]
+    k_norm: Option<Normed>, // of [N, J, E]
+    q: Tensor,              // normed and rotated
+    k: Tensor,              // normed and rotated
+    v: Tensor,              // [N, J, E]
+    o: Tensor,              // [N, H*E]
+    lse: Vec<f32>,          // [H, N]
+    mid: Tensor,            // after attention [N, D]
+    inv2: Vec<f32>,         // [N]
+    y: Tensor,              // normed [N, D]
+    gate: Tensor,           // [N, F]
+    up: Tensor,             // [N, F]
+}
+
+/// Input of a norm over heads and 1/rms of each.
+struct Normed {
+    raw: Tensor,
+    inv: Vec<f32>,
+}
+
+/// Queries, keys and values of a layer, ready for attention.
+struct Qkv {
+    q: Tensor, // [N, H, E]
+    k: Tensor, // [N, J, E]
+    v: Tensor, // [N, J, E]
+    q_norm: Option<Normed>,
+    k_norm: Option<Normed>,
+}
+
+/// How much of a forward pass is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Everything the backward pass needs.
+    All,
+    /// Every layer's input; the backward pass runs the layer again.
+    Inputs,
+    /// Nothing: there will be no backward pass.
+    Nothing,
+}
+
+/// What is kept of a layer.
+enum Kept {
+    All(Box<Saved>),
+    Input(Tensor), // [N, D]
 }
 
 /// A forward pass that can be gone back through.
 pub(super) struct Tape {
-    layers: Vec<Saved>,
+    layers: Vec<Kept>,
     last: Tensor,  // input of the final norm [N, D]
     inv: Vec<f32>, // [N]
     /// Output of the final norm [N, D].
     pub hidden: Tensor,
 }
 
+/// What a backward pass reads and where it adds gradients.
+struct Back<'a> {
+    w: &'a Weights,
+    input: &'a Packed,
+    grads: &'a mut Gradients,
+}
+
+impl Back<'_> {
+    /// Adds `g` to the gradient of the tensor at `place`, if that is trained.
+    fn add(&mut self, place: usize, g: Tensor) -> Result<()> {
+        if self.w.trained().contains(&place) { add(self.grads, place, g) } else { Ok(()) }
+    }
+}
+
 impl Decoder {
-    pub fn new(config: Config) -> Self {
-        let rope = Rope::new(config.max_position_embeddings, config.head_dim, config.rope_theta);
-        Self { config, rope: Arc::new(rope) }
+    pub fn new(config: Architecture) -> Self {
+        let rope = Rope::new(config.max_position_embeddings, &config.frequencies());
+        Self { layout: Arc::new(Layout::new(&config)), config, rope: Arc::new(rope) }
     }
 
-    /// Names and shapes of all trainable tensors, Hugging Face style.
-    pub fn names(&self) -> Vec<(String, Vec<usize>)> {
-        let c = &self.config;
-        let (d, f, e) = (c.hidden_size, c.intermediate_size, c.head_dim);
-        let (q, kv) = (c.num_attention_heads * e, c.num_key_value_heads * e);
-        let shapes: [Vec<usize>; 11] = [
-            vec![d],
-            vec![q, d],
-            vec![kv, d],
-            vec![kv, d],
-            vec![e],
-            vec![e],
-            vec![d, q],
-            vec![d],
-            vec![f, d],
-            vec![f, d],
-            vec![d, f],
-        ];
-        let mut names = vec![("model.embed_tokens.weight".to_string(), vec![c.vocab_size, d])];
-        for layer in 0..c.num_hidden_layers {
-            for (name, shape) in LAYER_NAMES.iter().zip(&shapes) {
-                names.push((format!("model.layers.{layer}.{name}.weight"), shape.clone()));
-            }
-        }
-        names.push(("model.norm.weight".to_string(), vec![d]));
-        if !c.tie_word_embeddings {
-            names.push(("lm_head.weight".to_string(), vec![c.vocab_size, d]));
-        }
-        names
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
-    fn layer(&self, index: usize) -> Layer {
-        Layer { first: 1 + index * LAYER_NAMES.len() }
+    /// Names and shapes of all tensors, Hugging Face style.
+    pub fn names(&self) -> Names {
+        self.layout.names.clone()
     }
 
-    fn final_norm(&self) -> usize {
-        1 + self.config.num_hidden_layers * LAYER_NAMES.len()
-    }
-
-    /// Place of the output matrix [V, D]: the embedding itself when tied.
+    /// Place of the output matrix [V, D].
     pub fn head(&self) -> usize {
-        if self.config.tie_word_embeddings { EMBED } else { self.final_norm() + 1 }
+        self.layout.head
     }
 
     fn heads(&self) -> Heads {
@@ -168,151 +153,181 @@ impl Decoder {
         Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, size: c.head_dim }
     }
 
-    /// Runs the packed rows and keeps what the backward pass needs.
-    pub fn forward(&self, w: &Weights, input: &Packed) -> Result<Tape> {
-        let mut h = ops::embed(&w[EMBED], &input.ids)?;
-        let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
-        for index in 0..self.config.num_hidden_layers {
-            let (saved, next) = self.layer_forward(w, self.layer(index), h, input)?;
-            layers.push(saved);
-            h = next;
+    fn norm(&self, w: &Weights, place: usize, x: &Tensor) -> Result<(Tensor, Vec<f32>)> {
+        ops::rms_norm(x, &w[place], self.config.rms_norm_eps)
+    }
+
+    /// The norm over heads, where the architecture has one.
+    fn head_norm(&self, w: &Weights, place: Option<usize>, x: Tensor) -> Result<(Tensor, Option<Normed>)> {
+        let Some(place) = place else { return Ok((x, None)) };
+        let (y, inv) = self.norm(w, place, &x)?;
+        Ok((y, Some(Normed { raw: x, inv })))
+    }
+
+    /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling, each by its
+    /// own kind of `product`; where it has an adapter, that is added.
+    fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
+        let mut y = product(x, &w[layer.weight(p)])?;
+        if let Some(bias) = layer.bias(p) {
+            y = ops::add_bias(&y, &w[bias])?;
         }
-        let (hidden, inv) = ops::rms_norm(&h, &w[self.final_norm()], self.config.rms_norm_eps)?;
+        w.adapter(layer.weight(p)).map_or(Ok(y.clone()), |adapter| lora::forward(&adapter, x, &y, product))
+    }
+
+    /// The way back through [`Self::project`]: adds the gradients of its tensors, returns dL/dx.
+    fn project_grad(&self, back: &mut Back, layer: &Layer, p: Projection, x: &Tensor, g: &Tensor) -> Result<Tensor> {
+        let weight = layer.weight(p);
+        let dx = ops::linear_grad_input(g, &back.w[weight])?;
+        if !back.w.frozen() {
+            back.add(weight, ops::linear_grad_weight(g, x)?)?;
+            if let Some(bias) = layer.bias(p) {
+                back.add(bias, ops::bias_grad(g)?)?;
+            }
+        }
+        let Some(adapter) = back.w.adapter(weight) else { return Ok(dx) };
+        let [da, db, more] = lora::backward(&adapter, x, g)?;
+        let at = adapter.at;
+        back.add(at, da)?;
+        back.add(at + 1, db)?;
+        ops::add(&dx, &more)
+    }
+
+    /// From a layer's normed input [N, D] to what attention takes.
+    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, positions: &[u32], product: Product) -> Result<Qkv> {
+        let Heads { query, kv, size } = self.heads();
+        let n = positions.len();
+        let q = self.project(w, layer, Q, x, product)?.reshape((n, query, size))?;
+        let k = self.project(w, layer, K, x, product)?.reshape((n, kv, size))?;
+        let v = self.project(w, layer, V, x, product)?.reshape((n, kv, size))?;
+        let (q, q_norm) = self.head_norm(w, layer.q_norm, q)?;
+        let (k, k_norm) = self.head_norm(w, layer.k_norm, k)?;
+        let q = self.rope.rotate(&q, positions, 1.0)?;
+        let k = self.rope.rotate(&k, positions, 1.0)?;
+        Ok(Qkv { q, k, v, q_norm, k_norm })
+    }
+
+    /// Runs the packed rows and keeps as much for the backward pass as `keep` says.
+    pub fn forward(&self, w: &Weights, input: &Packed, keep: Keep) -> Result<Tape> {
+        let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
+        let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
+        for layer in &self.layout.layers {
+            let saved = self.layer_forward(w, layer, h, input)?;
+            h = self.layer_output(w, layer, &saved)?;
+            match keep {
+                Keep::All => layers.push(Kept::All(Box::new(saved))),
+                Keep::Inputs => layers.push(Kept::Input(saved.h)),
+                Keep::Nothing => {}
+            }
+        }
+        let (hidden, inv) = self.norm(w, self.layout.final_norm, &h)?;
         Ok(Tape { layers, last: h, inv, hidden })
     }
 
-    fn layer_forward(&self, w: &Weights, layer: Layer, h: Tensor, input: &Packed) -> Result<(Saved, Tensor)> {
-        let at = |i: usize| &w[layer.first + i];
-        let eps = self.config.rms_norm_eps;
-        let n = input.ids.len();
-        let Heads { query, kv, size } = self.heads();
-        let (x, inv1) = ops::rms_norm(&h, at(NORM1), eps)?;
-        let q_raw = ops::linear(&x, at(Q))?.reshape((n, query, size))?;
-        let k_raw = ops::linear(&x, at(K))?.reshape((n, kv, size))?;
-        let v = ops::linear(&x, at(V))?.reshape((n, kv, size))?;
-        let (q, q_inv) = ops::rms_norm(&q_raw, at(Q_NORM), eps)?;
-        let (k, k_inv) = ops::rms_norm(&k_raw, at(K_NORM), eps)?;
-        let q = self.rope.rotate(&q, &input.positions, 1.0)?;
-        let k = self.rope.rotate(&k, &input.positions, 1.0)?;
+    /// Everything of a layer but its output, from its input h [N, D].
+    fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<Saved> {
+        let (x, inv1) = self.norm(w, layer.norm1, &h)?;
+        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions, ops::linear)?;
         let (o, lse) = attention(&q, &k, &v, &input.segments, self.heads())?;
-        let mid = ops::add(&h, &ops::linear(&o, at(O))?)?;
-        let (y, inv2) = ops::rms_norm(&mid, at(NORM2), eps)?;
-        let (gate, up) = (ops::linear(&y, at(GATE))?, ops::linear(&y, at(UP))?);
-        let next = ops::add(&mid, &ops::linear(&ops::swiglu(&gate, &up)?, at(DOWN))?)?;
-        let saved = Saved { h, inv1, x, q_raw, k_raw, q_inv, k_inv, q, k, v, o, lse, mid, inv2, y, gate, up };
-        Ok((saved, next))
+        let mid = ops::add(&h, &self.project(w, layer, O, &o, ops::linear)?)?;
+        let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
+        let (gate, up) = (self.project(w, layer, Gate, &y, ops::linear)?, self.project(w, layer, Up, &y, ops::linear)?);
+        Ok(Saved { h, inv1, x, q_norm, k_norm, q, k, v, o, lse, mid, inv2, y, gate, up })
+    }
+
+    fn layer_output(&self, w: &Weights, layer: &Layer, s: &Saved) -> Result<Tensor> {
+        ops::add(&s.mid, &self.project(w, layer, Down, &ops::swiglu(&s.gate, &s.up)?, ops::linear)?)
     }
 
     /// Adds the gradient for upstream `g` = dL/dhidden [N, D] into `grads`.
     pub fn backward(&self, w: &Weights, input: &Packed, tape: Tape, g: &Tensor, grads: &mut Gradients) -> Result<()> {
-        let norm = self.final_norm();
+        let (norm, embed) = (self.layout.final_norm, self.layout.embed);
         let (mut dh, dw) = ops::rms_norm_grad(&tape.last, &w[norm], &tape.inv, g)?;
-        add(grads, norm, dw)?;
-        for (index, saved) in tape.layers.into_iter().enumerate().rev() {
-            dh = self.layer_backward(w, self.layer(index), &saved, &dh, input, grads)?;
+        let back = &mut Back { w, input, grads };
+        back.add(norm, dw)?;
+        for (layer, kept) in self.layout.layers.iter().zip(tape.layers).rev() {
+            let saved = match kept {
+                Kept::All(saved) => *saved,
+                Kept::Input(h) => self.layer_forward(w, layer, h, input)?,
+            };
+            let dmid = self.feed_backward(back, layer, &saved, &dh)?;
+            dh = self.attention_backward(back, layer, &saved, &dmid)?;
         }
-        let mut table = match grads[EMBED].take() {
+        if w.frozen() {
+            return Ok(());
+        }
+        let mut table = match grads[embed].take() {
             Some(t) => t.flatten_all()?.to_vec1()?,
-            None => vec![0f32; w[EMBED].elem_count()],
+            None => vec![0f32; w[embed].elem_count()],
         };
         ops::embed_grad(&mut table, &input.ids, &dh)?;
-        grads[EMBED] = Some(ops::tensor(table, w[EMBED].shape())?);
+        grads[embed] = Some(ops::tensor(table, w[embed].shape())?);
         Ok(())
     }
 
-    fn layer_backward(
-        &self,
-        w: &Weights,
-        layer: Layer,
-        s: &Saved,
-        dh: &Tensor,
-        input: &Packed,
-        grads: &mut Gradients,
-    ) -> Result<Tensor> {
-        let at = |i: usize| &w[layer.first + i];
-        let mut put = |i: usize, g: Tensor| add(grads, layer.first + i, g);
-        let n = input.ids.len();
-        // feed-forward: next = mid + down(swiglu(gate(y), up(y)))
+    /// next = mid + down(swiglu(gate(y), up(y))), y = norm(mid): from dL/dnext to dL/dmid.
+    fn feed_backward(&self, back: &mut Back, layer: &Layer, s: &Saved, dnext: &Tensor) -> Result<Tensor> {
         let act = ops::swiglu(&s.gate, &s.up)?;
-        put(DOWN, ops::linear_grad_weight(dh, &act)?)?;
-        let (dgate, dup) = ops::swiglu_grad(&s.gate, &s.up, &ops::linear_grad_input(dh, at(DOWN))?)?;
-        put(GATE, ops::linear_grad_weight(&dgate, &s.y)?)?;
-        put(UP, ops::linear_grad_weight(&dup, &s.y)?)?;
-        let dy = ops::add(&ops::linear_grad_input(&dgate, at(GATE))?, &ops::linear_grad_input(&dup, at(UP))?)?;
-        let (dmid, dw) = ops::rms_norm_grad(&s.mid, at(NORM2), &s.inv2, &dy)?;
-        put(NORM2, dw)?;
-        let dmid = ops::add(&dmid, dh)?;
-        // attention: mid = h + o_proj(attention(...))
-        put(O, ops::linear_grad_weight(&dmid, &s.o)?)?;
-        let dout = ops::linear_grad_input(&dmid, at(O))?;
-        let saved = AttentionSaved { q: &s.q, k: &s.k, v: &s.v, o: &s.o, lse: &s.lse };
-        let [dq, dk, dv] = attention_grad(&saved, &dout, &input.segments, self.heads())?;
-        let dq = self.rope.rotate(&dq, &input.positions, -1.0)?;
-        let dk = self.rope.rotate(&dk, &input.positions, -1.0)?;
-        let (dq, dw) = ops::rms_norm_grad(&s.q_raw, at(Q_NORM), &s.q_inv, &dq)?;
-        put(Q_NORM, dw)?;
-        let (dk, dw) = ops::rms_norm_grad(&s.k_raw, at(K_NORM), &s.k_inv, &dk)?;
-        put(K_NORM, dw)?;
-        let (dq, dk, dv) = (dq.reshape((n, ()))?, dk.reshape((n, ()))?, dv.reshape((n, ()))?);
-        put(Q, ops::linear_grad_weight(&dq, &s.x)?)?;
-        put(K, ops::linear_grad_weight(&dk, &s.x)?)?;
-        put(V, ops::linear_grad_weight(&dv, &s.x)?)?;
-        let dx = ops::add(&ops::linear_grad_input(&dq, at(Q))?, &ops::linear_grad_input(&dk, at(K))?)?;
-        let dx = ops::add(&dx, &ops::linear_grad_input(&dv, at(V))?)?;
-        let (dx, dw) = ops::rms_norm_grad(&s.h, at(NORM1), &s.inv1, &dx)?;
-        put(NORM1, dw)?;
-        ops::add(&dmid, &dx)
+        let dact = self.project_grad(back, layer, Down, &act, dnext)?;
+        let (dgate, dup) = ops::swiglu_grad(&s.gate, &s.up, &dact)?;
+        let dgate = self.project_grad(back, layer, Gate, &s.y, &dgate)?;
+        let dup = self.project_grad(back, layer, Up, &s.y, &dup)?;
+        let (dmid, dw) = ops::rms_norm_grad(&s.mid, &back.w[layer.norm2], &s.inv2, &ops::add(&dgate, &dup)?)?;
+        back.add(layer.norm2, dw)?;
+        ops::add(&dmid, dnext)
     }
 
-    /// Runs new tokens against their sequences' caches, which grow by them. `caches[i]` (one entry per layer)
-    /// belongs to segment i. Returns the final hidden state [N, D].
-    pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Vec<LayerCache>]) -> Result<Tensor> {
-        let eps = self.config.rms_norm_eps;
-        let n = input.ids.len();
-        let Heads { query, kv, size } = self.heads();
-        let mut h = ops::embed(&w[EMBED], &input.ids)?;
-        for index in 0..self.config.num_hidden_layers {
-            let layer = self.layer(index);
-            let at = |i: usize| &w[layer.first + i];
-            let (x, _) = ops::rms_norm(&h, at(NORM1), eps)?;
-            let q = ops::linear(&x, at(Q))?.reshape((n, query, size))?;
-            let k = ops::linear(&x, at(K))?.reshape((n, kv, size))?;
-            let v = ops::linear(&x, at(V))?;
-            let q = self.rope.rotate(&ops::rms_norm(&q, at(Q_NORM), eps)?.0, &input.positions, 1.0)?;
-            let k = self.rope.rotate(&ops::rms_norm(&k, at(K_NORM), eps)?.0, &input.positions, 1.0)?;
-            extend(caches, index, &input.segments, &k, &v, kv * size)?;
-            let queries: Vec<CachedQuery> = input
-                .segments
-                .iter()
-                .zip(caches.iter())
-                .map(|(segment, cache)| CachedQuery { segment: segment.clone(), cache: &cache[index] })
-                .collect();
-            let o = cached_attention(&q, &queries, self.heads())?;
-            h = ops::add(&h, &ops::linear(&o, at(O))?)?;
-            let (y, _) = ops::rms_norm(&h, at(NORM2), eps)?;
-            let act = ops::swiglu(&ops::linear(&y, at(GATE))?, &ops::linear(&y, at(UP))?)?;
-            h = ops::add(&h, &ops::linear(&act, at(DOWN))?)?;
+    /// mid = h + o(attention(q(x), k(x), v(x))), x = norm(h): from dL/dmid to dL/dh.
+    fn attention_backward(&self, back: &mut Back, layer: &Layer, s: &Saved, dmid: &Tensor) -> Result<Tensor> {
+        let (n, positions) = (back.input.ids.len(), &back.input.positions);
+        let dout = self.project_grad(back, layer, O, &s.o, dmid)?;
+        let saved = AttentionSaved { q: &s.q, k: &s.k, v: &s.v, o: &s.o, lse: &s.lse };
+        let [dq, dk, dv] = attention_grad(&saved, &dout, &back.input.segments, self.heads())?;
+        let dq = self.rope.rotate(&dq, positions, -1.0)?;
+        let dk = self.rope.rotate(&dk, positions, -1.0)?;
+        let dq = head_norm_grad(back, layer.q_norm, &s.q_norm, dq)?.reshape((n, ()))?;
+        let dk = head_norm_grad(back, layer.k_norm, &s.k_norm, dk)?.reshape((n, ()))?;
+        let dq = self.project_grad(back, layer, Q, &s.x, &dq)?;
+        let dk = self.project_grad(back, layer, K, &s.x, &dk)?;
+        let dv = self.project_grad(back, layer, V, &s.x, &dv.reshape((n, ()))?)?;
+        let dx = ops::add(&ops::add(&dq, &dk)?, &dv)?;
+        let (dx, dw) = ops::rms_norm_grad(&s.h, &back.w[layer.norm1], &s.inv1, &dx)?;
+        back.add(layer.norm1, dw)?;
+        ops::add(dmid, &dx)
+    }
+
+    /// Runs new tokens against their sequences' caches: `caches[i]` belongs to segment i and already counts its new
+    /// tokens. Returns the final hidden state [N, D]. A row's result is the same to the last bit whatever other rows
+    /// are beside it, and in however many calls its tokens are run.
+    pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Sequence]) -> Result<Tensor> {
+        let project = |layer: &Layer, p, x: &Tensor| self.project(w, layer, p, x, ops::linear_by_row);
+        let shape = self.cache_shape();
+        let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
+        for (index, layer) in self.layout.layers.iter().enumerate() {
+            let (x, _) = self.norm(w, layer.norm1, &h)?;
+            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions, ops::linear_by_row)?;
+            cached::append(caches, shape, index, &input.segments, [&k, &v])?;
+            let o = cached::attend(&q, caches, shape, index, input, self.heads())?;
+            h = ops::add(&h, &project(layer, O, &o)?)?;
+            let (y, _) = self.norm(w, layer.norm2, &h)?;
+            let act = ops::swiglu(&project(layer, Gate, &y)?, &project(layer, Up, &y)?)?;
+            h = ops::add(&h, &project(layer, Down, &act)?)?;
         }
-        Ok(ops::rms_norm(&h, &w[self.final_norm()], eps)?.0)
+        Ok(self.norm(w, self.layout.final_norm, &h)?.0)
+    }
+
+    /// What decides the size of a KV cache.
+    pub fn cache_shape(&self) -> CacheShape {
+        let c = &self.config;
+        CacheShape { layers: c.num_hidden_layers, heads: c.num_key_value_heads, size: c.head_dim }
     }
 }
 
-/// Appends the new keys and values of every segment to its cache.
-fn extend(
-    caches: &mut [&mut Vec<LayerCache>],
-    layer: usize,
-    segments: &[Range<usize>],
-    k: &Tensor,
-    v: &Tensor,
-    width: usize,
-) -> Result<()> {
-    let (k, v) = (ops::host(k)?, ops::host(v)?);
-    for (cache, segment) in caches.iter_mut().zip(segments) {
-        let part = segment.start * width..segment.end * width;
-        cache[layer].k.extend_from_slice(&k[part.clone()]);
-        cache[layer].v.extend_from_slice(&v[part]);
-    }
-    Ok(())
+/// The way back through a norm over heads, where there is one.
+fn head_norm_grad(back: &mut Back, place: Option<usize>, saved: &Option<Normed>, g: Tensor) -> Result<Tensor> {
+    let (Some(place), Some(Normed { raw, inv })) = (place, saved) else { return Ok(g) };
+    let (dx, dw) = ops::rms_norm_grad(raw, &back.w[place], inv, &g)?;
+    back.add(place, dw)?;
+    Ok(dx)
 }
 
 /// Adds `g` to the accumulated gradient at `index`.

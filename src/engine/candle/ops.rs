@@ -11,6 +11,7 @@ use candle_core::{CpuStorage, Device, Result, Shape, Storage, StorageRef, Tensor
 use rayon::prelude::*;
 
 use super::cpu::{self, Mat};
+use super::dot::dot_product;
 
 /// Read access to the numbers of a contiguous f32 tensor on the CPU.
 pub(super) struct Host<'a> {
@@ -52,13 +53,24 @@ pub(super) fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 /// Elements a thread handles at a time in element-wise loops.
 const CHUNK: usize = 1 << 14;
 
-/// y = x w^T: x [N, K], w [M, K] -> [N, M].
+/// How a matrix is applied: [`linear`] or [`linear_by_row`].
+pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
+
+/// y = x w^T: x [N, K], w [M, K] -> [N, M]. The order of summation depends on N.
 pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
     let mut y = vec![0f32; n * m];
     let (xs, ws) = (host(x)?, host(w)?);
     let (a, b) = (Mat { data: &xs, row: k, col: 1 }, Mat { data: &ws, row: 1, col: k });
     cpu::gemm([n, k, m], a, b, &mut y, m, 1.0, 0.0);
+    tensor(y, (n, m))
+}
+
+/// [`linear`] for sampling: every row's result is the same to the last bit whatever rows are beside it.
+pub(super) fn linear_by_row(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
+    let mut y = vec![0f32; n * m];
+    dot_product(&host(x)?, &host(w)?, k, &mut y);
     tensor(y, (n, m))
 }
 
@@ -80,6 +92,22 @@ pub(super) fn linear_grad_weight(g: &Tensor, x: &Tensor) -> Result<Tensor> {
     let (a, b) = (Mat { data: &gs, row: 1, col: m }, Mat { data: &xs, row: k, col: 1 });
     cpu::gemm([m, n, k], a, b, &mut dw, k, 1.0, 0.0);
     tensor(dw, (m, k))
+}
+
+/// x [N, M] + b [M], row by row.
+pub(super) fn add_bias(x: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let (xs, bs) = (host(x)?, host(b)?);
+    let mut y = xs.to_vec();
+    y.chunks_exact_mut(bs.len()).for_each(|y| y.iter_mut().zip(bs.iter()).for_each(|(y, b)| *y += b));
+    tensor(y, x.shape())
+}
+
+/// Gradient of [`add_bias`] by the bias: g [N, M] -> [M].
+pub(super) fn bias_grad(g: &Tensor) -> Result<Tensor> {
+    let (_, m) = g.dims2()?;
+    let mut db = vec![0f32; m];
+    host(g)?.chunks_exact(m).for_each(|g| db.iter_mut().zip(g).for_each(|(b, g)| *b += g));
+    tensor(db, m)
 }
 
 /// RMSNorm over the last `w.len()` numbers of x; also 1/rms per normalised group.
@@ -121,14 +149,11 @@ pub(super) struct Rope {
 }
 
 impl Rope {
-    /// Frequencies theta^(-2i/E), the rotate-half layout of Hugging Face models.
-    pub fn new(context: usize, head: usize, theta: f64) -> Self {
-        let half = head / 2;
-        let angle = |p: usize, i: usize| p as f32 * (1.0 / theta.powf(2.0 * i as f64 / head as f64)) as f32;
-        let table = |f: fn(f32) -> f32| {
-            (0..context).flat_map(|p| (0..half).map(move |i| (p, i))).map(|(p, i)| f(angle(p, i))).collect()
-        };
-        Self { cos: table(f32::cos), sin: table(f32::sin), half }
+    /// `frequencies` [E/2] in radians per position; the rotate-half layout of Hugging Face models.
+    pub fn new(context: usize, frequencies: &[f32]) -> Self {
+        let table =
+            |f: fn(f32) -> f32| (0..context).flat_map(|p| frequencies.iter().map(move |w| f(p as f32 * w))).collect();
+        Self { cos: table(f32::cos), sin: table(f32::sin), half: frequencies.len() }
     }
 
     /// Rotates x [N, heads, E] by each token's position; `sign` -1 is the inverse, which is also the gradient.

@@ -1,197 +1,285 @@
-//! Batched sampling with a KV cache per slot.
+//! Continuous batching: rows enter when they are asked for and leave when their reply ends.
+//!
+//! Each pass runs one token of every row on its way and the whole uncached context of those that are new. What a
+//! newcomer's context has in common with any cached sequence, be it its own last turn or another member of its group,
+//! is taken over. A row's numbers never depend on its company, so none of this changes a result.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use anyhow::{Result, ensure};
-use candle_core::Tensor;
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
-use super::attention::LayerCache;
-use super::cpu::{self, Mat};
+use super::draw::{self, Drawn, How};
+use super::kv::{BLOCK, CacheShape, Sequence, common};
 use super::model::{Decoder, Packed, Weights};
-use super::ops::host;
+use super::ops::{self, host};
 use crate::core::rng;
-use crate::engine::{Sample, SampleRequest};
+use crate::engine::{Filter, Finish, Finished, Next, Sample, SampleRequest, Sampler};
+use crate::text::StopWatch;
 
-/// New tokens run through the model at once while prompts are read.
+/// Most tokens of new contexts in one pass (a longer context stands alone).
 const PREFILL_TOKENS: usize = 4096;
+/// A newcomer waits a pass for another one's context if that saves it so many tokens.
+const WORTH_WAITING: usize = 16;
+/// Logits held at once.
+const LOGITS: usize = 1 << 24;
 
-/// Cached sequences by slot.
-#[derive(Default)]
-pub(super) struct Slots {
-    caches: BTreeMap<usize, Slot>,
+/// Samples `first` and everything that `next` asks for thereafter.
+pub(super) fn sample(
+    decoder: &Decoder,
+    w: &Weights,
+    sampler: &Sampler,
+    first: Vec<SampleRequest>,
+    next: &mut Next,
+) -> Result<()> {
+    let mut batch = Batch::new(decoder, sampler);
+    batch.ask(first)?;
+    loop {
+        batch.admit();
+        if !batch.rows.is_empty() {
+            batch.pass(decoder, w)?;
+        } else if batch.done.is_empty() {
+            return Ok(());
+        }
+        for finished in std::mem::take(&mut batch.done) {
+            let requests = next(finished)?;
+            batch.ask(requests)?;
+        }
+    }
 }
 
-/// Keys and values of the tokens `ids`.
-#[derive(Clone, Default)]
-struct Slot {
+/// A reply on its way.
+struct Row<'a> {
+    slot: usize,
+    /// Context and reply so far.
     ids: Vec<u32>,
-    layers: Vec<LayerCache>,
-}
-
-/// A request on its way: what it has sampled and its random stream.
-struct Open<'a> {
-    request: &'a SampleRequest<'a>,
-    slot: Slot,
-    sample: Sample,
+    /// Tokens whose keys and values are there.
+    cached: Sequence,
+    /// Most tokens of the reply, and what it is called to reach that.
+    limit: usize,
+    cut: Finish,
+    /// Most blocks it can come to hold.
+    blocks: usize,
     rng: ChaCha8Rng,
-    done: bool,
+    watch: StopWatch<'a>,
+    sample: Sample,
+    state: State,
 }
 
-impl Slots {
-    pub fn sample(&mut self, decoder: &Decoder, w: &Weights, requests: &[SampleRequest]) -> Result<Vec<Sample>> {
-        let context = decoder.config.max_position_embeddings;
-        let mut open = Vec::with_capacity(requests.len());
-        for request in requests {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Not run yet, and not in this pass.
+    New,
+    /// Run for the first time in this pass.
+    Entering,
+    Running,
+    Ended,
+}
+
+/// Everything on its way, waiting, or remembered.
+struct Batch<'a> {
+    sampler: &'a Sampler<'a>,
+    shape: CacheShape,
+    /// Most tokens of context and reply.
+    longest: usize,
+    rows: Vec<Row<'a>>,
+    queue: VecDeque<SampleRequest>,
+    /// Caches of ended replies by slot, oldest first: for their next turn, and for what newcomers share with them.
+    idle: VecDeque<(usize, Sequence)>,
+    done: Vec<Finished>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(decoder: &Decoder, sampler: &'a Sampler<'a>) -> Self {
+        let model = decoder.config.max_position_embeddings;
+        let longest = if sampler.longest == 0 { model } else { model.min(sampler.longest) };
+        let (rows, queue, idle, done) = Default::default();
+        Self { sampler, shape: decoder.cache_shape(), longest, rows, queue, idle, done }
+    }
+
+    /// Puts requests before those that wait: conversations that have begun are finished first.
+    fn ask(&mut self, requests: Vec<SampleRequest>) -> Result<()> {
+        for request in requests.into_iter().rev() {
             ensure!(
                 !request.context.is_empty() && request.limit > 0,
                 "a sample request needs a context and a limit above 0"
             );
-            ensure!(
-                request.context.len() + request.limit <= context,
-                "{} prompt tokens and {} new ones exceed the model's context of {context}",
-                request.context.len(),
-                request.limit
-            );
-            let slot = self.caches.remove(&request.slot).unwrap_or_default().reuse(request.context, decoder);
-            let rng = rng::stream(request.seed, "sample", &[]);
-            let sample = Sample { ids: vec![], logp: vec![], closed: false };
-            open.push(Open { request, slot, sample, rng, done: false });
+            let open = self.rows.iter().map(|r| r.slot).chain(self.queue.iter().map(|r| r.slot));
+            ensure!(!open.into_iter().any(|s| s == request.slot), "slot {} has an open request already", request.slot);
+            self.queue.push_front(request);
         }
-        let mut hidden = prefill(decoder, w, &mut open)?;
-        loop {
-            choose(&mut open, &hidden, &w[decoder.head()])?;
-            let mut live: Vec<&mut Open> = open.iter_mut().filter(|o| !o.done).collect();
-            if live.is_empty() {
+        Ok(())
+    }
+
+    /// Lets waiting requests in as far as seats and memory go.
+    fn admit(&mut self) {
+        let seats = if self.sampler.concurrent == 0 { usize::MAX } else { self.sampler.concurrent };
+        while self.rows.len() < seats
+            && let Some(request) = self.queue.pop_front()
+        {
+            let limit = request.limit.min(self.longest.saturating_sub(request.context.len()));
+            if limit == 0 {
+                let sample = Sample { finish: Finish::Context, ..Sample::default() };
+                self.done.push(Finished { slot: request.slot, sample });
+                continue;
+            }
+            let own = self.idle.iter().position(|(slot, _)| *slot == request.slot);
+            let own = own.and_then(|at| self.idle.remove(at)).map(|(_, cached)| cached).unwrap_or_default();
+            let blocks = (request.context.len() + limit).div_ceil(BLOCK);
+            if !self.make_room(blocks) {
+                // its cache stays, as the first to go if a row needs the memory
+                self.idle.push_front((request.slot, own));
+                self.queue.push_front(request);
                 break;
             }
-            hidden = advance(decoder, w, &mut live)?;
+            self.rows.push(Row::new(request, limit, blocks, own, self.sampler));
         }
-        let mut samples = Vec::with_capacity(open.len());
-        for o in open {
-            self.caches.insert(o.request.slot, o.slot);
-            samples.push(o.sample);
+        if self.queue.is_empty() {
+            self.idle.clear(); // nobody is left who could use them
         }
-        Ok(samples)
     }
-}
 
-impl Slot {
-    /// Keeps what is cached of a prefix of `context`; at least its last token is left to be run.
-    fn reuse(mut self, context: &[u32], decoder: &Decoder) -> Self {
-        let c = &decoder.config;
-        let width = c.num_key_value_heads * c.head_dim;
-        let same = self.ids.iter().zip(context).take_while(|(a, b)| a == b).count().min(context.len() - 1);
-        self.ids.truncate(same);
-        self.layers.resize_with(c.num_hidden_layers, LayerCache::default);
-        for layer in &mut self.layers {
-            layer.k.truncate(same * width);
-            layer.v.truncate(same * width);
+    /// Whether `blocks` more fit beside what the rows can come to hold; idle caches make way. If there are no rows,
+    /// one fits always.
+    fn make_room(&mut self, blocks: usize) -> bool {
+        if self.sampler.cache_bytes == 0 {
+            return true;
         }
-        self
+        let all = self.sampler.cache_bytes / self.shape.block_bytes();
+        let rows: usize = self.rows.iter().map(|r| r.blocks).sum::<usize>() + blocks;
+        if rows > all && !self.rows.is_empty() {
+            return false;
+        }
+        while rows + self.idle.iter().map(|(_, c)| c.blocks().len()).sum::<usize>() > all {
+            if self.idle.pop_front().is_none() {
+                break; // a single row may exceed the limit
+            }
+        }
+        true
     }
-}
 
-/// Runs what is not cached of every context. Returns the hidden state that predicts the next token, [R, D].
-fn prefill(decoder: &Decoder, w: &Weights, open: &mut [Open]) -> Result<Vec<f32>> {
-    let d = decoder.config.hidden_size;
-    // Members of a group share their first prompt: run it once and copy the cache.
-    let twin: Vec<Option<usize>> = (0..open.len())
-        .map(|i| {
-            let same = |j: &usize| {
-                open[*j].request.context == open[i].request.context && open[*j].slot.ids == open[i].slot.ids
-            };
-            (0..i).find(same)
-        })
-        .collect();
-    let mut hidden = vec![0f32; open.len() * d];
-    let firsts: Vec<usize> = (0..open.len()).filter(|&i| twin[i].is_none()).collect();
-    let mut at = 0;
-    while at < firsts.len() {
-        let mut end = at;
-        let mut tokens = 0;
+    /// Runs the rows whose turn it is, and draws a token for each.
+    fn pass(&mut self, decoder: &Decoder, w: &Weights) -> Result<()> {
+        self.choose();
+        let mut rows: Vec<&mut Row> = self.rows.iter_mut().filter(|r| r.state != State::New).collect();
         let mut input = Packed::new([]);
-        while end < firsts.len() && (end == at || tokens < PREFILL_TOKENS) {
-            let o = &open[firsts[end]];
-            let new = &o.request.context[o.slot.ids.len()..];
-            input.push(new, o.slot.ids.len());
-            tokens += new.len();
-            end += 1;
+        for row in &mut rows {
+            let from = row.cached.len();
+            input.push(&row.ids[from..], from);
+            row.cached.extend(self.shape, &row.ids[from..]);
         }
-        let chosen = &firsts[at..end];
-        let mut caches: Vec<&mut Vec<LayerCache>> =
-            open.iter_mut().enumerate().filter(|(i, _)| chosen.contains(i)).map(|(_, o)| &mut o.slot.layers).collect();
-        let states = decoder.decode(w, &input, &mut caches)?;
-        let states = host(&states)?;
-        for (&i, segment) in chosen.iter().zip(&input.segments) {
-            hidden[i * d..(i + 1) * d].copy_from_slice(&states[(segment.end - 1) * d..segment.end * d]);
-            open[i].slot.ids = open[i].request.context.to_vec();
+        let mut caches: Vec<&mut Sequence> = rows.iter_mut().map(|r| &mut r.cached).collect();
+        let hidden = decoder.decode(w, &input, &mut caches)?;
+        let (hidden, d) = (host(&hidden)?, decoder.config.hidden_size);
+        let last: Vec<f32> = input.segments.iter().flat_map(|s| &hidden[(s.end - 1) * d..s.end * d]).copied().collect();
+        let how = How { temperature: self.sampler.temperature, filter: self.sampler.filter, top: self.sampler.top };
+        let head = &w[decoder.head()];
+        let at_once = (LOGITS / decoder.config.vocab_size).max(1);
+        for (rows, last) in rows.chunks_mut(at_once).zip(last.chunks(at_once * d)) {
+            let logits = ops::linear_by_row(&ops::tensor(last.to_vec(), (rows.len(), d))?, head)?;
+            draw_all(rows, host(&logits)?.to_vec(), &how)?;
         }
-        at = end;
+        self.part();
+        Ok(())
     }
-    for i in 0..open.len() {
-        if let Some(first) = twin[i] {
-            open[i].slot = open[first].slot.clone();
-            hidden.copy_within(first * d..(first + 1) * d, i * d);
+
+    /// Decides which newcomers are in this pass, after they have taken over what is cached of their contexts.
+    fn choose(&mut self) {
+        let mut tokens = 0;
+        for i in 0..self.rows.len() {
+            if self.rows[i].state != State::New {
+                continue;
+            }
+            self.share(i);
+            let row = &self.rows[i];
+            let (cached, new) = (row.cached.len(), row.ids.len() - row.cached.len());
+            let saves =
+                |other: &Row| other.state == State::Entering && common(&other.ids, &row.ids) >= cached + WORTH_WAITING;
+            let waits = tokens > 0 && (tokens + new > PREFILL_TOKENS || self.rows[..i].iter().any(saves));
+            if !waits {
+                tokens += new;
+                self.rows[i].state = State::Entering;
+            }
         }
     }
-    Ok(hidden)
+
+    /// Gives row `i` the longest beginning of its context that is cached anywhere, but for its last token: that must
+    /// be run for the hidden state behind it.
+    fn share(&mut self, i: usize) {
+        let context = &self.rows[i].ids;
+        let mut best = self.rows[i].cached.len();
+        let mut source = None;
+        for cached in self.rows.iter().map(|r| &r.cached).chain(self.idle.iter().map(|(_, c)| c)) {
+            if cached.may_exceed(best, context) {
+                let length = cached.common(context).min(context.len() - 1);
+                (best, source) = if length > best { (length, Some(cached)) } else { (best, source) };
+            }
+        }
+        if let Some(source) = source {
+            self.rows[i].cached = source.fork(best);
+        }
+    }
+
+    /// Takes out the rows that have ended.
+    fn part(&mut self) {
+        for row in self.rows.extract_if(.., |row| row.state == State::Ended) {
+            self.idle.push_back((row.slot, row.cached));
+            self.done.push(Finished { slot: row.slot, sample: row.sample });
+        }
+    }
 }
 
-/// Draws the next token of every open request from its hidden state; `hidden` has one row per open request.
-fn choose(open: &mut [Open], hidden: &[f32], head: &Tensor) -> Result<()> {
-    let (v, d) = head.dims2()?;
-    let e = host(head)?;
-    let rows = hidden.len() / d;
-    let mut logits = vec![0f32; rows * v];
-    let (a, b) = (Mat { data: hidden, row: d, col: 1 }, Mat { data: &e, row: 1, col: d });
-    cpu::gemm([rows, d, v], a, b, &mut logits, v, 1.0, 0.0);
-    for (o, row) in open.iter_mut().filter(|o| !o.done).zip(logits.chunks_exact_mut(v)) {
-        let (id, logp) = draw(row, o.request.temperature, &mut o.rng);
-        o.sample.ids.push(id);
-        o.sample.logp.push(logp);
-        o.sample.closed = o.request.stop.contains(&id);
-        o.done = o.sample.closed || o.sample.ids.len() == o.request.limit;
+/// Draws one token per row. `logits` [R, V].
+fn draw_all(rows: &mut [&mut Row], mut logits: Vec<f32>, how: &How) -> Result<()> {
+    let vocab = logits.len() / rows.len();
+    let streams: Vec<&mut ChaCha8Rng> = rows.iter_mut().map(|r| &mut r.rng).collect();
+    let drawn: Vec<Drawn> = streams
+        .into_par_iter()
+        .zip(logits.par_chunks_mut(vocab))
+        .map_init(Vec::new, |weights, (rng, logits)| draw::draw(logits, how, weights, rng))
+        .collect();
+    for (row, drawn) in rows.iter_mut().zip(drawn) {
+        ensure!(drawn.logp.is_finite(), "the model's logits are not finite numbers; its weights are spoilt");
+        row.take(drawn, how);
     }
     Ok(())
 }
 
-/// One token and its log-prob under softmax(logits / temperature); temperature 0 takes the most likely token
-/// and reports its log-prob at temperature 1.
-fn draw(logits: &mut [f32], temperature: f32, rng: &mut ChaCha8Rng) -> (u32, f32) {
-    if temperature > 0.0 && temperature != 1.0 {
-        logits.iter_mut().for_each(|z| *z /= temperature);
-    }
-    let (lse, _) = cpu::log_partition(logits);
-    let mut best = 0;
-    if temperature == 0.0 {
-        best = (0..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best });
-    } else {
-        let mut left = rng.random::<f32>();
-        for (i, &z) in logits.iter().enumerate() {
-            let p = (z - lse).exp();
-            if p > 0.0 {
-                best = i; // the last possible token takes what rounding leaves over
-            }
-            left -= p;
-            if left < 0.0 {
-                break;
-            }
+impl<'a> Row<'a> {
+    fn new(request: SampleRequest, limit: usize, blocks: usize, mut cached: Sequence, sampler: &'a Sampler) -> Self {
+        cached.truncate(cached.common(&request.context).min(request.context.len() - 1));
+        Self {
+            slot: request.slot,
+            cached,
+            cut: if limit < request.limit { Finish::Context } else { Finish::Length },
+            limit,
+            blocks,
+            rng: rng::stream(request.seed, "sample", &[]),
+            watch: sampler.stops.watch(),
+            sample: Sample::default(),
+            state: State::New,
+            ids: request.context,
         }
     }
-    (best as u32, logits[best] - lse)
+
+    fn take(&mut self, drawn: Drawn, how: &How) {
+        let sample = &mut self.sample;
+        self.ids.push(drawn.id);
+        sample.ids.push(drawn.id);
+        sample.logp.push(drawn.logp);
+        sample.entropy.push(drawn.entropy);
+        if how.filter != Filter::NONE {
+            sample.kept.push(drawn.kept);
+        }
+        sample.top.extend(drawn.top);
+        let closed = self.watch.push(drawn.id);
+        sample.finish = if closed { Finish::Stop } else { self.cut };
+        let ended = closed || sample.ids.len() == self.limit;
+        self.state = if ended { State::Ended } else { State::Running };
+    }
 }
 
-/// Runs the token each live request drew last. Returns hidden states in the same order, [R, D].
-fn advance(decoder: &Decoder, w: &Weights, live: &mut [&mut Open]) -> Result<Vec<f32>> {
-    let mut input = Packed::new([]);
-    for o in live.iter_mut() {
-        // `choose` has just pushed one token to every live request.
-        let last = *o.sample.ids.last().unwrap_or(&0);
-        input.push(&[last], o.slot.ids.len());
-        o.slot.ids.push(last);
-    }
-    let mut caches: Vec<&mut Vec<LayerCache>> = live.iter_mut().map(|o| &mut o.slot.layers).collect();
-    Ok(host(&decoder.decode(w, &input, &mut caches)?)?.to_vec())
-}
+#[cfg(test)]
+#[path = "sample_tests.rs"]
+mod tests;

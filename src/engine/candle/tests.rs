@@ -2,32 +2,25 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::qwen3;
 
+use super::model::{Keep, Packed};
 use super::*;
-use crate::engine::{Coefficients, Engine, SampleRequest, ScoreRow, WeightSet};
+use crate::engine::{Coefficients, Engine, SampleRequest, Sampler, ScoreRow, WeightSet, sample_all};
+use crate::text::Stops;
 
-fn tiny(tied: bool) -> Config {
-    Config {
-        vocab_size: 29,
-        hidden_size: 16,
+pub(super) fn tiny(tied: bool) -> Architecture {
+    Architecture {
         intermediate_size: 24,
-        num_hidden_layers: 2,
         num_attention_heads: 4,
-        head_dim: 8,
-        attention_bias: false,
         num_key_value_heads: 2,
+        head_dim: 8,
         max_position_embeddings: 200,
-        sliding_window: None,
-        max_window_layers: 0,
         tie_word_embeddings: tied,
-        rope_theta: 1e4,
-        rms_norm_eps: 1e-6,
-        use_sliding_window: false,
-        hidden_act: candle_nn::Activation::Silu,
+        ..Architecture::small(Family::Qwen3, 29, 16, 2)
     }
 }
 
 /// A model whose matrices are large enough for every path to matter.
-fn engine(tied: bool) -> CandleEngine {
+pub(super) fn engine(tied: bool) -> CandleEngine {
     let mut engine = CandleEngine::init(tiny(tied), 3).unwrap();
     for w in &mut engine.live {
         if w.rank() == 2 {
@@ -37,25 +30,25 @@ fn engine(tied: bool) -> CandleEngine {
     engine
 }
 
-fn ids(n: usize, salt: usize) -> Vec<u32> {
+pub(super) fn ids(n: usize, salt: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * 7 + salt * 13 + i * i) % 29) as u32).collect()
 }
 
-struct Rows(Vec<(Vec<u32>, Vec<bool>)>);
+pub(super) struct Rows(Vec<(Vec<u32>, Vec<bool>)>);
 
 impl Rows {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let row = |n: usize, salt| (ids(n, salt), (0..n).map(|i| i > 2 && i % 3 != 0).collect());
         Self(vec![row(9, 1), row(70, 2), row(5, 3)])
     }
 
-    fn rows(&self) -> Vec<ScoreRow<'_>> {
+    pub(super) fn rows(&self) -> Vec<ScoreRow<'_>> {
         self.0.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect()
     }
 }
 
 /// L = sum of fixed coefficients times log-probs and entropies.
-fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
+pub(super) fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     let weight = |i: usize, k: f32| (i as f32 * k).sin();
     let one = |s: &Scores| Coefficients {
         logp: (0..s.logp.len()).map(|i| weight(i, 1.3)).collect(),
@@ -64,7 +57,7 @@ fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     scores.iter().map(one).collect()
 }
 
-fn loss(engine: &mut CandleEngine, rows: &Rows, temperature: f32) -> f64 {
+pub(super) fn loss(engine: &mut CandleEngine, rows: &Rows, temperature: f32) -> f64 {
     let scores = engine.score(WeightSet::Live, &rows.rows(), temperature).unwrap();
     let term = |c: &[f32], x: &[f32]| c.iter().zip(x).map(|(c, x)| *c as f64 * *x as f64).sum::<f64>();
     let pairs = coefficients(&scores).into_iter().zip(&scores).collect::<Vec<_>>();
@@ -138,10 +131,10 @@ fn logits_equal_candle_transformers() {
         let tensors = engine.decoder.names().into_iter().map(|(n, _)| n).zip(engine.live.iter().cloned()).collect();
         let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
         let ids = ids(40, 5);
-        let hidden = engine.decoder.forward(&engine.live, &Packed::new([&ids[..]])).unwrap().hidden;
+        let hidden = engine.decoder.forward(&engine.live, &Packed::new([&ids[..]]), Keep::Nothing).unwrap().hidden;
         let ours = ops::linear(&hidden, &engine.live[engine.decoder.head()]).unwrap();
         for n in [1, 17, 40] {
-            let mut theirs = qwen3::ModelForCausalLM::new(&tiny(tied), vb.clone()).unwrap();
+            let mut theirs = qwen3::ModelForCausalLM::new(&theirs_config(tied), vb.clone()).unwrap();
             let input = Tensor::new(&ids[..n], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
             let last = theirs.forward(&input, 0).unwrap().flatten_all().unwrap();
             let error = (last - ours.get(n - 1).unwrap()).unwrap().abs().unwrap().max(D::Minus1).unwrap();
@@ -150,85 +143,56 @@ fn logits_equal_candle_transformers() {
     }
 }
 
-fn request<'a>(slot: usize, context: &'a [u32], temperature: f32) -> SampleRequest<'a> {
-    SampleRequest { slot, context, limit: 12, temperature, stop: &[5], seed: 40 + slot as u64 }
+/// The same model in the words of candle-transformers.
+fn theirs_config(tied: bool) -> qwen3::Config {
+    let c = tiny(tied);
+    qwen3::Config {
+        vocab_size: c.vocab_size,
+        hidden_size: c.hidden_size,
+        intermediate_size: c.intermediate_size,
+        num_hidden_layers: c.num_hidden_layers,
+        num_attention_heads: c.num_attention_heads,
+        head_dim: c.head_dim,
+        attention_bias: c.output_bias,
+        num_key_value_heads: c.num_key_value_heads,
+        max_position_embeddings: c.max_position_embeddings,
+        sliding_window: None,
+        max_window_layers: 0,
+        tie_word_embeddings: tied,
+        rope_theta: c.rope_theta,
+        rms_norm_eps: c.rms_norm_eps,
+        use_sliding_window: false,
+        hidden_act: candle_nn::Activation::Silu,
+    }
 }
 
 #[test]
 fn log_probs_while_sampling_equal_log_probs_when_scored() {
     let mut engine = engine(true);
+    let stops = Stops::tokens_only(vec![5]);
     for temperature in [1.0, 0.8] {
         let contexts: Vec<Vec<u32>> = (0..6).map(|i| ids(10 + 9 * i, i)).collect();
-        let requests: Vec<_> = contexts.iter().enumerate().map(|(i, c)| request(i, c, temperature)).collect();
-        let samples = engine.sample(&requests).unwrap();
+        let request = |(slot, context): (usize, &Vec<u32>)| SampleRequest {
+            slot,
+            context: context.clone(),
+            limit: 12,
+            seed: 40 + slot as u64,
+        };
+        let requests = contexts.iter().enumerate().map(request).collect();
+        let samples = sample_all(&mut engine, &Sampler::new(temperature, &stops), requests).unwrap();
         for (context, sample) in contexts.iter().zip(&samples) {
             let ids = [&context[..], &sample.ids].concat();
             let mask: Vec<bool> = (0..ids.len()).map(|t| t >= context.len()).collect();
             let scores = engine.score(WeightSet::Live, &[ScoreRow { ids: &ids, mask: &mask }], temperature).unwrap();
-            for (a, b) in scores[0].logp.iter().zip(&sample.logp) {
-                assert!((a - b).abs() < 1e-4, "{a} scored, {b} sampled");
-            }
-            assert_eq!(sample.closed, sample.ids.last() == Some(&5));
+            let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+            assert!(near(&scores[0].logp, &sample.logp) && near(&scores[0].entropy, &sample.entropy));
+            assert_eq!(sample.closed(), sample.ids.last() == Some(&5));
         }
     }
 }
 
-#[test]
-fn cached_decoding_equals_uncached_over_turns() {
-    let (mut cached, mut fresh) = (engine(true), engine(true));
-    let mut context = ids(20, 1);
-    for turn in 0..4 {
-        let a = cached.sample(&[request(0, &context, 0.0)]).unwrap();
-        fresh.release();
-        let b = fresh.sample(&[request(0, &context, 0.0)]).unwrap();
-        assert_eq!(a[0].ids, b[0].ids);
-        assert!(a[0].logp.iter().zip(&b[0].logp).all(|(a, b)| (a - b).abs() < 1e-4));
-        context.extend(&a[0].ids);
-        context.extend(ids(6, turn));
-    }
-    // A context that departs from what is cached is read anew from the point of departure.
-    context[10] = (context[10] + 1) % 29;
-    fresh.release();
-    assert_eq!(
-        cached.sample(&[request(0, &context, 0.0)]).unwrap(),
-        fresh.sample(&[request(0, &context, 0.0)]).unwrap()
-    );
-}
-
-#[test]
-fn a_sample_depends_on_its_seed_not_on_its_neighbours() {
-    let mut engine = engine(true);
-    let context = ids(15, 1);
-    let alone = engine.sample(&[request(3, &context, 1.0)]).unwrap();
-    engine.release();
-    let requests: Vec<_> = (0..5).map(|slot| request(slot, &context, 1.0)).collect();
-    let together = engine.sample(&requests).unwrap();
-    assert_eq!(alone[0].ids, together[3].ids);
-    assert!(together.iter().any(|s| s.ids != together[3].ids));
-}
-
-#[test]
-fn sampling_follows_the_distribution() {
-    let mut engine = engine(true);
-    let context = ids(8, 2);
-    let n = 4000;
-    let requests: Vec<_> =
-        (0..n).map(|i| SampleRequest { limit: 1, seed: i as u64, ..request(i, &context, 1.0) }).collect();
-    let mut counts = [0f64; 29];
-    for sample in engine.sample(&requests).unwrap() {
-        counts[sample.ids[0] as usize] += 1.0;
-    }
-    for id in 0..29u32 {
-        let row = [&context[..], &[id]].concat();
-        let mask: Vec<bool> = (0..9).map(|t| t == 8).collect();
-        let score = engine.score(WeightSet::Live, &[ScoreRow { ids: &row, mask: &mask }], 1.0).unwrap();
-        let p = (score[0].logp[0] as f64).exp();
-        let error = (p * (1.0 - p) / n as f64).sqrt();
-        assert!((counts[id as usize] / n as f64 - p).abs() < 4.5 * error + 1e-9, "token {id}");
-    }
-}
-
-const ADAM: AdamW = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
+pub(super) const ADAM: AdamW =
+    AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
 
 fn nll(scores: &[Scores]) -> Vec<Coefficients> {
     let n: usize = scores.iter().map(|s| s.logp.len()).sum();

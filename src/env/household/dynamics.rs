@@ -35,8 +35,8 @@ pub enum Action {
 
 impl State {
     /// Receptacles at the agent's location, ascending.
-    pub fn here<'a>(&'a self, game: &'a Game) -> impl Iterator<Item = Rec> + 'a {
-        (0..game.receptacles.len() as Rec).filter(|&r| self.at(game, r))
+    pub fn here<'a>(&self, game: &'a Game) -> &'a [Rec] {
+        game.at_loc.get(self.loc as usize).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the agent is at receptacle `r`.
@@ -70,7 +70,9 @@ impl State {
             Action::Move(o, r) => {
                 self.held == Some(o) && self.at(game, r) && self.accessible(game, r) && game.fits(o, r)
             }
-            Action::Use(o) => game.obj(o).caps & caps::TOGGLEABLE != 0 && self.here(game).any(|r| self.holds(r, o)),
+            Action::Use(o) => {
+                game.obj(o).caps & caps::TOGGLEABLE != 0 && self.here(game).iter().any(|&r| self.holds(r, o))
+            }
             Action::Change(change, o, r) => {
                 let tool = self.at(game, r) && game.rec(r).kind == change.tool();
                 tool && self.held == Some(o) && game.obj(o).caps & change.cap() != 0

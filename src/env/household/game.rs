@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::goal::{Change, Goal};
 use super::spec::{ObjectSpec, ReceptacleSpec, Spec};
@@ -95,6 +95,12 @@ pub struct Game {
     pub goal: Goal,
     /// The goal sentence.
     pub desc: String,
+    /// Receptacles at each location, ascending.
+    pub at_loc: Vec<Vec<Rec>>,
+    /// Receptacles of the goal's target type; none where the goal has none.
+    pub targets: Vec<Rec>,
+    /// Objects the goal is about, able to be changed as it asks.
+    pub wanted: Vec<Obj>,
 }
 
 /// Everything that changes while a game is played.
@@ -115,12 +121,15 @@ pub struct State {
 }
 
 impl Game {
-    /// Interns a spec. Fails if the spec names a receptacle or object it does not list.
+    /// Interns a spec. Fails, naming the field, if the spec names a receptacle or object it does not list, or lists one
+    /// twice, or lacks what a game needs.
     pub fn load(spec: &Spec) -> Result<(Arc<Game>, State)> {
         let mut kinds = Interner::new(&FIXED_KINDS);
         let mut locs = Interner::new(&[]);
-        let recs = sorted(&spec.receptacles, |r| &r.id);
-        let objs = sorted(&spec.objects, |o| &o.id);
+        let recs = sorted(&spec.receptacles, "receptacles", |r| &r.id)?;
+        let objs = sorted(&spec.objects, "objects", |o| &o.id)?;
+        ensure!(!recs.is_empty(), "`receptacles`: there is none");
+        ensure!(!spec.params.object_target.is_empty(), "`params.object_target` is empty");
         let labels = labels(recs.keys().chain(objs.keys()));
         let names = index_names(&labels, &recs, &objs);
         let receptacles: Vec<_> = recs
@@ -152,16 +161,29 @@ impl Game {
         };
         for (o, object) in objs.values().enumerate() {
             for id in &object.within {
-                state.contents[position(&recs, id)?].push(o as Obj);
+                let r = position(&recs, id).with_context(|| format!("object `{}`: `in`", object.id))?;
+                state.contents[r].push(o as Obj);
             }
             for id in &object.in_obj {
-                objects[position(&objs, id)?].inside.push(o as Obj);
+                let outer = position(&objs, id).with_context(|| format!("object `{}`: `in_obj`", object.id))?;
+                objects[outer].inside.push(o as Obj);
             }
             state.near.extend(object.loc.iter().map(|loc| (locs.id(loc), o as Obj)));
         }
         let can = spec.can_contain.iter().map(|(r, o)| (kinds.kind(r), kinds.kind(o))).collect();
         let goal = Goal::new(spec.task_type, &spec.params, |name| kinds.kind(name));
-        let game = Game { kinds: kinds.names, receptacles, objects, can, names, goal, desc: spec.desc.clone() };
+        let mut at_loc = vec![Vec::new(); locs.names.len()];
+        receptacles
+            .iter()
+            .enumerate()
+            .for_each(|(r, rec): (usize, &Receptacle)| at_loc[rec.loc as usize].push(r as Rec));
+        let (desc, kinds) = (spec.desc.clone(), kinds.names);
+        let (targets, wanted) = (Vec::new(), Vec::new());
+        let mut game = Game { kinds, receptacles, objects, can, names, goal, desc, at_loc, targets, wanted };
+        if let Goal::Place { target, .. } = goal {
+            game.targets = game.receptacles_of(target).collect();
+        }
+        game.wanted = (0..game.objects.len() as Obj).filter(|&o| goal.wants(&game, o)).collect();
         Ok((Arc::new(game), state))
     }
 
@@ -210,6 +232,9 @@ pub const KNIFE: Kind = 3;
 pub const BUTTERKNIFE: Kind = 4;
 const FIXED_KINDS: [&str; 5] = ["sinkbasin", "microwave", "fridge", "knife", "butterknife"];
 
+/// Entities of a sort in a game.
+const MOST: usize = 10_000;
+
 /// Names to dense indices.
 struct Interner {
     names: Vec<String>,
@@ -241,13 +266,20 @@ impl Interner {
     }
 }
 
-fn sorted<T>(items: &[T], id: impl Fn(&T) -> &String) -> BTreeMap<String, &T> {
-    items.iter().map(|item| (id(item).to_lowercase(), item)).collect()
+/// Entities by lower-cased id. Fails if two share one, or if there are more than indices.
+fn sorted<'a, T>(items: &'a [T], field: &str, id: impl Fn(&T) -> &String) -> Result<BTreeMap<String, &'a T>> {
+    ensure!(items.len() <= MOST, "`{field}`: there are {}, more than {MOST}", items.len());
+    let mut map = BTreeMap::new();
+    for item in items {
+        let twin = map.insert(id(item).to_lowercase(), item);
+        ensure!(twin.is_none(), "`{field}`: two are called `{}`", id(item));
+    }
+    Ok(map)
 }
 
 fn position<T>(map: &BTreeMap<String, T>, id: &str) -> Result<usize> {
     let id = id.to_lowercase();
-    map.keys().position(|k| *k == id).with_context(|| format!("the game does not list `{id}`, which an object is in"))
+    map.keys().position(|k| *k == id).with_context(|| format!("the game does not list `{id}`"))
 }
 
 fn bits(flags: &[String], names: &[(&str, u8)]) -> u8 {

@@ -183,7 +183,7 @@ impl Goal {
         match *self {
             Goal::Light { object, lamp } => {
                 let held = state.held.is_some_and(|o| game.obj(o).kind == object);
-                let lit = state.here(game).any(|r| {
+                let lit = state.here(game).iter().any(|&r| {
                     state.contents[r as usize].iter().any(|&x| {
                         let on = state.marks[x as usize] & marks::TOGGLED != 0;
                         on && game.obj(x).caps & caps::TOGGLEABLE != 0 && game.obj(x).kind == lamp
@@ -191,7 +191,7 @@ impl Goal {
                 });
                 (f32::from(u8::from(held)) + f32::from(u8::from(lit))) / 2.0
             }
-            Goal::Place { target, change, count, .. } => {
+            Goal::Place { change, count, .. } => {
                 let changed = |o: Obj| change.is_none_or(|c| state.marks[o as usize] & c.mark() != 0);
                 let placed = |r: Rec| {
                     let there = state.contents[r as usize].iter().filter(|&&o| self.wants(game, o));
@@ -200,10 +200,9 @@ impl Goal {
                         None => there.count(),
                     }
                 };
-                let best = game.receptacles_of(target).map(placed).max().unwrap_or(0);
+                let best = game.targets.iter().map(|&r| placed(r)).max().unwrap_or(0);
                 let parts = if change.is_some() { 2 } else { count };
-                let made =
-                    change.is_some() && (0..game.objects.len() as Obj).any(|o| self.wants(game, o) && changed(o));
+                let made = change.is_some() && game.wanted.iter().any(|&o| changed(o));
                 (best.max(usize::from(made)) as f32 / parts as f32).min(1.0)
             }
         }

@@ -2,15 +2,17 @@
 //!
 //! The interface, the texts and the rules are ALFWorld's (Shridhar et al., 2021), re-implemented without a planner
 //! engine and checked against recordings of the original. The rooms and the tasks are our own: a seeded generator
-//! ([`scene`]) over the priors in `envs/household.toml`, so there are endless tasks and every one has an id. Games
-//! in the compact form of real ALFWorld problems load too ([`spec::Spec`]).
+//! ([`scene`]) over the priors in `envs/household.toml`, so there are endless tasks and every one has an id. Real
+//! ALFWorld games load too ([`games`]): its own game files, or the compact form ([`spec::Spec`]).
 
 pub mod advice;
 pub mod conduct;
 pub mod dynamics;
 pub mod expert;
 pub mod game;
+pub mod games;
 pub mod goal;
+pub mod pddl;
 pub mod player;
 pub mod priors;
 pub mod scene;
@@ -23,10 +25,11 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use self::game::{Game, Obj, State};
+use self::games::Games;
 use self::priors::Priors;
 use self::scene::Scenes;
 use self::spec::Spec;
-use super::{Env, Step, World, parse_id, task_id};
+use super::{Env, Step, World, data, parse_id, task_id};
 use crate::core::{Split, Task};
 
 /// Name of this kind of environment.
@@ -36,6 +39,9 @@ pub const KIND: &str = "household";
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
 pub struct Settings {
+    /// Real ALFWorld games to play: a folder in the layout of `$ALFWORLD_DATA`, a `game.tw-pddl`, or a file of games;
+    /// see [`games`]. Empty = games of our own.
+    pub games: String,
     /// Size of the rooms. `small`: 6 to 9 receptacles and 7 to 11 objects; `full`: about ALFWorld's counts.
     pub rooms: Rooms,
     /// Most turns of an episode, at least 4. The published settings use 50. Only games whose shortest plan fits in
@@ -45,6 +51,8 @@ pub struct Settings {
     pub invalid_penalty: f32,
     /// Reward of winning; every other reward is 0.
     pub win_reward: f32,
+    /// Style of prompts and replies: a table `[prompt.<style>]` of `envs/household.toml`.
+    pub style: String,
 }
 
 /// How large the rooms are.
@@ -57,14 +65,28 @@ pub enum Rooms {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { rooms: Rooms::Small, max_turns: 20, invalid_penalty: 0.1, win_reward: 10.0 }
+        let style = "verl-agent".to_owned();
+        Settings {
+            games: String::new(),
+            rooms: Rooms::Small,
+            max_turns: 20,
+            invalid_penalty: 0.1,
+            win_reward: 10.0,
+            style,
+        }
     }
 }
 
 /// The household as a supply of tasks.
 pub struct HouseholdWorld {
     settings: Settings,
-    scenes: Scenes,
+    supply: Supply,
+}
+
+/// Where games come from.
+enum Supply {
+    Made(Scenes),
+    Read(Games),
 }
 
 impl HouseholdWorld {
@@ -72,8 +94,11 @@ impl HouseholdWorld {
     pub fn new(settings: Settings) -> Result<HouseholdWorld> {
         ensure!(settings.max_turns >= 4, "`max_turns` is {}; no task can be done in less than 4", settings.max_turns);
         ensure!(settings.invalid_penalty >= 0.0, "`invalid_penalty` is {}; use 0 or more", settings.invalid_penalty);
-        let scenes = Scenes::new(Priors::standard(), settings.rooms);
-        Ok(HouseholdWorld { settings, scenes })
+        let supply = match settings.games.as_str() {
+            "" => Supply::Made(Scenes::new(Priors::current()?, settings.rooms)),
+            path => Supply::Read(Games::load(&data::expand(path).context("`games`")?)?),
+        };
+        Ok(HouseholdWorld { settings, supply })
     }
 
     /// Builds the world from its settings table. Fails on an unknown or ill-typed setting.
@@ -84,7 +109,10 @@ impl HouseholdWorld {
     /// The game of a task as data.
     pub fn spec(&self, split: Split, index: u64) -> Result<Spec> {
         ensure!(index < self.size(split), "`{}` does not exist", task_id(KIND, split, index));
-        self.scenes.deal(split, index, self.settings.max_turns / 2)
+        match &self.supply {
+            Supply::Made(scenes) => scenes.deal(split, index, self.settings.max_turns / 2),
+            Supply::Read(games) => games.spec(split, index),
+        }
     }
 
     /// Starts a game as the concrete type, which [`player::play`] needs.
@@ -100,9 +128,10 @@ impl World for HouseholdWorld {
     }
 
     fn size(&self, split: Split) -> u64 {
-        match split {
-            Split::Train => u64::MAX,
-            Split::ValidSeen | Split::ValidUnseen => VALID_TASKS,
+        match (&self.supply, split) {
+            (Supply::Read(games), _) => games.size(split),
+            (Supply::Made(_), Split::Train) => u64::MAX,
+            (Supply::Made(_), Split::ValidSeen | Split::ValidUnseen) => VALID_TASKS,
         }
     }
 
@@ -123,8 +152,8 @@ impl World for HouseholdWorld {
         self.settings.invalid_penalty
     }
 
-    fn prompts(&self) -> &str {
-        priors::TEXT
+    fn style(&self) -> &str {
+        &self.settings.style
     }
 }
 
@@ -176,15 +205,16 @@ impl Env for Household {
         let before = self.won;
         let action = texts::parse(&self.game, action).filter(|&a| self.state.allows(&self.game, a));
         let effective = action.is_some_and(|a| self.state.apply(&self.game, a));
-        self.observation = match action {
-            Some(action) => texts::feedback(&self.game, &self.state, action),
-            None => texts::NOTHING.to_owned(),
-        };
+        match action {
+            Some(action) => texts::feedback(&self.game, &self.state, action, &mut self.observation),
+            None => texts::NOTHING.clone_into(&mut self.observation),
+        }
         let score = self.game.goal.score(&self.game, &self.state);
         let won = score >= 1.0;
         self.won |= won;
         let reward = if won && !before { self.win_reward } else { 0.0 };
-        Step { observation: self.observation.clone(), reward, done: self.won, won, score, effective }
+        let valid = action.is_some();
+        Step { observation: self.observation.clone(), reward, done: self.won, won, score, effective, valid }
     }
 
     fn admissible(&self) -> Vec<String> {
@@ -203,5 +233,5 @@ impl Env for Household {
     }
 }
 
-/// Tasks of each held-out split.
+/// Tasks of each held-out split of our own games.
 const VALID_TASKS: u64 = 1024;

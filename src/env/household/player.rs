@@ -97,7 +97,7 @@ impl<'a> Mind<'a> {
     /// Takes in what can be seen from here.
     fn see(&mut self, state: &State) {
         let game = self.game.clone();
-        for r in state.here(&game) {
+        for &r in state.here(&game) {
             self.visited[r as usize] = true;
             if state.accessible(&game, r) {
                 self.known[r as usize] = Some(state.contents[r as usize].clone());
@@ -120,7 +120,7 @@ impl<'a> Mind<'a> {
     }
 
     fn dither<R: Rng>(&self, state: &State, rng: &mut R) -> Decision {
-        let here = state.here(&self.game).next();
+        let here = state.here(&self.game).first().copied();
         match (rng.random_range(0..4u8), here, self.last) {
             (0, Some(r), _) => (format!("look at {}", self.rec(r)), Action::ExamineReceptacle(r)),
             (1, ..) => ("check hands".to_owned(), Action::Inventory),
@@ -133,7 +133,7 @@ impl<'a> Mind<'a> {
     fn drop<R: Rng>(&mut self, o: Obj, state: &State, rng: &mut R) -> Decision {
         let thought = format!("not {}, put {} down", self.wanted(), self.obj(o));
         let fitting = |mind: &Mind, r: &Rec| mind.game.fits(o, *r);
-        if let Some(r) = state.here(&self.game).find(|r| fitting(self, r)) {
+        if let Some(r) = state.here(&self.game).iter().copied().find(|r| fitting(self, r)) {
             let open = state.accessible(&self.game, r);
             return (thought, if open { Action::Move(o, r) } else { Action::Open(r) });
         }
@@ -274,7 +274,7 @@ impl<'a> Mind<'a> {
 
     fn wrong_object<R: Rng>(&self, state: &State, rng: &mut R) -> Option<Decision> {
         let fresh = self.arrived && matches!(self.last, Some(Action::Go(_) | Action::Open(_)));
-        let r = state.here(&self.game).next().filter(|&r| fresh && state.accessible(&self.game, r))?;
+        let r = state.here(&self.game).first().copied().filter(|&r| fresh && state.accessible(&self.game, r))?;
         let other =
             |o: &&Obj| !self.game.goal.wants(&self.game, **o) && self.game.obj(**o).caps & caps::PICKUPABLE != 0;
         let others: Vec<Obj> = state.contents[r as usize].iter().filter(other).copied().collect();
@@ -283,7 +283,7 @@ impl<'a> Mind<'a> {
     }
 
     fn open_here<R: Rng>(&self, state: &State, rng: &mut R) -> Option<Decision> {
-        let r = state.here(&self.game).find(|&r| !state.accessible(&self.game, r))?;
+        let r = state.here(&self.game).iter().copied().find(|&r| !state.accessible(&self.game, r))?;
         rng.random_bool(self.conduct.open).then(|| (format!("{} closed, open it", self.rec(r)), Action::Open(r)))
     }
 }

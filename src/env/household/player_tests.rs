@@ -8,6 +8,7 @@ use super::*;
 use crate::core::Split;
 use crate::core::rng::stream;
 use crate::env::World;
+use crate::env::projection::{Form, Projection};
 
 type Make = fn(&Household, &mut ChaCha8Rng) -> Conduct;
 
@@ -75,7 +76,7 @@ fn replies_have_the_required_form() {
         let demo = play(&env, &Conduct::plain(&mut rng), &mut rng, 20);
         assert!(!demo.turns.is_empty() && demo.turns.len() <= 20);
         for turn in &demo.turns {
-            assert!(crate::env::projection::project(&turn.reply).valid);
+            assert!(Projection::new(Form::Action).project(&turn.reply).valid);
             let thought = turn.reply.split("</think>").next().unwrap();
             assert!(thought.split_whitespace().count() <= 8, "{thought}");
         }

@@ -60,12 +60,25 @@ pub struct ObjectPrior {
 }
 
 impl Priors {
-    /// The priors that are built in.
+    /// The priors of `envs/household.toml` in the working folder, else those that are built in; read once.
+    /// Fails if the file cannot be used.
+    pub fn current() -> Result<&'static Priors> {
+        static CURRENT: LazyLock<Result<Priors, String>> = LazyLock::new(|| {
+            let read = || {
+                let file = crate::env::file(super::KIND)?;
+                Priors::parse(&file.text).with_context(|| file.place)
+            };
+            read().map_err(|error: anyhow::Error| format!("{error:#}"))
+        });
+        CURRENT.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+    }
+
+    /// The same, or the built-in priors where those cannot be used: no household can be opened then.
     pub fn standard() -> &'static Priors {
-        static STANDARD: LazyLock<Priors> = LazyLock::new(|| {
+        static BUILT_IN: LazyLock<Priors> = LazyLock::new(|| {
             Priors::parse(TEXT).expect("the file is part of the program and a test parses it") // see `built_in_parses`
         });
-        &STANDARD
+        Priors::current().unwrap_or_else(|_| &BUILT_IN)
     }
 
     /// Reads priors. Fails on a name that is used but not defined.

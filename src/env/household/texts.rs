@@ -9,9 +9,10 @@ pub const NOTHING: &str = "Nothing happens.";
 
 /// The opening text of a game.
 pub fn intro(game: &Game) -> String {
-    let names = list(game.receptacles.iter().map(|r| r.name.as_str()), "a ");
-    let task = &game.desc;
-    format!("{WELCOME}\n\n{MIDDLE} you see {names}.\n\nYour task is to: {task}")
+    let mut out = [WELCOME, "\n\n", MIDDLE, " you see "].concat();
+    list(game.receptacles.iter().map(|r| r.name.as_str()), "a ", &mut out);
+    say(&mut out, &[".\n\nYour task is to: ", &game.desc]);
+    out
 }
 
 /// Reads a command. `None` if it is none or names something that does not exist.
@@ -51,120 +52,137 @@ pub fn parse(game: &Game, command: &str) -> Option<Action> {
 
 /// Writes an action as a command.
 pub fn command(game: &Game, action: Action) -> String {
-    let r = |r: Rec| &game.rec(r).name;
-    let o = |o: Obj| &game.obj(o).name;
+    let r = |r: Rec| &*game.rec(r).name;
+    let o = |o: Obj| &*game.obj(o).name;
     match action {
         Action::Look => "look".to_owned(),
         Action::Inventory => "inventory".to_owned(),
         Action::Help => "help".to_owned(),
-        Action::Go(x) => format!("go to {}", r(x)),
-        Action::Open(x) => format!("open {}", r(x)),
-        Action::Close(x) => format!("close {}", r(x)),
-        Action::ExamineReceptacle(x) => format!("examine {}", r(x)),
-        Action::ExamineObject(x) => format!("examine {}", o(x)),
-        Action::Take(x, y) => format!("take {} from {}", o(x), r(y)),
-        Action::Move(x, y) => format!("move {} to {}", o(x), r(y)),
-        Action::Use(x) => format!("use {}", o(x)),
-        Action::Change(change, x, y) => format!("{} {} with {}", change.verb(), o(x), r(y)),
-        Action::Slice(x, y) => format!("slice {} with {}", o(x), o(y)),
+        Action::Go(x) => ["go to ", r(x)].concat(),
+        Action::Open(x) => ["open ", r(x)].concat(),
+        Action::Close(x) => ["close ", r(x)].concat(),
+        Action::ExamineReceptacle(x) => ["examine ", r(x)].concat(),
+        Action::ExamineObject(x) => ["examine ", o(x)].concat(),
+        Action::Take(x, y) => ["take ", o(x), " from ", r(y)].concat(),
+        Action::Move(x, y) => ["move ", o(x), " to ", r(y)].concat(),
+        Action::Use(x) => ["use ", o(x)].concat(),
+        Action::Change(change, x, y) => [change.verb(), " ", o(x), " with ", r(y)].concat(),
+        Action::Slice(x, y) => ["slice ", o(x), " with ", o(y)].concat(),
     }
 }
 
-/// What is said after `action` was done; `state` is the state it led to.
-pub fn feedback(game: &Game, state: &State, action: Action) -> String {
-    let r = |r: Rec| &game.rec(r).name;
-    let o = |o: Obj| &game.obj(o).name;
+/// Writes what is said after `action` was done; `state` is the state it led to.
+pub fn feedback(game: &Game, state: &State, action: Action, out: &mut String) {
+    let r = |r: Rec| &*game.rec(r).name;
+    let o = |o: Obj| &*game.obj(o).name;
+    out.clear();
     match action {
-        Action::Look => look(game, state),
+        Action::Look => look(game, state, out),
         Action::Inventory => match state.held {
-            Some(x) => format!("You are carrying: a {}.", o(x)),
-            None => "You are not carrying anything.".to_owned(),
+            Some(x) => say(out, &["You are carrying: a ", o(x), "."]),
+            None => say(out, &["You are not carrying anything."]),
         },
-        Action::Help => HELP.to_owned(),
-        Action::Go(x) => format!("You arrive at {}. {}", r(x), contents(game, state, x)),
-        Action::Open(x) => format!("You open the {}. {}", r(x), contents(game, state, x)),
-        Action::Close(x) => format!("You close the {}.", r(x)),
-        Action::ExamineReceptacle(x) => contents(game, state, x),
-        Action::ExamineObject(x) => nature(game, state, x),
-        Action::Take(x, y) => format!("You pick up the {} from the {}.", o(x), r(y)),
-        Action::Move(x, y) => format!("You move the {} to the {}.", o(x), r(y)),
-        Action::Use(x) => format!("You turn on the {}.", o(x)),
-        Action::Change(change, x, y) => format!("You {} the {} using the {}.", change.verb(), o(x), r(y)),
-        Action::Slice(x, y) => format!("You sliced the {} with the {}.", o(x), o(y)),
+        Action::Help => say(out, &[HELP]),
+        Action::Go(x) => {
+            say(out, &["You arrive at ", r(x), ". "]);
+            contents(game, state, x, out);
+        }
+        Action::Open(x) => {
+            say(out, &["You open the ", r(x), ". "]);
+            contents(game, state, x, out);
+        }
+        Action::Close(x) => say(out, &["You close the ", r(x), "."]),
+        Action::ExamineReceptacle(x) => contents(game, state, x, out),
+        Action::ExamineObject(x) => nature(game, state, x, out),
+        Action::Take(x, y) => say(out, &["You pick up the ", o(x), " from the ", r(y), "."]),
+        Action::Move(x, y) => say(out, &["You move the ", o(x), " to the ", r(y), "."]),
+        Action::Use(x) => say(out, &["You turn on the ", o(x), "."]),
+        Action::Change(change, x, y) => say(out, &["You ", change.verb(), " the ", o(x), " using the ", r(y), "."]),
+        Action::Slice(x, y) => say(out, &["You sliced the ", o(x), " with the ", o(y), "."]),
     }
 }
 
-fn contents(game: &Game, state: &State, r: Rec) -> String {
+/// Appends the parts of a sentence. A million steps a second leave no time for `format!`.
+fn say(out: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| out.push_str(part));
+}
+
+fn contents(game: &Game, state: &State, r: Rec, out: &mut String) {
     let rec = game.rec(r);
-    let things = || objects(game, state.contents[r as usize].iter().copied());
-    if !rec.openable {
-        return format!("On the {}, you see {}.", rec.name, things());
+    match (rec.openable, state.opened[r as usize]) {
+        (true, false) => return say(out, &["The ", &rec.name, " is closed."]),
+        (true, true) => say(out, &["The ", &rec.name, " is open. In it, you see "]),
+        (false, _) => say(out, &["On the ", &rec.name, ", you see "]),
     }
-    if !state.opened[r as usize] {
-        return format!("The {} is closed.", rec.name);
-    }
-    format!("The {} is open. In it, you see {}.", rec.name, things())
+    objects(game, state.contents[r as usize].iter().copied(), out);
+    out.push('.');
 }
 
 /// Beside the receptacles here, `look` prints an object once per receptacle it was taken from and is now near to.
-fn look(game: &Game, state: &State) -> String {
-    let here: Vec<Rec> = state.here(game).collect();
+fn look(game: &Game, state: &State, out: &mut String) {
+    let here = state.here(game);
     if here.is_empty() {
-        return format!("{MIDDLE} you see nothing.");
+        return say(out, &[MIDDLE, " you see nothing."]);
     }
-    let names = list(here.iter().map(|&r| game.rec(r).name.as_str()), "");
+    out.push_str("You are facing the ");
+    list(here.iter().map(|&r| game.rec(r).name.as_str()), "", out);
     let taken = state.present(state.loc).flat_map(|o| {
         let times = here.iter().filter(|&&r| state.removed.contains(&(o, r))).count();
         std::iter::repeat_n(o, times)
     });
-    format!("You are facing the {names}. Next to it, you see {}.", objects(game, taken))
+    out.push_str(". Next to it, you see ");
+    objects(game, taken, out);
+    out.push('.');
 }
 
-fn nature(game: &Game, state: &State, o: Obj) -> String {
-    let name = &game.obj(o).name;
+fn nature(game: &Game, state: &State, o: Obj, out: &mut String) {
+    let name = game.obj(o).name.as_str();
     let has = |mark: u8| state.marks[o as usize] & mark != 0;
     let can = |cap: u8| game.obj(o).caps & cap != 0;
     if can(caps::CONTAINER) {
-        return format!(
-            "This is a normal {name}. In it, you see {}.",
-            objects(game, game.obj(o).inside.iter().copied())
-        );
+        say(out, &["This is a normal ", name, ". In it, you see "]);
+        objects(game, game.obj(o).inside.iter().copied(), out);
+        return out.push('.');
     }
     let heat = if has(marks::HOT) { Some("hot") } else { has(marks::COOL).then_some("cool") };
     match (heat, has(marks::CLEAN), has(marks::SLICED)) {
-        (Some(heat), true, true) => format!("This is a {heat} and clean sliced {name}."),
-        (None, true, true) => format!("This is a clean sliced {name}."),
-        (Some(heat), false, true) => format!("This is a {heat} sliced {name}."),
-        (Some(heat), true, false) => format!("This is a {heat} and clean {name}."),
-        (Some("cool"), false, false) => format!("This is a cold {name}."),
-        (Some(heat), false, false) => format!("This is a {heat} {name}."),
-        (None, true, false) => format!("This is a clean {name}."),
+        (Some(heat), true, true) => say(out, &["This is a ", heat, " and clean sliced ", name, "."]),
+        (None, true, true) => say(out, &["This is a clean sliced ", name, "."]),
+        (Some(heat), false, true) => say(out, &["This is a ", heat, " sliced ", name, "."]),
+        (Some(heat), true, false) => say(out, &["This is a ", heat, " and clean ", name, "."]),
+        (Some("cool"), false, false) => say(out, &["This is a cold ", name, "."]),
+        (Some(heat), false, false) => say(out, &["This is a ", heat, " ", name, "."]),
+        (None, true, false) => say(out, &["This is a clean ", name, "."]),
         (None, false, _) if can(caps::TOGGLEABLE) => {
-            format!("This {name} is {}.", if has(marks::TOGGLED) { "on" } else { "off" })
+            say(out, &["This ", name, " is ", if has(marks::TOGGLED) { "on" } else { "off" }, "."]);
         }
-        (None, false, true) => format!("This is a sliced {name}."),
-        (None, false, false) => format!("There's nothing special about {name}."),
+        (None, false, true) => say(out, &["This is a sliced ", name, "."]),
+        (None, false, false) => say(out, &["There's nothing special about ", name, "."]),
     }
 }
 
-fn objects(game: &Game, items: impl Iterator<Item = Obj>) -> String {
-    list(items.map(|o| game.obj(o).name.as_str()), "a ")
+fn objects(game: &Game, items: impl Iterator<Item = Obj>, out: &mut String) {
+    list(items.map(|o| game.obj(o).name.as_str()), "a ", out);
 }
 
 /// `nothing`, `a x`, `a x, and a y`, `a x, a y, and a z`.
-fn list<'a>(names: impl Iterator<Item = &'a str>, article: &str) -> String {
-    let mut out = String::new();
+fn list<'a>(names: impl Iterator<Item = &'a str>, article: &str, out: &mut String) {
     let mut names = names.peekable();
-    while let Some(name) = names.next() {
-        match (out.is_empty(), names.peek().is_none()) {
-            (true, _) => {}
-            (false, true) => out.push_str(", and "),
-            (false, false) => out.push_str(", "),
-        }
-        out.push_str(article);
-        out.push_str(name);
+    if names.peek().is_none() {
+        return out.push_str("nothing");
     }
-    if out.is_empty() { "nothing".to_owned() } else { out }
+    let mut first = true;
+    while let Some(name) = names.next() {
+        let between = if first {
+            ""
+        } else if names.peek().is_none() {
+            ", and "
+        } else {
+            ", "
+        };
+        say(out, &[between, article, name]);
+        first = false;
+    }
 }
 
 const WELCOME: &str = "-= Welcome to TextWorld, ALFRED! =-";

@@ -31,7 +31,8 @@ pub fn write(dump: &Dump, folder: &RunFolder, source: &str) -> Result<()> {
         let (metrics, _) = metrics_from(means(&episodes, &numbers));
         recorder.record(RunEvent::Stepped { step, metrics, skills: vec![] })?;
     }
-    let end = RunEvent::Finished { step: last, status: Status::Ok, exit: 0, message: "imported".into() };
+    let message = "imported".into();
+    let end = RunEvent::Finished { step: last, status: Status::Ok, exit: 0, message, assert: None };
     recorder.record(end).map(|_| ())
 }
 

@@ -176,8 +176,13 @@ fn reply<'a>(scene: &Scene<'a>, turn: &Turn, cells: usize) -> Vec<Line<'a>> {
     if !turn.valid {
         lines.extend(prefixed(scene, vec!["the reply did not have the required form".into()], "", Role::Warn));
     }
-    if turn.stop == Stop::TokenLimit {
-        lines.extend(prefixed(scene, vec!["cut at the token limit".into()], "", Role::Warn));
+    let cut = match turn.stop {
+        Stop::Closed => None,
+        Stop::TokenLimit => Some("cut at the token limit"),
+        Stop::ContextLimit => Some("cut at the end of the context"),
+    };
+    if let Some(cut) = cut {
+        lines.extend(prefixed(scene, vec![cut.into()], "", Role::Warn));
     }
     if turn.reward != 0.0 {
         lines.extend(prefixed(scene, vec![format!("{:+.2}", turn.reward)], "gets", Role::Good));

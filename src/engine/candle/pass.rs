@@ -1,0 +1,119 @@
+//! Forward and backward over rows, in parts of bounded size.
+
+use std::ops::Range;
+
+use anyhow::{Result, ensure};
+
+use super::CandleEngine;
+use super::loss::{self, Scored, Targets};
+use super::memory::{self, PASS_TOKENS};
+use super::model::{self, Keep, Packed, Tape, Weights};
+use crate::engine::{Coefficients, LossFn, ScoreRow, Scores, WeightSet};
+
+/// One forward pass and all that its backward pass needs.
+pub(super) struct Pass {
+    input: Packed,
+    targets: Targets,
+    tape: Tape,
+    scored: Scored,
+}
+
+impl Pass {
+    fn scores(&self) -> Vec<Scores> {
+        let mut at = 0;
+        let split = |&n: &usize| {
+            let part = at..at + n;
+            at += n;
+            Scores { logp: self.scored.logp[part.clone()].to_vec(), entropy: self.scored.entropy[part].to_vec() }
+        };
+        self.targets.counts.iter().map(split).collect()
+    }
+}
+
+impl CandleEngine {
+    pub(super) fn check(&self, rows: &[ScoreRow]) -> Result<()> {
+        let context = self.decoder.config.max_position_embeddings;
+        for row in rows {
+            let (ids, mask) = (row.ids.len(), row.mask.len());
+            ensure!(ids == mask, "a row has {ids} tokens but {mask} mask entries");
+            ensure!(ids <= context, "a row of {ids} tokens exceeds the model's context of {context}");
+        }
+        Ok(())
+    }
+
+    pub(super) fn score_rows(&self, set: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
+        let weights = self.weights(set)?;
+        let mut scores = Vec::with_capacity(rows.len());
+        for part in parts(rows) {
+            scores.extend(self.run(&weights, &rows[part], temperature, Keep::Nothing)?.scores());
+        }
+        Ok(scores)
+    }
+
+    /// The gradient is the same bit for bit whichever way the memory allows.
+    pub(super) fn learn_rows(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()> {
+        let parts = parts(rows);
+        let tokens = rows.iter().map(|r| r.ids.len()).sum();
+        let way = memory::way(&self.dims(), tokens, self.options.checkpointing, self.options.tape_bytes);
+        let keep = if way.inputs_only { Keep::Inputs } else { Keep::All };
+        if !way.again {
+            let run = |part: &Range<usize>| self.run(&self.live, &rows[part.clone()], temperature, keep);
+            let passes = parts.iter().map(run).collect::<Result<Vec<Pass>>>()?;
+            let coefficients = loss(&passes.iter().flat_map(Pass::scores).collect::<Vec<_>>())?;
+            for (part, pass) in parts.into_iter().zip(passes) {
+                self.back(pass, &coefficients[part], temperature)?;
+            }
+            return Ok(());
+        }
+        // The loss needs all scores before any gradient: score first, then run each part again with its tape.
+        let coefficients = loss(&self.score_rows(WeightSet::Live, rows, temperature)?)?;
+        for part in parts {
+            let pass = self.run(&self.live, &rows[part.clone()], temperature, keep)?;
+            self.back(pass, &coefficients[part], temperature)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, weights: &Weights, rows: &[ScoreRow], temperature: f32, keep: Keep) -> Result<Pass> {
+        let input = Packed::new(rows.iter().map(|r| r.ids));
+        let targets = Targets::new(rows, &input);
+        let tape = self.decoder.forward(weights, &input, keep)?;
+        let scored = loss::score(&tape.hidden, &weights[self.decoder.head()], &targets, temperature)?;
+        Ok(Pass { input, targets, tape, scored })
+    }
+
+    fn back(&mut self, pass: Pass, coefficients: &[Coefficients], temperature: f32) -> Result<()> {
+        let logp: Vec<f32> = coefficients.iter().flat_map(|c| c.logp.iter().copied()).collect();
+        let entropy: Vec<f32> = coefficients.iter().flat_map(|c| c.entropy.iter().copied()).collect();
+        let n = pass.targets.target.len();
+        ensure!(logp.len() == n, "{} coefficients for {n} tokens", logp.len());
+        ensure!(entropy.is_empty() || entropy.len() == n, "entropy coefficients must cover all tokens or none");
+        let head = self.decoder.head();
+        let coef = (&logp[..], &entropy[..]);
+        let (tape, trained) = (&pass.tape, !self.live.frozen());
+        let (dhidden, dhead) =
+            loss::score_grad(&tape.hidden, &self.live[head], &pass.targets, &pass.scored, coef, temperature, trained)?;
+        if let Some(dhead) = dhead {
+            model::add(&mut self.grads, head, dhead)?;
+        }
+        self.decoder.backward(&self.live, &pass.input, pass.tape, &dhidden, &mut self.grads)?;
+        Ok(())
+    }
+}
+
+/// Splits rows into runs of at most [`PASS_TOKENS`] tokens (a longer row stands alone).
+fn parts(rows: &[ScoreRow]) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = vec![];
+    let mut tokens = 0;
+    for (i, row) in rows.iter().enumerate() {
+        match parts.last_mut() {
+            Some(part) if tokens + row.ids.len() <= PASS_TOKENS => part.end = i + 1,
+            _ => {
+                parts.push(i..i + 1);
+                tokens = 0;
+            }
+        }
+        tokens += row.ids.len();
+    }
+    parts
+}

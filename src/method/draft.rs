@@ -1,0 +1,159 @@
+//! A [`Plan`] under construction, in `f64`, and the auxiliary losses that most methods add to it.
+
+use std::collections::BTreeMap;
+
+use super::estimator::{Listed, Sampled, TokenAt};
+use super::math::Weights;
+use super::view::{Plan, Tokens};
+
+pub(super) struct Draft {
+    pub value: f64,
+    pub d_logp: Vec<f64>,    // [N]
+    pub d_entropy: Vec<f64>, // [N]
+    pub d_top: Vec<f64>,     // [N * K] or empty
+    pub d_given: Vec<f64>,   // [M] or empty
+    pub gate: Option<Vec<f32>>,
+    pub metrics: BTreeMap<&'static str, (f64, f64)>,
+}
+
+impl Draft {
+    pub fn new(tokens: usize) -> Self {
+        let zeros = vec![0.0; tokens];
+        Self {
+            value: 0.0,
+            d_logp: zeros.clone(),
+            d_entropy: zeros,
+            d_top: vec![],
+            d_given: vec![],
+            gate: None,
+            metrics: BTreeMap::new(),
+        }
+    }
+
+    pub fn into_plan(self) -> Plan {
+        Plan {
+            value: self.value,
+            d_logp: self.d_logp.into_iter().map(|slope| slope as f32).collect(),
+            d_entropy: sparse(self.d_entropy),
+            d_top: sparse(self.d_top),
+            d_given: sparse(self.d_given),
+            gate: self.gate,
+            metrics: self.metrics,
+        }
+    }
+
+    /// Adds `coef * Agg(scale_t * estimator_t)` over the tokens that have a teacher. `scale` is detached; a token whose
+    /// scale is 0 is left out of the loss but not of the mean. Records gaps, the loss and the share of tokens in it.
+    pub fn add_sampled(
+        &mut self,
+        tokens: &Tokens,
+        weights: &Weights,
+        coef: f64,
+        estimator: Sampled,
+        scale: impl Fn(usize) -> f64,
+    ) {
+        let Some(teacher) = tokens.teacher else { return };
+        let mut sums = Sums::default();
+        let mut gates = vec![0.0f32; tokens.len()];
+        for (t, weight) in weights.live() {
+            let (lp_student, lp_teacher) = (f64::from(tokens.student[t]), f64::from(teacher[t]));
+            if lp_teacher.is_nan() {
+                continue;
+            }
+            let scale = scale(t);
+            sums.gap(lp_teacher - lp_student);
+            gates[t] = scale as f32;
+            if coef == 0.0 || scale == 0.0 {
+                continue;
+            }
+            let at = TokenAt { lp_student, lp_here: lp_student, lp_old: f64::from(tokens.old[t]), lp_teacher };
+            let token = estimator.at(at);
+            let slope = coef * weight * scale * token.slope;
+            self.d_logp[t] += slope;
+            sums.loss(weight * scale * token.value, slope.abs());
+        }
+        self.gate = Some(gates);
+        self.value += coef * sums.loss;
+        self.metrics.extend(sums.metrics(weights.mass));
+    }
+
+    /// Adds `coef * Agg(scale_t * divergence_t)` over the listed tokens of both views.
+    pub fn add_listed(
+        &mut self,
+        tokens: &Tokens,
+        weights: &Weights,
+        coef: f64,
+        divergence: Listed,
+        scale: impl Fn(usize) -> f64,
+    ) {
+        let Some(top) = tokens.top else { return };
+        let mut sums = Sums::default();
+        let mut gates = vec![0.0f32; tokens.len()];
+        self.d_top.resize(tokens.len() * top.k, 0.0);
+        for (t, weight) in weights.live() {
+            let part = t * top.k..(t + 1) * top.k;
+            let taught = tokens.teacher.is_none_or(|teacher| !teacher[t].is_nan());
+            let scale = if taught { scale(t) } else { 0.0 };
+            gates[t] = scale as f32;
+            if let Some(teacher) = tokens.teacher.filter(|_| taught) {
+                sums.gap(f64::from(teacher[t]) - f64::from(tokens.student[t]));
+            }
+            if coef == 0.0 || scale == 0.0 {
+                continue;
+            }
+            let token = divergence.at(&top.student[part.clone()], &top.teacher[part.clone()]);
+            let mut slopes = 0.0;
+            for (d, slope) in self.d_top[part].iter_mut().zip(&token.slopes) {
+                *d += coef * weight * scale * slope;
+                slopes += (coef * weight * scale * slope).abs();
+            }
+            sums.loss(weight * scale * token.value, slopes);
+        }
+        self.gate = Some(gates);
+        self.value += coef * sums.loss;
+        self.metrics.extend(sums.metrics(weights.mass));
+    }
+}
+
+/// Rounded, or nothing where all is zero.
+fn sparse(slopes: Vec<f64>) -> Vec<f32> {
+    if slopes.iter().all(|&slope| slope == 0.0) {
+        return vec![];
+    }
+    slopes.into_iter().map(|slope| slope as f32).collect()
+}
+
+/// Running sums of an auxiliary loss.
+#[derive(Default)]
+struct Sums {
+    count: f64,
+    gap: f64,
+    square: f64,
+    chosen: f64,
+    loss: f64,
+    slopes: f64,
+}
+
+impl Sums {
+    fn gap(&mut self, gap: f64) {
+        self.count += 1.0;
+        self.gap += gap;
+        self.square += gap * gap;
+    }
+
+    fn loss(&mut self, value: f64, slopes: f64) {
+        self.chosen += 1.0;
+        self.loss += value;
+        self.slopes += slopes;
+    }
+
+    fn metrics(&self, mass: f64) -> [(&'static str, (f64, f64)); 5] {
+        [
+            ("gap/mean", (self.gap, self.count)),
+            ("gap/square", (self.square, self.count)),
+            ("distill/share", (self.chosen, self.count)),
+            ("distill/loss", (self.loss * mass, mass)),
+            ("coef/aux_abs", (self.slopes, 1.0)),
+        ]
+    }
+}

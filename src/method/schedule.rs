@@ -1,0 +1,108 @@
+//! A number that may change over the steps of a run. Ours.
+
+use serde::{Deserialize, Serialize};
+
+/// Written as a number, or as `{ linear = { from = 0.5, to = 0.0, steps = 100 } }` (also `cosine`).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Schedule {
+    Constant(f64),
+    Changing(Change),
+}
+
+/// How a number moves from one value to another, and stays there.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    Linear(Ramp),
+    /// Half a cosine: slow at both ends.
+    Cosine(Ramp),
+}
+
+/// `from` at step 1, `to` from step `steps + 1` on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ramp {
+    pub from: f64,
+    pub to: f64,
+    pub steps: u64,
+}
+
+impl Schedule {
+    /// A straight line.
+    pub const fn linear(from: f64, to: f64, steps: u64) -> Self {
+        Self::Changing(Change::Linear(Ramp { from, to, steps }))
+    }
+
+    /// The value at a step, counted from 1.
+    pub fn at(self, step: u64) -> f64 {
+        match self {
+            Schedule::Constant(value) => value,
+            Schedule::Changing(Change::Linear(ramp)) => ramp.mix(ramp.progress(step)),
+            Schedule::Changing(Change::Cosine(ramp)) => {
+                ramp.mix(0.5 - 0.5 * (std::f64::consts::PI * ramp.progress(step)).cos())
+            }
+        }
+    }
+
+    /// Whether it is zero at every step.
+    pub fn is_off(self) -> bool {
+        match self {
+            Schedule::Constant(value) => value == 0.0,
+            Schedule::Changing(Change::Linear(ramp) | Change::Cosine(ramp)) => ramp.from == 0.0 && ramp.to == 0.0,
+        }
+    }
+
+    /// Both ends, for checks of range.
+    pub fn ends(self) -> [f64; 2] {
+        match self {
+            Schedule::Constant(value) => [value, value],
+            Schedule::Changing(Change::Linear(ramp) | Change::Cosine(ramp)) => [ramp.from, ramp.to],
+        }
+    }
+}
+
+impl From<f64> for Schedule {
+    fn from(value: f64) -> Self {
+        Self::Constant(value)
+    }
+}
+
+impl Ramp {
+    /// 0 at step 1, 1 when the ramp is over.
+    fn progress(self, step: u64) -> f64 {
+        (step.saturating_sub(1) as f64 / self.steps.max(1) as f64).min(1.0)
+    }
+
+    fn mix(self, share: f64) -> f64 {
+        self.from + (self.to - self.from) * share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ramps_start_end_and_stay() {
+        let line = Schedule::linear(0.5, 0.0, 100);
+        assert_eq!([line.at(1), line.at(51), line.at(101), line.at(500)], [0.5, 0.25, 0.0, 0.0]);
+        let curve = Schedule::Changing(Change::Cosine(Ramp { from: 1.0, to: 3.0, steps: 10 }));
+        assert_eq!([curve.at(0), curve.at(1), curve.at(11)], [1.0, 1.0, 3.0]);
+        assert!((curve.at(6) - 2.0).abs() < 1e-12 && curve.at(3) < 1.4);
+        assert!(Schedule::from(0.0).is_off() && !line.is_off());
+    }
+
+    #[test]
+    fn numbers_and_ramps_are_read() {
+        #[derive(Deserialize, Serialize, PartialEq, Debug)]
+        struct Table {
+            a: Schedule,
+            b: Schedule,
+        }
+        let table: Table = toml::from_str("a = 1\nb = { linear = { from = 0.5, to = 0, steps = 9 } }").unwrap();
+        assert_eq!(table, Table { a: Schedule::Constant(1.0), b: Schedule::linear(0.5, 0.0, 9) });
+        assert_eq!(toml::from_str::<Table>(&toml::to_string(&table).unwrap()).unwrap(), table);
+        assert!(toml::from_str::<Table>("a = 'x'\nb = 1").is_err());
+    }
+}

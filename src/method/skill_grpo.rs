@@ -1,0 +1,77 @@
+//! Skill-GRPO: GRPO with skills in the student's own prompt.
+
+use serde::{Deserialize, Serialize};
+
+use super::grpo::Grpo;
+use super::manual::{self, manual};
+use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
+
+manual! {
+/// `[method.skill-grpo]`. Defaults are the baseline of SDAR's and Skill-SD's tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SkillGrpo {
+    /// Share of every group that plays and is trained with skills in its prompt, in [0, 1]. 0 = plain GRPO.
+    #[serde(deserialize_with = "manual::share")]
+    pub share: f64,
+    /// `[method.skill-grpo.grpo]`: all the rest.
+    pub grpo: Grpo,
+}
+}
+
+impl Default for SkillGrpo {
+    fn default() -> Self {
+        Self { share: 1.0, grpo: Grpo::default() }
+    }
+}
+
+impl Method for SkillGrpo {
+    fn name(&self) -> &'static str {
+        INFO.name
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { skilled_share: self.share, ..self.grpo.needs() }
+    }
+
+    fn credit(&self, step: &Tokens) -> Credit {
+        self.grpo.credit(step)
+    }
+
+    fn token_loss(&self, tokens: &Tokens) -> Plan {
+        self.grpo.token_loss(tokens)
+    }
+}
+
+/// This method in the table of methods.
+pub(super) const INFO: MethodInfo = MethodInfo {
+    name: "skill-grpo",
+    summary: "GRPO with skills in the student's own prompt (Skill-Augmented GRPO; with a growing bank: SkillRL)",
+    docs: DOCS,
+    provenance: "Skill-GRPO: SDAR (arXiv 2605.15155) and its code; Skill-Augmented GRPO: Skill-SD (arXiv 2604.10674); \
+                 SkillRL: arXiv 2602.08234 and its code; `share` below 1 is ours",
+    keys: SkillGrpo::KEYS,
+};
+
+const DOCS: &str = "\
+Idea
+  The student reads the skills itself, in training. Played without them afterwards it shows what it has absorbed, and
+  played with them what it has come to depend on.
+
+Formula
+  GRPO on rollouts whose prompts hold the retrieved skills. No teacher.
+
+Source
+  Skill-GRPO in SDAR, arXiv 2605.15155 (evaluated without skills; Skill-GRPO* with them); Skill-Augmented GRPO in
+  Skill-SD, arXiv 2604.10674; with a bank that grows from validation failures, SkillRL, arXiv 2602.08234.
+
+True expected gradient
+  Policy gradient of the skilled prompt's policy. The plain prompt's policy moves only by generalisation.
+
+Preconditions
+  Set `eval.with_skills = true` to see both panels.
+
+Deviations
+  Skills stand where `skills.placement` says, once; SDAR's code repeats them before every observation.
+  SkillRL's supervised cold start is not part of this; `sdlab pretrain` is the place for one.
+";

@@ -1,0 +1,86 @@
+//! What a recipe will ask of the machine's memory, before anything is loaded.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::config::Recipe;
+use crate::engine::candle::memory::{self, Dims, Load, Plan, TAPE_BYTES};
+use crate::engine::candle::{self, Architecture, Lora, Options};
+use crate::env;
+use crate::env::prompt::Layout;
+
+/// Tokens of an opening prompt without skills, and of an observation: guesses on the generous side, since both are
+/// known only once the game is played.
+const OPENING_TOKENS: usize = 512;
+const OBSERVATION_TOKENS: usize = 64;
+/// Memory that is left to everything else in the process: text, records, the allocator's slack.
+const SPARE: u64 = 64 << 20;
+
+/// How to open the model of `recipe` in the folder `model`, and what the run will need.
+///
+/// # Errors
+/// It needs more than `free` bytes; the message names the nearest settings that fit. `None` = nothing is refused.
+pub fn options(recipe: &Recipe, model: &Path, free: Option<u64>) -> Result<(Options, Plan)> {
+    let architecture = candle::architecture(model)?;
+    let (dims, load) = (Dims::from(&architecture), load(recipe, &architecture)?);
+    let small = Lora { rank: 16, alpha: 16.0, targets: recipe.model.lora.targets.clone() };
+    let (load, plan) = match free {
+        Some(free) => memory::fit(&dims, &load, small.parameters(&architecture), free.saturating_sub(SPARE))?,
+        None => (load, memory::plan(&dims, &load)),
+    };
+    let options = Options {
+        dtype: recipe.model.dtype,
+        lora: recipe.model.lora.adapters(),
+        seed: recipe.run.seed,
+        checkpointing: recipe.optim.checkpoint_layers,
+        tape_bytes: load.tape_bytes,
+    };
+    Ok((options, plan))
+}
+
+/// The work of a recipe's steps, in numbers; row lengths are bounds by turns and context.
+pub fn load(recipe: &Recipe, architecture: &Architecture) -> Result<Load> {
+    let (rollout, optim) = (&recipe.rollout, &recipe.optim);
+    let turns = env::open_world(recipe.env.name(), &recipe.env.table())?.max_turns() as usize;
+    let episodes = (rollout.groups * rollout.members) as usize;
+    let turn = rollout.max_new_tokens as usize + OBSERVATION_TOKENS;
+    let (rows, seen) = match rollout.layout {
+        Layout::Transcript => (episodes, turns),
+        Layout::History => (episodes * turns, rollout.history as usize + 1),
+    };
+    let shown = if rollout.layout == Layout::Transcript { turns } else { 1 };
+    let needs = recipe.method.build().needs();
+    Ok(Load {
+        dtype: recipe.model.dtype,
+        adapter: recipe.model.lora.adapters().map(|lora| lora.parameters(architecture)),
+        checkpointing: optim.checkpoint_layers,
+        kept: usize::from(needs.reference),
+        rows: rows.div_ceil(optim.minibatches.max(1) as usize),
+        row_tokens: (OPENING_TOKENS + seen * turn).min(architecture.max_position_embeddings),
+        sampled_tokens: shown * rollout.max_new_tokens as usize,
+        slots: episodes.max(recipe.eval.games as usize),
+        tape_bytes: TAPE_BYTES,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::candle::memory::Dtype;
+
+    #[test]
+    fn a_recipe_is_planned_and_refused_where_it_cannot_fit() {
+        let mut recipe = Recipe::default();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(&recipe.model.path);
+        let (options, plan) = super::options(&recipe, &model, None).unwrap();
+        assert_eq!((options.lora, options.dtype), (None, Dtype::F32));
+        let full = plan.peak();
+        let message = super::options(&recipe, &model, Some(70 << 20)).err().unwrap().to_string();
+        assert!(message.starts_with("the run needs") && message.contains("key-value cache"), "{message}");
+        recipe.model.lora.rank = 4;
+        let (options, plan) = super::options(&recipe, &model, Some(8 << 30)).unwrap();
+        assert_eq!(options.lora.map(|lora| lora.rank), Some(4));
+        assert!(plan.peak() < full);
+    }
+}

@@ -1,0 +1,114 @@
+//! Every method trains from its table alone, with every teacher, or is refused with a sentence.
+
+use std::path::Path;
+
+use sdlab::config::{Overrides, Recipe, parse};
+use sdlab::core::exit::Exit;
+use sdlab::core::{Metrics, RunEvent};
+use sdlab::method::METHODS;
+use sdlab::run::{RunFolder, Source};
+use sdlab::session::Asserts;
+use sdlab::wiring::{create_run, train_here};
+
+const SMALL: &str = "
+[run]
+steps = 2
+[rollout]
+groups = 2
+members = 2
+max_new_tokens = 12
+[env.household]
+max_turns = 16
+[eval]
+games = 0
+[optim]
+minibatches = 2
+[checkpoint]
+final = false
+";
+
+fn recipe(root: &Path, set: &[&str]) -> Recipe {
+    let set = set.iter().map(|s| (*s).to_owned()).collect();
+    let mut recipe = parse("small.toml", SMALL, &Overrides { set, ..Overrides::default() }).unwrap();
+    recipe.run.root = root.display().to_string();
+    recipe.model.path = format!("{}/{}", env!("CARGO_MANIFEST_DIR"), recipe.model.path);
+    recipe.skills.bank = format!("{}/{}", env!("CARGO_MANIFEST_DIR"), recipe.skills.bank);
+    recipe
+}
+
+/// How the run ended, and the numbers of its steps.
+fn train(set: &[&str]) -> (Exit, Vec<Metrics>, String) {
+    let root = tempfile::tempdir().unwrap();
+    let folder = create_run(&recipe(root.path(), set), "small.toml").unwrap();
+    let exit = train_here(&folder, None, Asserts::default()).unwrap();
+    let (mut steps, mut said) = (vec![], String::new());
+    for event in events(&folder) {
+        match event {
+            RunEvent::Stepped { metrics, .. } => steps.push(metrics),
+            RunEvent::Finished { message, .. } => said = message,
+            _ => {}
+        }
+    }
+    (exit, steps, said)
+}
+
+fn events(folder: &RunFolder) -> Vec<RunEvent> {
+    Source::open(folder).unwrap().all().unwrap().into_iter().map(|record| record.event).collect()
+}
+
+#[test]
+fn every_method_trains_from_its_table_alone() {
+    for method in METHODS {
+        let table = format!("method.{}={{}}", method.name);
+        let (exit, steps, said) = train(&[&table]);
+        assert_eq!((exit, steps.len()), (Exit::Done, 2), "{}: {said}", method.name);
+        assert_eq!(steps[1]["optim/skipped"], Some(0.0), "{}", method.name);
+    }
+}
+
+#[test]
+fn every_teacher_can_be_asked() {
+    let checkpoint = format!("{{ checkpoint = '{}/runs/starter/model' }}", env!("CARGO_MANIFEST_DIR"));
+    let others = ["'step-start'", "'live'", "'initial'", "{ ema = 0.5 }", "{ trust-region = 0.5 }", &checkpoint];
+    for teacher in others {
+        let (exit, steps, said) = train(&[&format!("method.opd.teacher={teacher}"), "optim.lr=0.01"]);
+        assert_eq!((exit, steps.len()), (Exit::Done, 2), "{teacher}: {said}");
+        assert!(steps.iter().all(|s| s["gap/rms"].unwrap() > 0.0), "{teacher}");
+    }
+}
+
+#[test]
+fn a_teacher_without_privilege_and_without_other_weights_has_no_gap() {
+    let (_, steps, _) = train(&["method.opd.context='none'", "optim.minibatches=1"]);
+    assert!(steps.iter().all(|s| s["gap/rms"].unwrap() < 1e-4), "{steps:?}");
+}
+
+#[test]
+fn an_expert_or_a_sibling_can_be_the_context() {
+    let (exit, steps, said) = train(&["method.opd.context='gold'"]);
+    assert_eq!(exit, Exit::Done, "{said}");
+    assert!(steps[0]["gap/rms"].unwrap() > 1e-3);
+    // groups without a success have no peer to show: nothing is taught, and nothing breaks
+    for context in ["peer-success", "sibling-contrast", "best-worst", "peer-and-feedback"] {
+        let (exit, steps, said) = train(&[&format!("method.opd.context='{context}'")]);
+        assert_eq!((exit, steps.len()), (Exit::Done, 2), "{context}: {said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_provided_is_refused_in_words() {
+    let (exit, steps, said) = train(&["method.opd.context='step-feedback'"]);
+    assert_eq!((exit, steps.len()), (Exit::Failed, 0));
+    assert!(said.contains("method `opd` asks for feedback on single turns, which needs a judge"), "{said}");
+    let (exit, _, said) = train(&["method.opd.teacher={ checkpoint = '/nowhere' }"]);
+    assert_eq!(exit, Exit::Failed);
+    assert!(said.contains("the teacher's weights `/nowhere` cannot be used"), "{said}");
+}
+
+#[test]
+fn off_policy_rollouts_are_played_with_skills_and_trained_without() {
+    let (exit, steps, said) = train(&["method.skill-sd.off_policy=true"]);
+    assert_eq!(exit, Exit::Done, "{said}");
+    // the sampler read skills and the trained prompt has none: the ratio is not 1
+    assert!((steps[0]["ratio/mean"].unwrap() - 1.0).abs() > 1e-4, "{:?}", steps[0]["ratio/mean"]);
+}

@@ -1,0 +1,91 @@
+//! Whole runs on the starter model: adapters and bf16 resume exactly, and a gradient that is not finite is an alert.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor, safetensors};
+use sdlab::config::{Overrides, Recipe, parse};
+use sdlab::core::RunEvent;
+use sdlab::core::exit::Exit;
+use sdlab::run::{RunFolder, Source};
+use sdlab::session::Asserts;
+use sdlab::wiring::{create_run, train_here};
+
+const SMALL: &str = "
+[rollout]
+groups = 1
+members = 2
+max_new_tokens = 12
+[env.household]
+max_turns = 16
+[eval]
+games = 0
+[optim]
+minibatches = 1
+";
+
+fn recipe(root: &Path, set: &[&str]) -> Recipe {
+    let set = set.iter().map(|s| (*s).to_owned()).collect();
+    let mut recipe = parse("small.toml", SMALL, &Overrides { set, ..Overrides::default() }).unwrap();
+    recipe.run.root = root.display().to_string();
+    recipe.model.path = format!("{}/{}", env!("CARGO_MANIFEST_DIR"), recipe.model.path);
+    recipe.skills.bank = format!("{}/{}", env!("CARGO_MANIFEST_DIR"), recipe.skills.bank);
+    recipe
+}
+
+fn train(recipe: &Recipe) -> RunFolder {
+    let folder = create_run(recipe, "small.toml").unwrap();
+    assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done, "{:?}", events(&folder).last());
+    folder
+}
+
+fn events(folder: &RunFolder) -> Vec<RunEvent> {
+    Source::open(folder).unwrap().all().unwrap().into_iter().map(|record| record.event).collect()
+}
+
+/// All numbers of a model folder by name.
+fn weights(folder: &Path) -> BTreeMap<String, Vec<f32>> {
+    let tensors = safetensors::load(folder.join("model.safetensors"), &Device::Cpu).unwrap();
+    let numbers = |t: Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+    tensors.into_iter().map(|(name, t)| (name, numbers(t))).collect()
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_skips_the_update_and_is_an_alert() {
+    let root = tempfile::tempdir().unwrap();
+    // a weight beyond single precision: the method's coefficients become infinite
+    let folder = train(&recipe(root.path(), &["run.steps=1", "method.sdar.coef=1e300", "checkpoint.final=true"]));
+    let mut skipped = None;
+    let mut alerts = vec![];
+    for event in events(&folder) {
+        match event {
+            RunEvent::Stepped { metrics, .. } => skipped = metrics["optim/skipped"],
+            RunEvent::Alerted { rule, message, .. } => alerts.push((rule, message)),
+            _ => {}
+        }
+    }
+    assert_eq!(skipped, Some(1.0));
+    let expected = "`optim/skipped` is 1.0000: a gradient was not finite, its update was skipped";
+    assert!(alerts.contains(&("optim/skipped > 0".into(), expected.into())), "{alerts:?}");
+    let (before, after) = (weights(Path::new(&recipe(root.path(), &[]).model.path)), weights(&folder.checkpoint(1)));
+    assert!(!before.is_empty() && before == after, "no weight moves");
+}
+
+#[test]
+fn adapters_and_bf16_resume_exactly() {
+    for mode in ["model.lora.rank=2", "model.dtype='bf16'"] {
+        let root = tempfile::tempdir().unwrap();
+        let set = |steps, name| [mode, "checkpoint.every=1", "checkpoint.keep=0", "optim.lr=0.01", steps, name];
+        let whole = train(&recipe(root.path(), &set("run.steps=2", "run.name=whole")));
+        let parts = train(&recipe(root.path(), &set("run.steps=1", "run.name=parts")));
+        sdlab::config::set_in_file(&parts.config(), "run.steps", "2").unwrap();
+        assert_eq!(train_here(&parts, None, Asserts::default()).unwrap(), Exit::Done);
+        let read = |folder: &RunFolder, name: &str| std::fs::read(folder.checkpoint(2).join(name)).ok();
+        let files = ["adapter_model.safetensors", "model.safetensors", "master.safetensors", "sets.json"];
+        let found: Vec<_> = files.iter().filter_map(|name| Some((name, read(&whole, name)?))).collect();
+        assert!(found.len() >= 2, "{mode}");
+        for (name, bytes) in found {
+            assert!(Some(bytes) == read(&parts, name), "{mode} {name}");
+        }
+    }
+}
