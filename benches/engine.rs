@@ -47,10 +47,10 @@ fn report(name: &str, tokens: usize, mut work: impl FnMut()) {
 }
 
 fn train(engine: &mut CandleEngine, ids: &[Vec<u32>], mask: &[bool]) {
-    let rows: Vec<ScoreRow> = ids.iter().map(|ids| ScoreRow { ids, mask }).collect();
+    let rows: Vec<ScoreRow> = ids.iter().map(|ids| ScoreRow::new(ids, mask)).collect();
     engine
         .forward_backward(&rows, 1.0, &mut |scores| {
-            Ok(scores.iter().map(|s| Coefficients { logp: vec![-1e-3; s.logp.len()], entropy: vec![] }).collect())
+            Ok(scores.iter().map(|s| Coefficients { logp: vec![-1e-3; s.logp.len()], ..Default::default() }).collect())
         })
         .expect("a gradient");
     let optim = AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
@@ -58,7 +58,7 @@ fn train(engine: &mut CandleEngine, ids: &[Vec<u32>], mask: &[bool]) {
 }
 
 fn score(engine: &mut CandleEngine, ids: &[Vec<u32>], mask: &[bool]) {
-    let rows: Vec<ScoreRow> = ids.iter().map(|ids| ScoreRow { ids, mask }).collect();
+    let rows: Vec<ScoreRow> = ids.iter().map(|ids| ScoreRow::new(ids, mask)).collect();
     engine.score(sdlab::engine::WeightSet::Live, &rows, 1.0).expect("scores");
 }
 

@@ -38,8 +38,8 @@ fn shop() -> anyhow::Result<()> {
             "click[< prev]",
             "click[description]",
             "click[< prev]",
-        ]
-        .map(str::to_owned);
+        ];
+        let tabs = tabs.map(str::to_owned);
         let (turn, read) = tabs.split_at(2);
         let mut actions = turn.to_vec();
         let item = clicks.iter().position(|action| !action.contains(" >]")).map_or(0, |at| at + 1);

@@ -46,7 +46,7 @@ fn main() -> Result<()> {
 
 fn prose(engine: &mut CandleEngine, text: &Text) -> Result<f64> {
     let ids = text.encode(PROSE)?;
-    let scores = engine.score(WeightSet::Live, &[ScoreRow { ids: &ids, mask: &vec![true; ids.len()] }], 1.0)?;
+    let scores = engine.score(WeightSet::Live, &[ScoreRow::new(&ids, &vec![true; ids.len()])], 1.0)?;
     Ok(-scores[0].logp.iter().map(|x| *x as f64).sum::<f64>() / scores[0].logp.len() as f64)
 }
 
@@ -63,14 +63,15 @@ fn answer(engine: &mut CandleEngine, text: &Text) -> Result<(Vec<u32>, String)> 
 /// Four updates on the prose: its negative log-likelihood must fall.
 fn learn(engine: &mut CandleEngine, text: &Text) -> Result<()> {
     let ids = text.encode(PROSE)?;
-    let row = ScoreRow { ids: &ids, mask: &vec![true; ids.len()] };
+    let mask = vec![true; ids.len()];
+    let row = ScoreRow::new(&ids, &mask);
     let optim = AdamW { lr: 1e-5, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 0.0 };
     let mut seen = vec![];
     for _ in 0..4 {
         engine.forward_backward(&[row], 1.0, &mut |scores| {
             let n = scores[0].logp.len();
             seen.push(-scores[0].logp.iter().sum::<f32>() / n as f32);
-            Ok(vec![Coefficients { logp: vec![-1.0 / n as f32; n], entropy: vec![] }])
+            Ok(vec![Coefficients { logp: vec![-1.0 / n as f32; n], ..Default::default() }])
         })?;
         engine.optim_step(&optim)?;
     }

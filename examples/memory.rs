@@ -69,6 +69,7 @@ fn measure(architecture: &Architecture, mode: &str) -> Result<()> {
         row_tokens: TOKENS,
         sampled_tokens: TOKENS - 1,
         slots: ROWS,
+        cache_bytes: 0,
         tape_bytes: TAPE_BYTES,
     };
     let plan = memory::plan(&Dims::from(architecture), &load);
@@ -86,7 +87,7 @@ fn work(engine: &mut CandleEngine, vocab: usize) -> Result<()> {
     let ids: Vec<Vec<u32>> =
         (0..ROWS).map(|r| (0..TOKENS).map(|t| ((t * 31 + r * 7) % vocab) as u32).collect()).collect();
     let mask = vec![true; TOKENS];
-    let rows: Vec<ScoreRow> = ids.iter().map(|ids| ScoreRow { ids, mask: &mask }).collect();
+    let rows: Vec<ScoreRow> = ids.iter().map(|ids| ScoreRow::new(ids, &mask)).collect();
     let request = |slot: usize| SampleRequest {
         slot,
         context: ids[slot][..TOKENS / 2].to_vec(),
@@ -98,7 +99,7 @@ fn work(engine: &mut CandleEngine, vocab: usize) -> Result<()> {
     sample_all(engine, &Sampler::new(1.0, &stops), (0..ROWS).map(request).collect())?;
     for _ in 0..2 {
         engine.forward_backward(&rows, 1.0, &mut |scores| {
-            Ok(scores.iter().map(|s| Coefficients { logp: vec![-1e-3; s.logp.len()], entropy: vec![] }).collect())
+            Ok(scores.iter().map(|s| Coefficients { logp: vec![-1e-3; s.logp.len()], ..Default::default() }).collect())
         })?;
         let optim = AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
         engine.optim_step(&optim)?;

@@ -28,6 +28,9 @@
 //!   the step-start ones to the rounding that `mismatch/max` reports (about 1e-5). SDAR's code scores again.
 //! - The teacher scores once per step with the step-start weights, as SDAR's code does; the student's term uses the
 //!   current ones.
+//! - Recorded log-probs are those of the full temperature-scaled softmax, the policy that is trained. With `top_k`, `top_p`
+//!   or `min_p` replies come from a narrower one, and the ratio to it is left out, as is usual; `rollout/kept_mass` says
+//!   how much of the full one the filter let through.
 //! - Rows are one per episode by default (`transcript`); the papers' one row per turn is `rollout.layout = "history"`.
 //! - The decoder's backward pass is written out over packed rows instead of using candle's autograd, which drops
 //!   gradients of several operations without a word.

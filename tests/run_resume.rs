@@ -51,8 +51,7 @@ fn play() -> Runs {
     };
     let whole = wiring::create_run(&config::parse("test", "", &overrides).unwrap(), "test").unwrap();
     let (from, to) = (whole.path().to_path_buf(), root.path().to_path_buf());
-    type Moment = (&'static str, fn(&RunEvent) -> bool);
-    let moments: [Moment; 4] = [
+    let moments: [(&str, Moment); 4] = [
         ("in-step-1", |e| is_progress(e, 1, Phase::Rollout)),
         ("in-update-3", |e| is_progress(e, 3, Phase::Student)),
         ("after-step-2", |e| matches!(e, RunEvent::Stepped { step: 2, .. })),
@@ -95,7 +94,10 @@ fn view(folder: &RunFolder) -> RunView {
     view
 }
 
-/// Metrics of each step without times; panels and alerts; the weights.
+/// Whether a run is to be interrupted at an event.
+type Moment = fn(&RunEvent) -> bool;
+
+/// Metrics without times; panels and alerts; the weights.
 type Essence = (Vec<(u64, Metrics)>, Vec<(u64, String)>, Vec<Vec<u8>>);
 
 /// What must not depend on interruptions.

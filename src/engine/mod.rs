@@ -71,29 +71,51 @@ impl WeightSet {
     }
 }
 
-/// A row to be scored: log-probs are wanted where `mask` is true.
-#[derive(Clone, Copy, Debug)]
+/// A row to be scored at its masked positions, all but the first one: `n` = number of true mask entries after it.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ScoreRow<'a> {
     pub ids: &'a [u32],   // [T]
-    pub mask: &'a [bool], // [T]; position 0 is never scored
+    pub mask: &'a [bool], // [T]
+    /// K tokens for each scored position, in order, whose log-probs are wanted as well; empty = none.
+    pub given: &'a [u32], // [n * K]
+    /// How many of the most likely tokens to report for each scored position; 0 = none.
+    pub top: usize,
 }
 
-/// Scores of one row at its masked positions, in order: `n` = number of true mask entries.
+impl<'a> ScoreRow<'a> {
+    /// Log-probs and entropies alone.
+    pub fn new(ids: &'a [u32], mask: &'a [bool]) -> Self {
+        Self { ids, mask, ..Self::default() }
+    }
+}
+
+/// Scores of one row at its scored positions, in order, under the temperature-scaled policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
-    /// log pi(ids[t] | ids[..t]) of the temperature-scaled policy. [n]
-    pub logp: Vec<f32>,
-    /// Entropy of the same distribution in nats. [n]
-    pub entropy: Vec<f32>,
+    /// log pi(ids\[t\] | ids\[..t\]).
+    pub logp: Vec<f32>, // [n]
+    /// Entropy of the same distribution in nats.
+    pub entropy: Vec<f32>, // [n]
+    /// Log-probs of the row's given tokens; empty if it has none.
+    pub given: Vec<f32>, // [n * K]
+    /// Log of the probability of all tokens but the given ones, never below -80; empty if there are none.
+    pub tail: Vec<f32>, // [n]
+    /// The most likely tokens and their log-probs, most likely first. They have no coefficients: score once for the
+    /// tokens, then again with them given.
+    pub top: Vec<(u32, f32)>, // [n * top]
 }
 
-/// What to back-propagate for one row, per masked position.
+/// What to back-propagate for one row, per scored position.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Coefficients {
-    /// dL/dlogp [n]
-    pub logp: Vec<f32>,
-    /// dL/dentropy [n]; empty = all zero
-    pub entropy: Vec<f32>,
+    /// dL/dlogp
+    pub logp: Vec<f32>, // [n]
+    /// dL/dentropy; empty = all zero.
+    pub entropy: Vec<f32>, // [n]
+    /// dL/dgiven; empty = all zero.
+    pub given: Vec<f32>, // [n * K]
+    /// dL/dtail; empty = all zero.
+    pub tail: Vec<f32>, // [n]
 }
 
 /// AdamW settings of one update.

@@ -63,7 +63,7 @@ pub enum TeacherWeights {
     Live,
     /// The student as it was when the run began.
     Initial,
-    /// An exponential moving average of the student with this decay per step.
+    /// An exponential moving average of the student with this decay per update.
     Ema(f64),
     /// A mixture of the initial and the present weights, this share of the present ones (trust region).
     TrustRegion(f64),

@@ -62,11 +62,20 @@ impl Session<'_> {
             Command::Set { ref key, ref value } => {
                 let recipe = (self.links.persist)(key, value).map_err(|error| error.to_string())?;
                 // the file was read and written just now: what was seen of it earlier is out of date
-                while self.links.edits.try_recv().is_ok() {}
+                self.drop_edits();
                 return Ok(self.tuning.note(recipe));
             }
         }
         Ok(answer(&command, held).into())
+    }
+
+    /// Lets go of edits that wait to be taken over; those that were refused are still told.
+    fn drop_edits(&mut self) {
+        while let Ok(edit) = self.links.edits.try_recv() {
+            if let Err(error) = edit {
+                self.write(RunEvent::ConfigRejected { step: self.standing.step, message: error.to_string() });
+            }
+        }
     }
 
     /// Holds in the middle of a step: the job speaks between two calls of the engine, and waits for this to return.

@@ -121,13 +121,13 @@ impl Job for Training {
         if let Some(found) = &found {
             self.continue_from(found);
         }
-        self.place = model_folder(&self.recipe, found.as_ref())?;
+        self.place = model_place(&self.recipe, found.as_ref())?;
         let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
         let mut trainer = open(&self.recipe, &self.place, options)?;
-        weights::prepare(&mut trainer, &self.place)?;
         if trainer.settings.sampling.layout == Layout::Transcript {
             trainer.text.transcript()?.into_iter().for_each(&mut warn);
         }
+        weights::prepare(&mut trainer, &self.place)?;
         if let Some(found) = &found {
             let misfit = || format!("the checkpoint of step {} does not fit this recipe", found.step);
             found.restore(&mut trainer).with_context(misfit)?;
@@ -214,22 +214,28 @@ impl Job for Training {
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
             trainer.skills.choose_by(recipe.skills.choice(), recipe.skills.placement);
-            let (name, state) = (trainer.method.name(), trainer.method.state());
-            trainer.method = recipe.method.build();
-            if trainer.method.name() == name {
-                trainer.method.resume(&state);
+            if recipe.method != self.recipe.method {
+                let (name, state) = (trainer.method.name(), trainer.method.state());
+                trainer.method = recipe.method.build();
+                if trainer.method.name() == name {
+                    trainer.method.resume(&state);
+                }
+                // without it the step that needs it fails, and says so
+                let _ = weights::prepare(trainer, &self.place);
             }
-            // without it the step that needs it fails, and says so
-            let _ = weights::prepare(trainer, &self.place);
         }
         self.recipe = recipe.clone();
     }
 }
 
-/// The folder to load the model from: a run whose model is gone (it came from another machine) has it in its checkpoint.
-fn model_folder(recipe: &Recipe, found: Option<&Found>) -> Result<PathBuf> {
-    let whole = found.filter(|found| found.path.join("config.json").is_file());
-    hub::resolve(&recipe.model.path).or_else(|error| whole.map(|found| found.path.clone()).ok_or(error))
+/// Where the model lies: a run whose model is gone (it came from another machine) has it in its checkpoint.
+fn model_place(recipe: &Recipe, found: Option<&Found>) -> Result<PathBuf> {
+    let place = hub::resolve(&recipe.model.path);
+    match (place, found) {
+        (Ok(place), Some(found)) if !place.exists() => Ok(found.path.clone()),
+        (Err(_), Some(found)) => Ok(found.path.clone()),
+        (place, _) => place,
+    }
 }
 
 /// Loads all parts a recipe names; `model` is where the model lies.
@@ -312,11 +318,11 @@ pub fn settings(recipe: &Recipe) -> Settings {
     }
 }
 
-const NOT_STARTED: &str = "the training was not started";
-
 fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
     Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
 }
+
+const NOT_STARTED: &str = "the training was not started";
 
 /// Context kept free for the teacher's skills where their budget is unlimited.
 const UNLIMITED_RESERVE: usize = 512;

@@ -1,8 +1,5 @@
 //! What closes a reply: tokens, and strings in its decoded text.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
 use super::Text;
 
 /// Stop tokens and stop strings.
@@ -10,22 +7,20 @@ pub struct Stops<'a> {
     text: Option<&'a Text>,
     tokens: Vec<u32>,
     strings: Vec<String>,
-    /// Bytes of the tokens seen so far.
-    spelt: RefCell<HashMap<u32, Vec<u8>>>,
 }
 
 impl Text {
     /// The tokens that end a reply of this model, and `strings` (empty ones never close anything).
     pub fn closing(&self, strings: &[String]) -> Stops<'_> {
         let strings = strings.iter().filter(|s| !s.is_empty()).cloned().collect();
-        Stops { text: Some(self), tokens: self.stops().to_vec(), strings, spelt: RefCell::default() }
+        Stops { text: Some(self), tokens: self.stops().to_vec(), strings }
     }
 }
 
 impl Stops<'static> {
     /// Tokens alone.
     pub fn tokens_only(tokens: Vec<u32>) -> Self {
-        Self { text: None, tokens, strings: vec![], spelt: RefCell::default() }
+        Self { text: None, tokens, strings: vec![] }
     }
 }
 
@@ -43,9 +38,8 @@ impl Stops<'_> {
         StopWatch { stops: self, tail: vec![] }
     }
 
-    fn spell(&self, id: u32, into: &mut Vec<u8>) {
-        let Some(text) = self.text else { return };
-        into.extend(self.spelt.borrow_mut().entry(id).or_insert_with(|| text.token_bytes(id)).iter());
+    fn spell(&self, id: u32) -> Vec<u8> {
+        self.text.map(|text| text.token_bytes(id)).unwrap_or_default()
     }
 }
 
@@ -72,7 +66,7 @@ impl StopWatch<'_> {
         }
         let strings = &self.stops.strings;
         let Some(longest) = strings.iter().map(String::len).max() else { return false };
-        self.stops.spell(id, &mut self.tail);
+        self.tail.extend(self.stops.spell(id));
         let found = strings.iter().any(|s| self.tail.windows(s.len()).any(|part| part == s.as_bytes()));
         self.tail.drain(..self.tail.len().saturating_sub(longest - 1));
         found

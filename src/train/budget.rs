@@ -59,7 +59,11 @@ pub fn load(recipe: &Recipe, architecture: &Architecture) -> Result<Load> {
         rows: rows.div_ceil(optim.minibatches.max(1) as usize),
         row_tokens: (OPENING_TOKENS + seen * turn).min(architecture.max_position_embeddings),
         sampled_tokens: shown * rollout.max_new_tokens as usize,
-        slots: episodes.max(recipe.eval.games as usize),
+        slots: episodes.max(recipe.eval.games as usize).min(match rollout.concurrent {
+            0 => usize::MAX,
+            most => most as usize,
+        }),
+        cache_bytes: (rollout.cache_mb as u64) << 20,
         tape_bytes: TAPE_BYTES,
     })
 }

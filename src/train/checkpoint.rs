@@ -31,11 +31,11 @@ struct State {
     /// Completed steps.
     done: u64,
     skills: Statistics,
-    #[serde(default)]
-    notes: Notes,
     /// What the method has accumulated over steps.
     #[serde(default)]
     method: Vec<f64>,
+    #[serde(default)]
+    notes: Notes,
 }
 
 /// What the session knows of the state and the trainer does not.
@@ -74,7 +74,7 @@ pub struct Pending {
 /// part of it.
 pub fn prepare(trainer: &Trainer, folder: &RunFolder, text: &Path, notes: Notes, keep: Keep) -> Result<Pending> {
     let (skills, method) = (trainer.skills.statistics().clone(), trainer.method.state());
-    let state = State { format: 1, done: trainer.done, skills, notes, method };
+    let state = State { format: 1, done: trainer.done, skills, method, notes };
     let fresh = folder.checkpoint(trainer.done).with_extension(PARTIAL);
     clear(&fresh)?;
     fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(removable(&steps, 60, &keep, None), [10, 20, 30, 40]);
         assert_eq!(removable(&steps, 60, &keep, Some(20)), [10, 30, 40]);
         assert_eq!(removable(&steps, 60, &Keep { permanent_every: 30, ..keep }, None), [10, 20, 40]);
-        assert!(removable(&steps, 60, &Keep { newest: 0, ..keep }, None).is_empty());
-        assert!(removable(&[4, 6], 4, &Keep { newest: 1, ..keep }, None).is_empty(), "the one just written");
+        assert_eq!(removable(&steps, 60, &Keep { newest: 0, ..keep }, None), [0u64; 0]);
+        assert_eq!(removable(&[4, 6], 4, &Keep { newest: 1, ..keep }, None), [0u64; 0], "the one just written");
     }
 }

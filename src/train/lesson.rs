@@ -7,7 +7,8 @@ use anyhow::{Result, ensure};
 
 use super::row::Row;
 use crate::core::{EpisodeId, TokenRecord};
-use crate::engine::{Coefficients, Engine, Scores};
+use crate::engine::{Coefficients, Engine, ScoreRow, Scores};
+use crate::method::view::Top;
 use crate::method::{Credit, Method, Plan, RowFacts, Tokens};
 
 /// A row with its signals; every vector has one entry per sampled token. [n]
@@ -27,10 +28,20 @@ pub struct Lesson {
     pub teacher_entropy: Option<Vec<f32>>,
     /// The row under the teacher's prompt: ids and mask.
     pub teacher_row: Option<(Vec<u32>, Vec<bool>)>,
+    /// Tokens listed per position, and the teacher's log-probs of them.
+    pub listed: Option<Listed>,
     /// Log-probs under the reference weights.
     pub reference: Option<Vec<f32>>,
     /// What the update saw and asked for; filled by [`update`].
     pub seen: Option<Seen>,
+}
+
+/// K tokens of every sampled position.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    pub k: usize,
+    pub ids: Vec<u32>,     // [n * K]
+    pub teacher: Vec<f32>, // [n * K]
 }
 
 /// Signals of the update itself. [n]
@@ -40,6 +51,14 @@ pub struct Seen {
     pub entropy: Vec<f32>,
     pub gate: Option<Vec<f32>>,
     pub coefficient: Vec<f32>,
+}
+
+impl Lesson {
+    /// The row as the engine scores it, with its listed tokens.
+    pub fn score_row(&self) -> ScoreRow<'_> {
+        let given = self.listed.as_ref().map_or(&[][..], |listed| &listed.ids);
+        ScoreRow { given, ..self.row.score_row() }
+    }
 }
 
 /// Sums a method reports, `name -> (sum, count)`.
@@ -84,13 +103,14 @@ pub fn update(
 ) -> Result<()> {
     let mut plan = Plan::default();
     let mut flat = Flat::new(&batch.iter().map(|lesson| &**lesson).collect::<Vec<_>>());
-    let rows: Vec<_> = batch.iter().map(|l| l.row.score_row()).collect();
+    let rows: Vec<_> = batch.iter().map(|l| l.score_row()).collect();
     engine.forward_backward(&rows, temperature, &mut |scores| {
         flat.student = scores.iter().flat_map(|s| s.logp.iter().copied()).collect();
         flat.entropy = scores.iter().flat_map(|s| s.entropy.iter().copied()).collect();
+        flat.see_listed(scores);
         plan = method.token_loss(&flat.tokens(step));
         ensure!(plan.d_logp.len() == flat.student.len(), "method `{}` gave too few coefficients", method.name());
-        Ok(coefficients(&plan, &flat.rows, scores))
+        Ok(coefficients(&plan, &flat, scores))
     })?;
     add(sums, &plan.metrics);
     for (lesson, range) in batch.iter_mut().zip(&flat.rows) {
@@ -104,10 +124,18 @@ pub fn update(
     Ok(())
 }
 
-fn coefficients(plan: &Plan, rows: &[Range<usize>], scores: &[Scores]) -> Vec<Coefficients> {
-    let cut = |v: &[f32], r: &Range<usize>| if v.is_empty() { vec![] } else { v[r.clone()].to_vec() };
-    debug_assert_eq!(rows.len(), scores.len());
-    rows.iter().map(|r| Coefficients { logp: cut(&plan.d_logp, r), entropy: cut(&plan.d_entropy, r) }).collect()
+fn coefficients(plan: &Plan, flat: &Flat, scores: &[Scores]) -> Vec<Coefficients> {
+    let cut = |v: &[f32], r: &Range<usize>, k: usize| {
+        if v.is_empty() { vec![] } else { v[r.start * k..r.end * k].to_vec() }
+    };
+    let one = |(row, score): (&Range<usize>, &Scores)| Coefficients {
+        logp: cut(&plan.d_logp, row, 1),
+        entropy: cut(&plan.d_entropy, row, 1),
+        // a row that lists nothing has nothing to go back through
+        given: if score.given.is_empty() { vec![] } else { cut(&plan.d_top, row, flat.k) },
+        tail: vec![],
+    };
+    flat.rows.iter().zip(scores).map(one).collect()
 }
 
 /// The slices behind [`Tokens`], N = sampled tokens of the batch.
@@ -121,6 +149,11 @@ struct Flat {
     teacher: Option<Vec<f32>>,
     teacher_entropy: Option<Vec<f32>>,
     reference: Option<Vec<f32>>,
+    /// Tokens listed per position; 0 = none.
+    k: usize,
+    top_ids: Vec<u32>,
+    top_student: Vec<f32>,
+    top_teacher: Vec<f32>,
     advantage: Vec<f32>,
     weight: Option<Vec<f32>>,
 }
@@ -138,11 +171,42 @@ impl Flat {
             flat.facts.push(lesson.facts.moved(start));
             flat.advantage.extend(&lesson.advantage);
         }
+        flat.k = batch.iter().find_map(|l| l.listed.as_ref()).map_or(0, |listed| listed.k);
+        for lesson in batch.iter().filter(|_| flat.k > 0) {
+            let size = lesson.row.sampled.len() * flat.k;
+            match &lesson.listed {
+                Some(listed) => {
+                    flat.top_ids.extend(&listed.ids);
+                    flat.top_teacher.extend(&listed.teacher);
+                }
+                None => {
+                    flat.top_ids.extend(std::iter::repeat_n(u32::MAX, size));
+                    flat.top_teacher.extend(std::iter::repeat_n(f32::NEG_INFINITY, size));
+                }
+            }
+        }
         flat.teacher = channel(batch, |l| l.teacher.as_ref());
         flat.teacher_entropy = channel(batch, |l| l.teacher_entropy.as_ref());
         flat.reference = channel(batch, |l| l.reference.as_ref());
         flat.weight = channel(batch, |l| Some(&l.weight)).filter(|weight| weight.len() == flat.old.len());
         flat
+    }
+
+    /// Takes the student's log-probs of the listed tokens.
+    fn see_listed(&mut self, scores: &[Scores]) {
+        self.top_student.clear();
+        for (row, score) in self.rows.iter().zip(scores).filter(|_| self.k > 0) {
+            match score.given.is_empty() {
+                true => self.top_student.extend(std::iter::repeat_n(f32::NEG_INFINITY, row.len() * self.k)),
+                false => self.top_student.extend(&score.given),
+            }
+        }
+    }
+
+    /// The listed tokens, once the student has scored them.
+    fn top(&self) -> Option<Top<'_>> {
+        let seen = self.k > 0 && self.top_student.len() == self.top_ids.len();
+        seen.then_some(Top { k: self.k, ids: &self.top_ids, student: &self.top_student, teacher: &self.top_teacher })
     }
 
     fn tokens(&self, step: u64) -> Tokens<'_> {
@@ -156,6 +220,7 @@ impl Flat {
             teacher: self.teacher.as_deref(),
             teacher_entropy: self.teacher_entropy.as_deref(),
             reference: self.reference.as_deref(),
+            top: self.top(),
             advantage: &self.advantage,
             weight: self.weight.as_deref(),
             ..Tokens::default()

@@ -174,6 +174,7 @@ impl Trainer {
             row: row.clone(),
             teacher_row: None,
             teacher_entropy: None,
+            listed: None,
             advantage: vec![],
             weight: vec![],
             teacher: None,

@@ -177,14 +177,15 @@ fn learn(engine: &mut CandleEngine, rows: &[Row], lr: f64) -> Result<f64> {
     for at in (0..rows.len()).step_by(ROWS_AT_ONCE) {
         let part = at..(at + ROWS_AT_ONCE).min(rows.len());
         let score_rows: Vec<_> =
-            part.clone().map(|i| crate::engine::ScoreRow { ids: &rows[i].ids, mask: &targets[i] }).collect();
+            part.clone().map(|i| crate::engine::ScoreRow::new(&rows[i].ids, &targets[i])).collect();
         engine.forward_backward(&score_rows, 1.0, &mut |scores: &[Scores]| {
             for (s, i) in scores.iter().zip(part.clone()) {
                 for (logp, _) in s.logp.iter().zip(&weights[i]).filter(|(_, weight)| **weight == 1.0) {
                     nll = (nll.0 - *logp as f64, nll.1 + 1.0);
                 }
             }
-            let scaled = |w: &Vec<f32>| Coefficients { logp: w.iter().map(|w| -w / total).collect(), entropy: vec![] };
+            let scaled =
+                |w: &Vec<f32>| Coefficients { logp: w.iter().map(|w| -w / total).collect(), ..Default::default() };
             Ok(weights[part.clone()].iter().map(scaled).collect())
         })?;
     }

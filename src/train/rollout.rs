@@ -269,3 +269,7 @@ impl Game {
         Played { episode: self.episode, rows: self.rows, view, penalty: self.penalty }
     }
 }
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod tests;

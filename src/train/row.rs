@@ -89,7 +89,7 @@ impl Row {
 
     /// The row as the engine scores it.
     pub fn score_row(&self) -> ScoreRow<'_> {
-        ScoreRow { ids: &self.ids, mask: &self.mask }
+        ScoreRow::new(&self.ids, &self.mask)
     }
 
     /// The same replies after another opening prompt: ids and mask.

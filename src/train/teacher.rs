@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::Trainer;
-use super::lesson::Lesson;
+use super::lesson::{Lesson, Listed};
 use super::rollout::Played;
 use super::{context, weights};
 use crate::engine::{Engine, ScoreRow, WeightSet};
+use crate::method::needs::{Top, Whose};
 use crate::method::view::View;
 use crate::skill::Context;
 use crate::text::Message;
@@ -49,24 +50,70 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
         lesson.teacher_row = Some(lesson.row.under(&trainer.text.encode(&prompt)?));
     }
     let set = weights::teacher_set(trainer, &need.weights)?;
-    let temperature = trainer.settings.sampling.temperature;
-    score(&mut *trainer.engine, set, &mut lessons.iter_mut().collect::<Vec<_>>(), temperature)?;
+    let (temperature, top) = (trainer.settings.sampling.temperature, trainer.method.needs().top);
+    let mut all: Vec<&mut Lesson> = lessons.iter_mut().collect();
+    if top.k > 0 {
+        list(&mut *trainer.engine, set, &mut all, temperature, top)?;
+    }
+    score(&mut *trainer.engine, set, &mut all, temperature)?;
     trainer.engine.forget(WeightSet::Blend);
     Ok(taught)
+}
+
+/// Lists the most likely tokens of every position of the taught rows: the student's, or the teacher's. The sampled
+/// token is always among them, in the place of the least likely one where it would be missing.
+fn list(
+    engine: &mut dyn Engine,
+    set: WeightSet,
+    lessons: &mut [&mut Lesson],
+    temperature: f32,
+    top: Top,
+) -> Result<()> {
+    let row = |lesson: &'_ Lesson| -> Option<(Vec<u32>, Vec<bool>)> {
+        match top.of {
+            Whose::Student => Some((lesson.row.ids.clone(), lesson.row.mask.clone())),
+            Whose::Teacher => lesson.teacher_row.clone(),
+        }
+    };
+    let rows: Vec<(Vec<u32>, Vec<bool>)> =
+        lessons.iter().filter(|lesson| lesson.teacher_row.is_some()).filter_map(|lesson| row(lesson)).collect();
+    let k = top.k as usize;
+    let asked: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow { top: k, ..ScoreRow::new(ids, mask) }).collect();
+    let whose = if top.of == Whose::Student { WeightSet::Live } else { set };
+    let scores = engine.score(whose, &asked, temperature)?;
+    for (lesson, score) in lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some()).zip(scores) {
+        let mut ids: Vec<u32> = score.top.iter().map(|(id, _)| *id).collect();
+        let sampled: Vec<u32> = lesson.row.positions().map(|t| lesson.row.ids[t]).collect();
+        let k = ids.len() / sampled.len().max(1); // fewer than asked for in a small vocabulary
+        for (listed, id) in ids.chunks_exact_mut(k.max(1)).zip(sampled) {
+            if !listed.contains(&id)
+                && let Some(last) = listed.last_mut()
+            {
+                *last = id;
+            }
+        }
+        lesson.listed = Some(Listed { k, ids, teacher: vec![] });
+    }
+    Ok(())
 }
 
 /// Scores the teacher rows of those lessons that have one.
 pub fn score(engine: &mut dyn Engine, set: WeightSet, lessons: &mut [&mut Lesson], temperature: f32) -> Result<()> {
     let rows: Vec<ScoreRow> = lessons
         .iter()
-        .filter_map(|lesson| lesson.teacher_row.as_ref())
-        .map(|(ids, mask)| ScoreRow { ids, mask })
+        .filter_map(|lesson| {
+            let (ids, mask) = lesson.teacher_row.as_ref()?;
+            let given = lesson.listed.as_ref().map_or(&[][..], |listed| &listed.ids);
+            Some(ScoreRow { given, ..ScoreRow::new(ids, mask) })
+        })
         .collect();
     let scores = engine.score(set, &rows, temperature)?;
-    let taught = lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some());
-    for (lesson, score) in taught.zip(scores) {
+    for (lesson, score) in lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some()).zip(scores) {
         lesson.teacher = Some(score.logp);
         lesson.teacher_entropy = Some(score.entropy);
+        if let Some(listed) = &mut lesson.listed {
+            listed.teacher = score.given;
+        }
     }
     Ok(())
 }

@@ -15,9 +15,6 @@ pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
     if let Some(TeacherNeed { context: Privileged::StepFeedback, .. }) = needs.teacher {
         bail!("method `{name}` asks for feedback on single turns, which needs a judge; there is none yet");
     }
-    if needs.top.k > 0 {
-        bail!("method `{name}` asks for listed tokens, which are not scored yet; take a variant on sampled tokens");
-    }
     if needs.judge.is_some() {
         bail!("method `{name}` asks for a judge of turns; there is none yet");
     }

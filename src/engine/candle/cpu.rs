@@ -50,6 +50,12 @@ pub(super) fn max(x: &[f32]) -> f32 {
     lanes.iter().chain(tail).copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
+/// x += y
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
+pub(super) fn add(x: &mut [f32], y: &[f32]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
 /// y = x * w / rms(x), row by row; returns 1/rms per row in `inv`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv: &mut [f32]) {
@@ -63,14 +69,14 @@ pub(super) fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv: &mut 
     }
 }
 
-/// Adds to `dw`, writes `dx`.
+/// Adds to `dx` and `dw`.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn rms_norm_grad(x: &[f32], w: &[f32], inv: &[f32], g: &[f32], dx: &mut [f32], dw: &mut [f32]) {
     let d = w.len();
     for (((x, g), dx), &s) in x.chunks_exact(d).zip(g.chunks_exact(d)).zip(dx.chunks_exact_mut(d)).zip(inv) {
         let c = s * s * s / d as f32 * sum_by(d, |i| g[i] * w[i] * x[i]);
         for i in 0..d {
-            dx[i] = g[i] * w[i] * s - x[i] * c;
+            dx[i] += g[i] * w[i] * s - x[i] * c;
             dw[i] += g[i] * x[i] * s;
         }
     }
@@ -117,20 +123,41 @@ pub(super) fn softmax(row: &mut [f32]) -> f32 {
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(super) fn log_partition(row: &[f32]) -> (f32, f32) {
     let m = max(row);
-    let sum = sum_by(row.len(), |i| exp(row[i] - m));
-    let mean = sum_by(row.len(), |i| exp(row[i] - m) * (row[i] - m)) / sum;
-    (m + sum.ln(), sum.ln() - mean)
+    let (mut sums, mut means) = ([0f32; LANES], [0f32; LANES]);
+    let (blocks, tail) = row.as_chunks::<LANES>();
+    for block in blocks {
+        for l in 0..LANES {
+            let z = block[l] - m;
+            let e = exp(z);
+            sums[l] += e;
+            means[l] += e * z;
+        }
+    }
+    let (mut sum, mut mean) = (sums.iter().sum::<f32>(), means.iter().sum::<f32>());
+    for z in tail {
+        sum += exp(z - m);
+        mean += exp(z - m) * (z - m);
+    }
+    (m + sum.ln(), sum.ln() - mean / sum)
 }
 
-/// Turns logits into dL/dlogits in place, for L = a * log p[target] + b * H(p):
-/// dz = a * (onehot - p) - b * p * (log p + H).
+/// Turns logits into `-p (a + b (log p + H))` in place: what a log-prob with coefficient `a` (but for its onehot) and the
+/// entropy H with coefficient `b` send back.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
-pub(super) fn logits_grad(row: &mut [f32], target: usize, lse: f32, entropy: f32, a: f32, b: f32) {
+pub(super) fn logits_grad(row: &mut [f32], lse: f32, entropy: f32, a: f32, b: f32) {
     for z in row.iter_mut() {
         let log_p = *z - lse;
         *z = -exp(log_p) * (a + b * (log_p + entropy));
     }
-    row[target] += a;
+}
+
+/// [`logits_grad`] plus `t p / exp(tail)`, what the log of a tail's mass sends back to its tokens.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
+pub(super) fn logits_grad_tail(row: &mut [f32], [lse, entropy, tail]: [f32; 3], a: f32, b: f32, t: f32) {
+    for z in row.iter_mut() {
+        let log_p = *z - lse;
+        *z = t * exp(log_p - tail) - exp(log_p) * (a + b * (log_p + entropy));
+    }
 }
 
 /// p = exp(s - lse), ds = p * (ds - delta) * scale; both in place.
@@ -207,22 +234,41 @@ pub(super) struct Mat<'a> {
 
 /// out[m,n] (row stride `ldo`) = beta * out + alpha * a[m,k] b[k,n].
 pub(super) fn gemm(dims: [usize; 3], a: Mat, b: Mat, out: &mut [f32], ldo: usize, alpha: f32, beta: f32) {
+    let [m, _, n] = dims;
+    assert!(m == 0 || (m - 1) * ldo + n <= out.len());
+    // SAFETY: the assertion bounds what is written, and `out` is exclusively borrowed and initialised.
+    unsafe { gemm_raw(dims, a, b, out.as_mut_ptr(), ldo, alpha, beta) }
+}
+
+/// a[m,k] b[k,n] in memory of its own, which is not cleared first.
+pub(super) fn product(dims: [usize; 3], a: Mat, b: Mat) -> Vec<f32> {
+    let [m, _, n] = dims;
+    let mut out = Vec::with_capacity(m * n);
+    // SAFETY: m * n numbers fit, with beta = 0 all of them are written and none is read.
+    unsafe {
+        gemm_raw(dims, a, b, out.as_mut_ptr(), n, 1.0, 0.0);
+        out.set_len(m * n);
+    }
+    out
+}
+
+/// SAFETY: `out` can be written as [m, n] with `ldo` between rows by nobody else, and read too if `beta` is not 0.
+unsafe fn gemm_raw(dims: [usize; 3], a: Mat, b: Mat, out: *mut f32, ldo: usize, alpha: f32, beta: f32) {
     let [m, k, n] = dims;
     if m == 0 || n == 0 {
         return;
     }
     let last = |mat: &Mat, r: usize, c: usize| (r - 1) * mat.row + (c - 1) * mat.col;
     assert!(k > 0 && last(&a, m, k) < a.data.len() && last(&b, k, n) < b.data.len());
-    assert!((m - 1) * ldo + n <= out.len());
     // Small products are not worth waking a thread for.
     let threads = if m * n * k > 1 << 20 { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
-    // SAFETY: the assertions above bound every index the strides can reach; `out` is exclusively borrowed.
+    // SAFETY: the assertion bounds every index the strides can reach in a and b; the caller vouches for `out`.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             ldo as isize,
             beta != 0.0,

@@ -133,7 +133,7 @@ fn passing(weights: &[f32], filter: &Filter, total: f64) -> Vec<u32> {
 }
 
 /// The `k` greatest, greatest first, the lower id first among equals; at least one for k > 0.
-fn most_likely(values: &[f32], k: usize) -> Vec<u32> {
+pub(super) fn most_likely(values: &[f32], k: usize) -> Vec<u32> {
     let mut best: Vec<u32> = Vec::with_capacity(k.min(values.len()) + 1);
     if k == 0 {
         return best;
@@ -240,7 +240,8 @@ mod tests {
             for id in 0..z.len() as u32 {
                 let want = if ids.contains(&id) { p[id as usize] / mass } else { 0.0 };
                 let error = (want * (1.0 - want) / n as f64).sqrt();
-                assert!((counts[id as usize] - want).abs() <= 5.0 * error, "{filter:?}, token {id}");
+                let slack = if want > 0.0 { 3.0 / n as f64 } else { 0.0 }; // a rare token may come by chance
+                assert!((counts[id as usize] - want).abs() <= 5.0 * error + slack, "{filter:?}, token {id}");
             }
         }
     }

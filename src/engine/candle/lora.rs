@@ -85,19 +85,19 @@ pub(super) fn random(names: &Names, seed: u64) -> Result<Vec<Tensor>> {
     names.iter().enumerate().map(one).collect()
 }
 
-/// y + s (x A^T) B^T: x [N, K], y [N, M].
-pub(super) fn forward(adapter: &Adapter, x: &Tensor, y: &Tensor, product: Product) -> candle_core::Result<Tensor> {
+/// y + s (x A^T) B^T: x [N, K], y [N, M], which must be the caller's alone.
+pub(super) fn forward(adapter: &Adapter, x: &Tensor, y: Tensor, product: Product) -> candle_core::Result<Tensor> {
     let narrow = scaled(&product(x, adapter.a)?, adapter.scale)?; // [N, R]
-    ops::add(y, &product(&narrow, adapter.b)?)
+    ops::add_into(y, &product(&narrow, adapter.b)?)
 }
 
 /// Gradients of [`forward`] by A, B and x for upstream g [N, M]. What is narrow is computed again, it is cheap.
 pub(super) fn backward(adapter: &Adapter, x: &Tensor, g: &Tensor) -> candle_core::Result<[Tensor; 3]> {
     let narrow = scaled(&ops::linear(x, adapter.a)?, adapter.scale)?; // [N, R]
-    let db = ops::linear_grad_weight(g, &narrow)?;
-    let dnarrow = scaled(&ops::linear_grad_input(g, adapter.b)?, adapter.scale)?;
-    let da = ops::linear_grad_weight(&dnarrow, x)?;
-    Ok([da, db, ops::linear_grad_input(&dnarrow, adapter.a)?])
+    let db = ops::linear_grad_weight(g, &narrow, None)?;
+    let dnarrow = scaled(&ops::linear_grad_input(g, adapter.b, None)?, adapter.scale)?;
+    let da = ops::linear_grad_weight(&dnarrow, x, None)?;
+    Ok([da, db, ops::linear_grad_input(&dnarrow, adapter.a, None)?])
 }
 
 /// The decoder alone, with W + s B A in the place of every adapted W.
@@ -106,7 +106,7 @@ pub(super) fn merged(weights: &Weights) -> Result<Weights> {
     for place in 0..base.len() {
         let Some(adapter) = weights.adapter(place) else { continue };
         // (s B) A: as a product of "rows" B with the "matrix" A^T
-        let delta = ops::linear_grad_input(&scaled(adapter.b, adapter.scale)?, adapter.a)?;
+        let delta = ops::linear_grad_input(&scaled(adapter.b, adapter.scale)?, adapter.a, None)?;
         base[place] = ops::add(&base[place], &delta)?;
     }
     Ok(base)

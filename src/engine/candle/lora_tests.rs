@@ -120,7 +120,7 @@ fn row_of_fixture(key: &str) -> (Vec<u32>, Vec<f32>) {
 
 fn row_logp(engine: &mut CandleEngine, set: WeightSet, ids: &[u32]) -> Vec<f32> {
     let mask = vec![true; ids.len()];
-    engine.score(set, &[ScoreRow { ids, mask: &mask }], 1.0).unwrap().remove(0).logp
+    engine.score(set, &[ScoreRow::new(ids, &mask)], 1.0).unwrap().remove(0).logp
 }
 
 #[test]

@@ -168,7 +168,7 @@ impl Engine for CandleEngine {
     fn snapshot(&self, folder: &Path, resumable: bool) -> Result<Snapshot> {
         // Updates make new tensors, so the copy shares its storage with nothing that changes.
         let copy = CandleEngine {
-            decoder: Decoder::new(self.decoder.config.clone()),
+            decoder: self.decoder.clone(),
             options: self.options.clone(),
             origin: self.origin.clone(),
             names: self.names.clone(),

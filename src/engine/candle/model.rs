@@ -126,6 +126,13 @@ impl Back<'_> {
     fn add(&mut self, place: usize, g: Tensor) -> Result<()> {
         if self.w.trained().contains(&place) { add(self.grads, place, g) } else { Ok(()) }
     }
+
+    /// Adds what y = x w^T sends back to the matrix w at `place`, for dL/dy = `g`.
+    fn add_product(&mut self, place: usize, g: &Tensor, x: &Tensor) -> Result<()> {
+        let sum = self.grads[place].take();
+        self.grads[place] = Some(ops::linear_grad_weight(g, x, sum)?);
+        Ok(())
+    }
 }
 
 impl Decoder {
@@ -169,17 +176,28 @@ impl Decoder {
     fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
         let mut y = product(x, &w[layer.weight(p)])?;
         if let Some(bias) = layer.bias(p) {
-            y = ops::add_bias(&y, &w[bias])?;
+            y = ops::add_bias(y, &w[bias])?;
         }
-        w.adapter(layer.weight(p)).map_or(Ok(y.clone()), |adapter| lora::forward(&adapter, x, &y, product))
+        match w.adapter(layer.weight(p)) {
+            Some(adapter) => lora::forward(&adapter, x, y, product),
+            None => Ok(y),
+        }
     }
 
-    /// The way back through [`Self::project`]: adds the gradients of its tensors, returns dL/dx.
-    fn project_grad(&self, back: &mut Back, layer: &Layer, p: Projection, x: &Tensor, g: &Tensor) -> Result<Tensor> {
+    /// The way back through [`Self::project`]: adds the gradients of its tensors, returns dL/dx, added to `onto` if
+    /// there is one.
+    fn project_grad(
+        &self,
+        back: &mut Back,
+        (layer, p): (&Layer, Projection),
+        x: &Tensor,
+        g: &Tensor,
+        onto: Option<Tensor>,
+    ) -> Result<Tensor> {
         let weight = layer.weight(p);
-        let dx = ops::linear_grad_input(g, &back.w[weight])?;
+        let dx = ops::linear_grad_input(g, &back.w[weight], onto)?;
         if !back.w.frozen() {
-            back.add(weight, ops::linear_grad_weight(g, x)?)?;
+            back.add_product(weight, g, x)?;
             if let Some(bias) = layer.bias(p) {
                 back.add(bias, ops::bias_grad(g)?)?;
             }
@@ -189,7 +207,7 @@ impl Decoder {
         let at = adapter.at;
         back.add(at, da)?;
         back.add(at + 1, db)?;
-        ops::add(&dx, &more)
+        ops::add_into(dx, &more)
     }
 
     /// From a layer's normed input [N, D] to what attention takes.
@@ -201,8 +219,8 @@ impl Decoder {
         let v = self.project(w, layer, V, x, product)?.reshape((n, kv, size))?;
         let (q, q_norm) = self.head_norm(w, layer.q_norm, q)?;
         let (k, k_norm) = self.head_norm(w, layer.k_norm, k)?;
-        let q = self.rope.rotate(&q, positions, 1.0)?;
-        let k = self.rope.rotate(&k, positions, 1.0)?;
+        let q = self.rope.rotate(q, positions, 1.0)?;
+        let k = self.rope.rotate(k, positions, 1.0)?;
         Ok(Qkv { q, k, v, q_norm, k_norm })
     }
 
@@ -228,20 +246,20 @@ impl Decoder {
         let (x, inv1) = self.norm(w, layer.norm1, &h)?;
         let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions, ops::linear)?;
         let (o, lse) = attention(&q, &k, &v, &input.segments, self.heads())?;
-        let mid = ops::add(&h, &self.project(w, layer, O, &o, ops::linear)?)?;
+        let mid = ops::add_into(self.project(w, layer, O, &o, ops::linear)?, &h)?;
         let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
         let (gate, up) = (self.project(w, layer, Gate, &y, ops::linear)?, self.project(w, layer, Up, &y, ops::linear)?);
         Ok(Saved { h, inv1, x, q_norm, k_norm, q, k, v, o, lse, mid, inv2, y, gate, up })
     }
 
     fn layer_output(&self, w: &Weights, layer: &Layer, s: &Saved) -> Result<Tensor> {
-        ops::add(&s.mid, &self.project(w, layer, Down, &ops::swiglu(&s.gate, &s.up)?, ops::linear)?)
+        ops::add_into(self.project(w, layer, Down, &ops::swiglu(&s.gate, &s.up)?, ops::linear)?, &s.mid)
     }
 
     /// Adds the gradient for upstream `g` = dL/dhidden [N, D] into `grads`.
     pub fn backward(&self, w: &Weights, input: &Packed, tape: Tape, g: &Tensor, grads: &mut Gradients) -> Result<()> {
         let (norm, embed) = (self.layout.final_norm, self.layout.embed);
-        let (mut dh, dw) = ops::rms_norm_grad(&tape.last, &w[norm], &tape.inv, g)?;
+        let (mut dh, dw) = ops::rms_norm_grad(&tape.last, &w[norm], &tape.inv, g, None)?;
         let back = &mut Back { w, input, grads };
         back.add(norm, dw)?;
         for (layer, kept) in self.layout.layers.iter().zip(tape.layers).rev() {
@@ -255,44 +273,45 @@ impl Decoder {
         if w.frozen() {
             return Ok(());
         }
-        let mut table = match grads[embed].take() {
-            Some(t) => t.flatten_all()?.to_vec1()?,
-            None => vec![0f32; w[embed].elem_count()],
+        let table = match grads[embed].take() {
+            Some(table) => table,
+            None => ops::tensor(vec![0f32; w[embed].elem_count()], w[embed].shape())?,
         };
-        ops::embed_grad(&mut table, &input.ids, &dh)?;
-        grads[embed] = Some(ops::tensor(table, w[embed].shape())?);
+        ops::embed_grad(&table, &input.ids, &dh)?;
+        grads[embed] = Some(table);
         Ok(())
     }
 
     /// next = mid + down(swiglu(gate(y), up(y))), y = norm(mid): from dL/dnext to dL/dmid.
     fn feed_backward(&self, back: &mut Back, layer: &Layer, s: &Saved, dnext: &Tensor) -> Result<Tensor> {
         let act = ops::swiglu(&s.gate, &s.up)?;
-        let dact = self.project_grad(back, layer, Down, &act, dnext)?;
+        let dact = self.project_grad(back, (layer, Down), &act, dnext, None)?;
+        drop(act);
         let (dgate, dup) = ops::swiglu_grad(&s.gate, &s.up, &dact)?;
-        let dgate = self.project_grad(back, layer, Gate, &s.y, &dgate)?;
-        let dup = self.project_grad(back, layer, Up, &s.y, &dup)?;
-        let (dmid, dw) = ops::rms_norm_grad(&s.mid, &back.w[layer.norm2], &s.inv2, &ops::add(&dgate, &dup)?)?;
+        drop(dact);
+        let dy = self.project_grad(back, (layer, Gate), &s.y, &dgate, None)?;
+        let dy = self.project_grad(back, (layer, Up), &s.y, &dup, Some(dy))?;
+        let (dmid, dw) = ops::rms_norm_grad(&s.mid, &back.w[layer.norm2], &s.inv2, &dy, Some(dnext))?;
         back.add(layer.norm2, dw)?;
-        ops::add(&dmid, dnext)
+        Ok(dmid)
     }
 
     /// mid = h + o(attention(q(x), k(x), v(x))), x = norm(h): from dL/dmid to dL/dh.
     fn attention_backward(&self, back: &mut Back, layer: &Layer, s: &Saved, dmid: &Tensor) -> Result<Tensor> {
         let (n, positions) = (back.input.ids.len(), &back.input.positions);
-        let dout = self.project_grad(back, layer, O, &s.o, dmid)?;
+        let dout = self.project_grad(back, (layer, O), &s.o, dmid, None)?;
         let saved = AttentionSaved { q: &s.q, k: &s.k, v: &s.v, o: &s.o, lse: &s.lse };
         let [dq, dk, dv] = attention_grad(&saved, &dout, &back.input.segments, self.heads())?;
-        let dq = self.rope.rotate(&dq, positions, -1.0)?;
-        let dk = self.rope.rotate(&dk, positions, -1.0)?;
+        let dq = self.rope.rotate(dq, positions, -1.0)?;
+        let dk = self.rope.rotate(dk, positions, -1.0)?;
         let dq = head_norm_grad(back, layer.q_norm, &s.q_norm, dq)?.reshape((n, ()))?;
         let dk = head_norm_grad(back, layer.k_norm, &s.k_norm, dk)?.reshape((n, ()))?;
-        let dq = self.project_grad(back, layer, Q, &s.x, &dq)?;
-        let dk = self.project_grad(back, layer, K, &s.x, &dk)?;
-        let dv = self.project_grad(back, layer, V, &s.x, &dv.reshape((n, ()))?)?;
-        let dx = ops::add(&ops::add(&dq, &dk)?, &dv)?;
-        let (dx, dw) = ops::rms_norm_grad(&s.h, &back.w[layer.norm1], &s.inv1, &dx)?;
+        let dx = self.project_grad(back, (layer, Q), &s.x, &dq, None)?;
+        let dx = self.project_grad(back, (layer, K), &s.x, &dk, Some(dx))?;
+        let dx = self.project_grad(back, (layer, V), &s.x, &dv.reshape((n, ()))?, Some(dx))?;
+        let (dh, dw) = ops::rms_norm_grad(&s.h, &back.w[layer.norm1], &s.inv1, &dx, Some(dmid))?;
         back.add(layer.norm1, dw)?;
-        ops::add(dmid, &dx)
+        Ok(dh)
     }
 
     /// Runs new tokens against their sequences' caches: `caches[i]` belongs to segment i and already counts its new
@@ -307,10 +326,10 @@ impl Decoder {
             let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions, ops::linear_by_row)?;
             cached::append(caches, shape, index, &input.segments, [&k, &v])?;
             let o = cached::attend(&q, caches, shape, index, input, self.heads())?;
-            h = ops::add(&h, &project(layer, O, &o)?)?;
+            h = ops::add_into(project(layer, O, &o)?, &h)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
             let act = ops::swiglu(&project(layer, Gate, &y)?, &project(layer, Up, &y)?)?;
-            h = ops::add(&h, &project(layer, Down, &act)?)?;
+            h = ops::add_into(project(layer, Down, &act)?, &h)?;
         }
         Ok(self.norm(w, self.layout.final_norm, &h)?.0)
     }
@@ -325,7 +344,7 @@ impl Decoder {
 /// The way back through a norm over heads, where there is one.
 fn head_norm_grad(back: &mut Back, place: Option<usize>, saved: &Option<Normed>, g: Tensor) -> Result<Tensor> {
     let (Some(place), Some(Normed { raw, inv })) = (place, saved) else { return Ok(g) };
-    let (dx, dw) = ops::rms_norm_grad(raw, &back.w[place], inv, &g)?;
+    let (dx, dw) = ops::rms_norm_grad(raw, &back.w[place], inv, &g, None)?;
     back.add(place, dw)?;
     Ok(dx)
 }
@@ -333,7 +352,7 @@ fn head_norm_grad(back: &mut Back, place: Option<usize>, saved: &Option<Normed>,
 /// Adds `g` to the accumulated gradient at `index`.
 pub(super) fn add(grads: &mut Gradients, index: usize, g: Tensor) -> Result<()> {
     grads[index] = Some(match grads[index].take() {
-        Some(sum) => ops::add(&sum, &g)?,
+        Some(sum) => ops::add_into(sum, &g)?,
         None => g,
     });
     Ok(())

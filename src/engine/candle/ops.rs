@@ -7,7 +7,7 @@
 
 use std::ops::{Deref, Range};
 
-use candle_core::{CpuStorage, Device, Result, Shape, Storage, StorageRef, Tensor, bail};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use rayon::prelude::*;
 
 use super::cpu::{self, Mat};
@@ -44,10 +44,40 @@ pub(super) fn tensor(data: Vec<f32>, shape: impl Into<Shape>) -> Result<Tensor> 
     Tensor::from_vec(data, shape.into(), &Device::Cpu)
 }
 
+/// Lets `f` write into the numbers of `t`, which must be the caller's alone: clones of a tensor share its storage.
+pub(super) fn update(t: &Tensor, f: impl Fn(&mut [f32])) -> Result<()> {
+    t.inplace_op1(&Update(f))
+}
+
+struct Update<F>(F);
+
+impl<F: Fn(&mut [f32])> InplaceOp1 for Update<F> {
+    fn name(&self) -> &'static str {
+        "update"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (CpuStorage::F32(data), Some((start, end))) = (storage, layout.contiguous_offsets()) else {
+            bail!("expected a contiguous f32 tensor")
+        };
+        (self.0)(&mut data[start..end]);
+        Ok(())
+    }
+}
+
 /// x + y, element-wise.
 pub(super) fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     let (xs, ys) = (host(x)?, host(y)?);
     tensor(xs.iter().zip(ys.iter()).map(|(x, y)| x + y).collect(), x.shape())
+}
+
+/// x + y in the memory of x, which must be the caller's alone.
+pub(super) fn add_into(x: Tensor, y: &Tensor) -> Result<Tensor> {
+    let ys = host(y)?;
+    update(&x, |x| {
+        (x.par_chunks_mut(CHUNK), ys.par_chunks(CHUNK)).into_par_iter().for_each(|(x, y)| cpu::add(x, y));
+    })?;
+    Ok(x)
 }
 
 /// Elements a thread handles at a time in element-wise loops.
@@ -59,11 +89,9 @@ pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
 /// y = x w^T: x [N, K], w [M, K] -> [N, M]. The order of summation depends on N.
 pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
-    let mut y = vec![0f32; n * m];
     let (xs, ws) = (host(x)?, host(w)?);
     let (a, b) = (Mat { data: &xs, row: k, col: 1 }, Mat { data: &ws, row: 1, col: k });
-    cpu::gemm([n, k, m], a, b, &mut y, m, 1.0, 0.0);
-    tensor(y, (n, m))
+    tensor(cpu::product([n, k, m], a, b), (n, m))
 }
 
 /// [`linear`] for sampling: every row's result is the same to the last bit whatever rows are beside it.
@@ -74,32 +102,33 @@ pub(super) fn linear_by_row(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     tensor(y, (n, m))
 }
 
-/// Gradient of [`linear`] by its input: g [N, M], w [M, K] -> [N, K].
-pub(super) fn linear_grad_input(g: &Tensor, w: &Tensor) -> Result<Tensor> {
+/// Gradient of [`linear`] by its input: g [N, M], w [M, K] -> [N, K]; added to `onto` if there is one, which must be
+/// the caller's alone.
+pub(super) fn linear_grad_input(g: &Tensor, w: &Tensor, onto: Option<Tensor>) -> Result<Tensor> {
     let ((n, m), (_, k)) = (g.dims2()?, w.dims2()?);
-    let mut dx = vec![0f32; n * k];
     let (gs, ws) = (host(g)?, host(w)?);
-    let (a, b) = (Mat { data: &gs, row: m, col: 1 }, Mat { data: &ws, row: k, col: 1 });
-    cpu::gemm([n, m, k], a, b, &mut dx, k, 1.0, 0.0);
-    tensor(dx, (n, k))
+    product([n, m, k], Mat { data: &gs, row: m, col: 1 }, Mat { data: &ws, row: k, col: 1 }, onto)
 }
 
-/// Gradient of [`linear`] by its weight: g [N, M], x [N, K] -> [M, K].
-pub(super) fn linear_grad_weight(g: &Tensor, x: &Tensor) -> Result<Tensor> {
+/// Gradient of [`linear`] by its weight: g [N, M], x [N, K] -> [M, K]; added to `onto` as above.
+pub(super) fn linear_grad_weight(g: &Tensor, x: &Tensor, onto: Option<Tensor>) -> Result<Tensor> {
     let ((n, m), (_, k)) = (g.dims2()?, x.dims2()?);
-    let mut dw = vec![0f32; m * k];
     let (gs, xs) = (host(g)?, host(x)?);
-    let (a, b) = (Mat { data: &gs, row: 1, col: m }, Mat { data: &xs, row: k, col: 1 });
-    cpu::gemm([m, n, k], a, b, &mut dw, k, 1.0, 0.0);
-    tensor(dw, (m, k))
+    product([m, n, k], Mat { data: &gs, row: 1, col: m }, Mat { data: &xs, row: k, col: 1 }, onto)
 }
 
-/// x [N, M] + b [M], row by row.
-pub(super) fn add_bias(x: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let (xs, bs) = (host(x)?, host(b)?);
-    let mut y = xs.to_vec();
-    y.chunks_exact_mut(bs.len()).for_each(|y| y.iter_mut().zip(bs.iter()).for_each(|(y, b)| *y += b));
-    tensor(y, x.shape())
+/// a[m,k] b[k,n], added to `onto` if there is one.
+fn product(dims: [usize; 3], a: Mat, b: Mat, onto: Option<Tensor>) -> Result<Tensor> {
+    let Some(sum) = onto else { return tensor(cpu::product(dims, a, b), (dims[0], dims[2])) };
+    update(&sum, |sum| cpu::gemm(dims, a, b, sum, dims[2], 1.0, 1.0))?;
+    Ok(sum)
+}
+
+/// x [N, M] + b [M], row by row, in the memory of x, which must be the caller's alone.
+pub(super) fn add_bias(x: Tensor, b: &Tensor) -> Result<Tensor> {
+    let bs = host(b)?;
+    update(&x, |x| x.chunks_exact_mut(bs.len()).for_each(|x| cpu::add(x, &bs)))?;
+    Ok(x)
 }
 
 /// Gradient of [`add_bias`] by the bias: g [N, M] -> [M].
@@ -122,12 +151,19 @@ pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Vec<
     Ok((tensor(y, x.shape())?, inv))
 }
 
-/// Gradients of [`rms_norm`] by input and weight.
-pub(super) fn rms_norm_grad(x: &Tensor, w: &Tensor, inv: &[f32], g: &Tensor) -> Result<(Tensor, Tensor)> {
+/// Gradients of [`rms_norm`] by input, added to `base` if there is one, and by weight.
+pub(super) fn rms_norm_grad(
+    x: &Tensor,
+    w: &Tensor,
+    inv: &[f32],
+    g: &Tensor,
+    base: Option<&Tensor>,
+) -> Result<(Tensor, Tensor)> {
     let (xs, ws, gs) = (host(x)?, host(w)?, host(g)?);
     let d = ws.len();
     let rows = CHUNK / d + 1;
-    let mut dx = vec![0f32; xs.len()];
+    let mut dx =
+        base.map_or_else(|| Ok(vec![0f32; xs.len()]), |base| Ok::<_, candle_core::Error>(host(base)?.to_vec()))?;
     let partial: Vec<Vec<f32>> =
         (xs.par_chunks(rows * d), inv.par_chunks(rows), gs.par_chunks(rows * d), dx.par_chunks_mut(rows * d))
             .into_par_iter()
@@ -156,32 +192,31 @@ impl Rope {
         Self { cos: table(f32::cos), sin: table(f32::sin), half: frequencies.len() }
     }
 
-    /// Rotates x [N, heads, E] by each token's position; `sign` -1 is the inverse, which is also the gradient.
-    pub fn rotate(&self, x: &Tensor, positions: &[u32], sign: f32) -> Result<Tensor> {
+    /// Rotates x [N, heads, E], which must be the caller's alone, by each token's position; `sign` -1 is the inverse,
+    /// which is also the gradient.
+    pub fn rotate(&self, x: Tensor, positions: &[u32], sign: f32) -> Result<Tensor> {
         let (_, heads, e) = x.dims3()?;
-        let xs = host(x)?;
-        let mut y = vec![0f32; xs.len()];
         let row = heads * e;
         let rows = CHUNK / row + 1;
-        (xs.par_chunks(rows * row), y.par_chunks_mut(rows * row), positions.par_chunks(rows)).into_par_iter().for_each(
-            |(x, y, positions)| {
-                for ((x, y), &p) in x.chunks_exact(row).zip(y.chunks_exact_mut(row)).zip(positions) {
-                    self.rotate_token(x, y, p as usize, sign);
+        update(&x, |x| {
+            (x.par_chunks_mut(rows * row), positions.par_chunks(rows)).into_par_iter().for_each(|(x, positions)| {
+                for (x, &p) in x.chunks_exact_mut(row).zip(positions) {
+                    self.rotate_token(x, p as usize, sign);
                 }
-            },
-        );
-        tensor(y, x.shape())
+            });
+        })?;
+        Ok(x)
     }
 
-    fn rotate_token(&self, x: &[f32], y: &mut [f32], position: usize, sign: f32) {
+    fn rotate_token(&self, x: &mut [f32], position: usize, sign: f32) {
         let h = self.half;
         let (cos, sin) = (&self.cos[position * h..][..h], &self.sin[position * h..][..h]);
-        for (x, y) in x.chunks_exact(2 * h).zip(y.chunks_exact_mut(2 * h)) {
-            let ((a, b), (ya, yb)) = (x.split_at(h), y.split_at_mut(h));
+        for x in x.chunks_exact_mut(2 * h) {
+            let (a, b) = x.split_at_mut(h);
             for i in 0..h {
-                let s = sin[i] * sign;
-                ya[i] = a[i] * cos[i] - b[i] * s;
-                yb[i] = b[i] * cos[i] + a[i] * s;
+                let (s, x, y) = (sin[i] * sign, a[i], b[i]);
+                a[i] = x * cos[i] - y * s;
+                b[i] = y * cos[i] + x * s;
             }
         }
     }
@@ -227,14 +262,13 @@ pub(super) fn embed(table: &Tensor, ids: &[u32]) -> Result<Tensor> {
     tensor(h, (ids.len(), d))
 }
 
-/// Adds the gradient of [`embed`] into `dtable` [V * D].
-pub(super) fn embed_grad(dtable: &mut [f32], ids: &[u32], dh: &Tensor) -> Result<()> {
+/// Adds the gradient of [`embed`] into `dtable` [V, D], which must be the caller's alone.
+pub(super) fn embed_grad(dtable: &Tensor, ids: &[u32], dh: &Tensor) -> Result<()> {
     let (_, d) = dh.dims2()?;
     let dh = host(dh)?;
-    for (&id, dh) in ids.iter().zip(dh.chunks_exact(d)) {
-        for (w, g) in dtable[id as usize * d..][..d].iter_mut().zip(dh) {
-            *w += g;
+    update(dtable, |dtable| {
+        for (&id, dh) in ids.iter().zip(dh.chunks_exact(d)) {
+            cpu::add(&mut dtable[id as usize * d..][..d], dh);
         }
-    }
-    Ok(())
+    })
 }

@@ -91,12 +91,13 @@ fn gradients_equal_pytorch() {
     for name in MODELS {
         let (mut engine, expected) = (CandleEngine::load(&folder(name)).unwrap(), Expected::of(name));
         let masks: Vec<Vec<bool>> = expected.rows.iter().map(|r| vec![true; r.len()]).collect();
-        let rows: Vec<ScoreRow> = expected.rows.iter().zip(&masks).map(|(ids, mask)| ScoreRow { ids, mask }).collect();
+        let rows: Vec<ScoreRow> =
+            expected.rows.iter().zip(&masks).map(|(ids, mask)| ScoreRow::new(ids, mask)).collect();
         let mut left = &expected.numbers("coefficients")[..];
         let mut split = |n: usize| {
             let (now, later) = left.split_at(n);
             left = later;
-            Coefficients { logp: now.to_vec(), entropy: vec![] }
+            Coefficients { logp: now.to_vec(), ..Default::default() }
         };
         let mut loss = |scores: &[Scores]| Ok(scores.iter().map(|s| split(s.logp.len())).collect());
         engine.forward_backward(&rows, 1.0, &mut loss).unwrap();
@@ -151,12 +152,12 @@ fn twenty_steps_learn_one_row_in_every_family() {
     for family in Family::ALL {
         let mut engine = CandleEngine::init(Architecture::small(family, 64, 128, 2), 1).unwrap();
         let ids: Vec<u32> = (0..16).map(|i| (i * 23 + 5) % 61).collect();
-        let row = ScoreRow { ids: &ids, mask: &[true; 16] };
+        let row = ScoreRow::new(&ids, &[true; 16]);
         let optim = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0 };
         for _ in 0..20 {
             let mut loss = |s: &[Scores]| {
                 let n = s[0].logp.len();
-                Ok(vec![Coefficients { logp: vec![-1.0 / n as f32; n], entropy: vec![] }])
+                Ok(vec![Coefficients { logp: vec![-1.0 / n as f32; n], ..Default::default() }])
             };
             engine.forward_backward(&[row], 1.0, &mut loss).unwrap();
             engine.optim_step(&optim).unwrap();

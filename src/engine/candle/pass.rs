@@ -15,18 +15,12 @@ pub(super) struct Pass {
     input: Packed,
     targets: Targets,
     tape: Tape,
-    scored: Scored,
+    scored: Vec<Scored>,
 }
 
 impl Pass {
     fn scores(&self) -> Vec<Scores> {
-        let mut at = 0;
-        let split = |&n: &usize| {
-            let part = at..at + n;
-            at += n;
-            Scores { logp: self.scored.logp[part.clone()].to_vec(), entropy: self.scored.entropy[part].to_vec() }
-        };
-        self.targets.counts.iter().map(split).collect()
+        self.targets.scores(&self.scored)
     }
 }
 
@@ -76,27 +70,22 @@ impl CandleEngine {
 
     fn run(&self, weights: &Weights, rows: &[ScoreRow], temperature: f32, keep: Keep) -> Result<Pass> {
         let input = Packed::new(rows.iter().map(|r| r.ids));
-        let targets = Targets::new(rows, &input);
+        let targets = Targets::new(rows, &input, self.decoder.config.vocab_size)?;
         let tape = self.decoder.forward(weights, &input, keep)?;
         let scored = loss::score(&tape.hidden, &weights[self.decoder.head()], &targets, temperature)?;
         Ok(Pass { input, targets, tape, scored })
     }
 
     fn back(&mut self, pass: Pass, coefficients: &[Coefficients], temperature: f32) -> Result<()> {
-        let logp: Vec<f32> = coefficients.iter().flat_map(|c| c.logp.iter().copied()).collect();
-        let entropy: Vec<f32> = coefficients.iter().flat_map(|c| c.entropy.iter().copied()).collect();
-        let n = pass.targets.target.len();
-        ensure!(logp.len() == n, "{} coefficients for {n} tokens", logp.len());
-        ensure!(entropy.is_empty() || entropy.len() == n, "entropy coefficients must cover all tokens or none");
-        let head = self.decoder.head();
-        let coef = (&logp[..], &entropy[..]);
-        let (tape, trained) = (&pass.tape, !self.live.frozen());
+        let Pass { input, targets, tape, scored } = pass;
+        let (head, trained) = (self.decoder.head(), !self.live.frozen());
+        let out = &self.live[head];
         let (dhidden, dhead) =
-            loss::score_grad(&tape.hidden, &self.live[head], &pass.targets, &pass.scored, coef, temperature, trained)?;
+            loss::score_grad(&tape.hidden, out, &targets, &scored, coefficients, temperature, trained)?;
         if let Some(dhead) = dhead {
             model::add(&mut self.grads, head, dhead)?;
         }
-        self.decoder.backward(&self.live, &pass.input, pass.tape, &dhidden, &mut self.grads)?;
+        self.decoder.backward(&self.live, &input, tape, &dhidden, &mut self.grads)?;
         Ok(())
     }
 }

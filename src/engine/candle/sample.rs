@@ -24,6 +24,10 @@ const PREFILL_TOKENS: usize = 4096;
 const WORTH_WAITING: usize = 16;
 /// Logits held at once.
 const LOGITS: usize = 1 << 24;
+/// Logits worth waking a thread for.
+const DRAWN: usize = 1 << 14;
+/// Least tokens of a part of a pass that runs on its own: enough to make good use of a weight that was loaded.
+const PART_TOKENS: usize = 16;
 
 /// Samples `first` and everything that `next` asks for thereafter.
 pub(super) fn sample(
@@ -163,23 +167,9 @@ impl<'a> Batch<'a> {
     fn pass(&mut self, decoder: &Decoder, w: &Weights) -> Result<()> {
         self.choose();
         let mut rows: Vec<&mut Row> = self.rows.iter_mut().filter(|r| r.state != State::New).collect();
-        let mut input = Packed::new([]);
-        for row in &mut rows {
-            let from = row.cached.len();
-            input.push(&row.ids[from..], from);
-            row.cached.extend(self.shape, &row.ids[from..]);
-        }
-        let mut caches: Vec<&mut Sequence> = rows.iter_mut().map(|r| &mut r.cached).collect();
-        let hidden = decoder.decode(w, &input, &mut caches)?;
-        let (hidden, d) = (host(&hidden)?, decoder.config.hidden_size);
-        let last: Vec<f32> = input.segments.iter().flat_map(|s| &hidden[(s.end - 1) * d..s.end * d]).copied().collect();
         let how = How { temperature: self.sampler.temperature, filter: self.sampler.filter, top: self.sampler.top };
-        let head = &w[decoder.head()];
-        let at_once = (LOGITS / decoder.config.vocab_size).max(1);
-        for (rows, last) in rows.chunks_mut(at_once).zip(last.chunks(at_once * d)) {
-            let logits = ops::linear_by_row(&ops::tensor(last.to_vec(), (rows.len(), d))?, head)?;
-            draw_all(rows, host(&logits)?.to_vec(), &how)?;
-        }
+        let parts = parts(&mut rows, rayon::current_num_threads());
+        parts.into_par_iter().try_for_each(|rows| run(decoder, w, rows, &how))?;
         self.part();
         Ok(())
     }
@@ -193,7 +183,7 @@ impl<'a> Batch<'a> {
             }
             self.share(i);
             let row = &self.rows[i];
-            let (cached, new) = (row.cached.len(), row.ids.len() - row.cached.len());
+            let (cached, new) = (row.cached.len(), row.pending());
             let saves =
                 |other: &Row| other.state == State::Entering && common(&other.ids, &row.ids) >= cached + WORTH_WAITING;
             let waits = tokens > 0 && (tokens + new > PREFILL_TOKENS || self.rows[..i].iter().any(saves));
@@ -230,20 +220,58 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Splits rows into parts of about equal work: one for a thread, but none too small. Whole passes side by side need far
+/// less waiting for each other than the products inside one, and give the same numbers.
+fn parts<'r, 'x, 'a>(mut rows: &'r mut [&'x mut Row<'a>], threads: usize) -> Vec<&'r mut [&'x mut Row<'a>]> {
+    let total: usize = rows.iter().map(|r| r.pending()).sum();
+    let quota = total.div_ceil(threads).max(PART_TOKENS);
+    let mut parts = vec![];
+    while !rows.is_empty() {
+        let mut tokens = 0;
+        let full = rows.iter().position(|row| {
+            tokens += row.pending();
+            tokens >= quota
+        });
+        let end = full.map_or(rows.len(), |last| last + 1);
+        let (part, rest) = std::mem::take(&mut rows).split_at_mut(end);
+        parts.push(part);
+        rows = rest;
+    }
+    parts
+}
+
+/// Runs all pending tokens of `rows`, and draws the next one of each.
+fn run(decoder: &Decoder, w: &Weights, rows: &mut [&mut Row], how: &How) -> Result<()> {
+    let mut input = Packed::new([]);
+    for row in rows.iter_mut() {
+        let from = row.cached.len();
+        input.push(&row.ids[from..], from);
+        row.cached.extend(decoder.cache_shape(), &row.ids[from..]);
+    }
+    let mut caches: Vec<&mut Sequence> = rows.iter_mut().map(|r| &mut r.cached).collect();
+    let hidden = decoder.decode(w, &input, &mut caches)?;
+    let (hidden, d) = (host(&hidden)?, decoder.config.hidden_size);
+    let last: Vec<f32> = input.segments.iter().flat_map(|s| &hidden[(s.end - 1) * d..s.end * d]).copied().collect();
+    let at_once = (LOGITS / decoder.config.vocab_size).max(1);
+    for (rows, last) in rows.chunks_mut(at_once).zip(last.chunks(at_once * d)) {
+        let last = ops::tensor(last.to_vec(), (rows.len(), d))?;
+        draw_all(rows, host(&ops::linear_by_row(&last, &w[decoder.head()])?)?.to_vec(), how)?;
+    }
+    Ok(())
+}
+
 /// Draws one token per row. `logits` [R, V].
 fn draw_all(rows: &mut [&mut Row], mut logits: Vec<f32>, how: &How) -> Result<()> {
     let vocab = logits.len() / rows.len();
-    let streams: Vec<&mut ChaCha8Rng> = rows.iter_mut().map(|r| &mut r.rng).collect();
-    let drawn: Vec<Drawn> = streams
-        .into_par_iter()
-        .zip(logits.par_chunks_mut(vocab))
-        .map_init(Vec::new, |weights, (rng, logits)| draw::draw(logits, how, weights, rng))
-        .collect();
-    for (row, drawn) in rows.iter_mut().zip(drawn) {
-        ensure!(drawn.logp.is_finite(), "the model's logits are not finite numbers; its weights are spoilt");
-        row.take(drawn, how);
-    }
-    Ok(())
+    rows.par_iter_mut().zip(logits.par_chunks_mut(vocab)).with_min_len(DRAWN / vocab + 1).try_for_each_init(
+        Vec::new,
+        |weights, (row, logits)| {
+            let drawn = draw::draw(logits, how, weights, &mut row.rng);
+            ensure!(drawn.logp.is_finite(), "the model's logits are not finite numbers; its weights are spoilt");
+            row.take(drawn, how);
+            Ok(())
+        },
+    )
 }
 
 impl<'a> Row<'a> {
@@ -261,6 +289,11 @@ impl<'a> Row<'a> {
             state: State::New,
             ids: request.context,
         }
+    }
+
+    /// Tokens to be run.
+    fn pending(&self) -> usize {
+        self.ids.len() - self.cached.len()
     }
 
     fn take(&mut self, drawn: Drawn, how: &How) {

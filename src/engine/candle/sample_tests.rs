@@ -253,7 +253,7 @@ fn draws_follow_the_scored_distribution() {
     for id in 0..VOCAB as u32 {
         let row = [&context[..], &[id]].concat();
         let mask: Vec<bool> = (0..9).map(|t| t == 8).collect();
-        let score = engine.score(WeightSet::Live, &[ScoreRow { ids: &row, mask: &mask }], 1.0).unwrap();
+        let score = engine.score(WeightSet::Live, &[ScoreRow::new(&row, &mask)], 1.0).unwrap();
         let p = (score[0].logp[0] as f64).exp();
         let error = (p * (1.0 - p) / n as f64).sqrt();
         assert!((counts[id as usize] / n as f64 - p).abs() < 4.5 * error + 1e-9, "token {id}");

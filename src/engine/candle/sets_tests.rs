@@ -294,7 +294,7 @@ fn a_skipped_update_moves_no_set() {
     engine.average(Some(0.5)).unwrap();
     let before = numbers(&engine.live);
     let mut poison = |s: &[Scores]| {
-        Ok(s.iter().map(|s| Coefficients { logp: vec![f32::INFINITY; s.logp.len()], entropy: vec![] }).collect())
+        Ok(s.iter().map(|s| Coefficients { logp: vec![f32::INFINITY; s.logp.len()], ..Default::default() }).collect())
     };
     engine.forward_backward(&Rows::new().rows(), 1.0, &mut poison).unwrap();
     assert!(engine.optim_step(&ADAM).unwrap().skipped);

@@ -43,7 +43,7 @@ impl Rows {
     }
 
     pub(super) fn rows(&self) -> Vec<ScoreRow<'_>> {
-        self.0.iter().map(|(ids, mask)| ScoreRow { ids, mask }).collect()
+        self.0.iter().map(|(ids, mask)| ScoreRow::new(ids, mask)).collect()
     }
 }
 
@@ -53,6 +53,7 @@ pub(super) fn coefficients(scores: &[Scores]) -> Vec<Coefficients> {
     let one = |s: &Scores| Coefficients {
         logp: (0..s.logp.len()).map(|i| weight(i, 1.3)).collect(),
         entropy: (0..s.logp.len()).map(|i| weight(i, 0.7)).collect(),
+        ..Default::default()
     };
     scores.iter().map(one).collect()
 }
@@ -183,7 +184,7 @@ fn log_probs_while_sampling_equal_log_probs_when_scored() {
         for (context, sample) in contexts.iter().zip(&samples) {
             let ids = [&context[..], &sample.ids].concat();
             let mask: Vec<bool> = (0..ids.len()).map(|t| t >= context.len()).collect();
-            let scores = engine.score(WeightSet::Live, &[ScoreRow { ids: &ids, mask: &mask }], temperature).unwrap();
+            let scores = engine.score(WeightSet::Live, &[ScoreRow::new(&ids, &mask)], temperature).unwrap();
             let near = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
             assert!(near(&scores[0].logp, &sample.logp) && near(&scores[0].entropy, &sample.entropy));
             assert_eq!(sample.closed(), sample.ids.last() == Some(&5));
@@ -196,7 +197,7 @@ pub(super) const ADAM: AdamW =
 
 fn nll(scores: &[Scores]) -> Vec<Coefficients> {
     let n: usize = scores.iter().map(|s| s.logp.len()).sum();
-    scores.iter().map(|s| Coefficients { logp: vec![-1.0 / n as f32; s.logp.len()], entropy: vec![] }).collect()
+    scores.iter().map(|s| Coefficients { logp: vec![-1.0 / n as f32; s.logp.len()], ..Default::default() }).collect()
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn training_fits_one_row_and_kept_weights_stay() {
     let mut engine = CandleEngine::init(tiny(true), 1).unwrap();
     engine.keep(WeightSet::Reference).unwrap();
     let (ids, mask) = (ids(12, 4), vec![true; 12]);
-    let row = ScoreRow { ids: &ids, mask: &mask };
+    let row = ScoreRow::new(&ids, &mask);
     let mean = |s: &[Scores]| s[0].logp.iter().sum::<f32>() / s[0].logp.len() as f32;
     let before = mean(&engine.score(WeightSet::Live, &[row], 1.0).unwrap());
     for _ in 0..120 {

@@ -26,7 +26,9 @@ pub struct Fiction {
     lore: Lore,
     seed: u64,
     lands: Vec<Land>,
-    held_out: f64,
+    /// Lands that are held out for `valid-unseen`, and the others.
+    unseen: Vec<usize>,
+    seen: Vec<usize>,
 }
 
 /// Things that know only each other.
@@ -61,7 +63,9 @@ impl Fiction {
             count += land.things.len();
             lands.push(land);
         }
-        Fiction { lore, seed, lands, held_out }
+        let is_unseen = |&land: &usize| stream(seed, "search held out", &[land as u64]).random_bool(held_out);
+        let (unseen, seen) = (0..lands.len()).partition(is_unseen);
+        Fiction { lore, seed, lands, unseen, seen }
     }
 
     /// A passage about each thing.
@@ -83,17 +87,15 @@ impl Fiction {
 
     /// Whether there is a land for the questions of a split.
     pub fn has(&self, split: Split) -> bool {
-        (0..self.lands.len()).any(|land| self.unseen(land) == (split == Split::ValidUnseen))
+        !self.lands_of(split).is_empty()
     }
 
     /// The `index`-th question of a split. Fails if there is hardly any.
     pub fn question(&self, split: Split, index: u64) -> Result<Question> {
-        let lands: Vec<usize> =
-            (0..self.lands.len()).filter(|&land| self.unseen(land) == (split == Split::ValidUnseen)).collect();
         let kind = stream(self.seed, "search kind", &[split as u64, index]).random_range(0..KINDS.len());
         for attempt in 0..ATTEMPTS {
             let mut rng = stream(self.seed, "search question", &[split as u64, index, attempt]);
-            let Some(&land) = lands.choose(&mut rng) else { break };
+            let Some(&land) = self.lands_of(split).choose(&mut rng) else { break };
             let Some(question) = self.draft(&self.lands[land], KINDS[kind], &mut rng) else { continue };
             if split == Split::ValidUnseen || held_out(&question) == (split == Split::ValidSeen) {
                 return Ok(question);
@@ -102,8 +104,8 @@ impl Fiction {
         bail!("no question of this split was found; raise `passages`")
     }
 
-    fn unseen(&self, land: usize) -> bool {
-        stream(self.seed, "search held out", &[land as u64]).random_bool(self.held_out)
+    fn lands_of(&self, split: Split) -> &[usize] {
+        if split == Split::ValidUnseen { &self.unseen } else { &self.seen }
     }
 
     /// One try; `None` if the draws do not work out.

@@ -28,9 +28,9 @@ pub struct Generated {
     lexicon: Lexicon,
     seed: u64,
     catalogue: Catalogue,
-    /// Family of each product.
-    families: Vec<u64>,
-    held_out: f64,
+    /// Items whose families are held out for `valid-unseen`, and the others.
+    unseen: Vec<usize>,
+    seen: Vec<usize>,
 }
 
 impl Generated {
@@ -53,9 +53,10 @@ impl Generated {
             }
         }
         products.truncate(size);
-        families.truncate(size);
         label(&mut products, seed);
-        Ok(Generated { lexicon, seed, catalogue: Catalogue::new(products)?, families, held_out })
+        let is_unseen = |&item: &usize| stream(seed, "shop held out", &[families[item]]).random_bool(held_out);
+        let (unseen, seen) = (0..products.len()).partition(is_unseen);
+        Ok(Generated { lexicon, seed, catalogue: Catalogue::new(products)?, unseen, seen })
     }
 
     /// The shelf.
@@ -65,17 +66,14 @@ impl Generated {
 
     /// Whether there is an item for the errands of a split.
     pub fn has(&self, split: Split) -> bool {
-        self.families.iter().any(|&family| self.unseen(family) == (split == Split::ValidUnseen))
+        !self.items(split).is_empty()
     }
 
     /// The `index`-th errand of a split. Fails if there is hardly any.
     pub fn goal(&self, split: Split, index: u64) -> Result<Goal> {
-        let products = self.catalogue.products();
-        let items: Vec<usize> =
-            (0..products.len()).filter(|&i| self.unseen(self.families[i]) == (split == Split::ValidUnseen)).collect();
         for attempt in 0..ATTEMPTS {
             let mut rng = stream(self.seed, "shop errand", &[split as u64, index, attempt]);
-            let Some(&item) = items.choose(&mut rng) else { break };
+            let Some(&item) = self.items(split).choose(&mut rng) else { break };
             let goal = self.errand(item, &mut rng);
             let in_split = split == Split::ValidUnseen || held_out(&goal) == (split == Split::ValidSeen);
             if in_split && self.is_fair(&goal) {
@@ -115,8 +113,8 @@ impl Generated {
             && self.catalogue.search(&keywords(goal)).contains(&(goal.item as u32))
     }
 
-    fn unseen(&self, family: u64) -> bool {
-        stream(self.seed, "shop held out", &[family]).random_bool(self.held_out)
+    fn items(&self, split: Split) -> &[usize] {
+        if split == Split::ValidUnseen { &self.unseen } else { &self.seen }
     }
 }
 

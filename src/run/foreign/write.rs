@@ -31,8 +31,7 @@ pub fn write(dump: &Dump, folder: &RunFolder, source: &str) -> Result<()> {
         let (metrics, _) = metrics_from(means(&episodes, &numbers));
         recorder.record(RunEvent::Stepped { step, metrics, skills: vec![] })?;
     }
-    let message = "imported".into();
-    let end = RunEvent::Finished { step: last, status: Status::Ok, exit: 0, message, assert: None };
+    let end = RunEvent::Finished { step: last, status: Status::Ok, exit: 0, message: "imported".into(), assert: None };
     recorder.record(end).map(|_| ())
 }
 

@@ -16,7 +16,10 @@ pub fn fit(dims: &Dims, load: &Load, adapter: u64, free: u64) -> Result<(Load, P
         return Ok((fitted, plan));
     }
     let advice = nearest(dims, load, adapter, free).map_or_else(
-        || "no setting of this recipe fits, take a smaller model or fewer `rollout.groups`".into(),
+        || {
+            "no setting of this recipe fits, take a smaller model, fewer `rollout.groups` or less `rollout.cache_mb`"
+                .into()
+        },
         |(settings, bytes)| format!("{settings} needs {}", human(bytes)),
     );
     bail!("the run needs {} of memory but {} are free ({}): {advice}", human(plan.peak()), human(free), plan.words())

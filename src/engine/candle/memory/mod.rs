@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::fit::{available, fit, human};
 
 use super::arch::Architecture;
+use super::kv::BLOCK;
 use super::layout::Layout;
 
 /// Precision of the weights that compute. Gradients, optimiser state and the weights it updates are always f32.
@@ -75,8 +76,10 @@ pub struct Load {
     pub row_tokens: usize,
     /// Tokens of a row that were sampled: their logits are needed.
     pub sampled_tokens: usize,
-    /// Episodes played at the same time.
+    /// Replies sampled at the same time.
     pub slots: usize,
+    /// Most bytes of the key-value cache; 0 = no limit.
+    pub cache_bytes: u64,
     /// Most bytes of activations kept for the backward pass.
     pub tape_bytes: u64,
 }
@@ -234,15 +237,13 @@ fn optimiser(dims: &Dims, load: &Load) -> Vec<Item> {
 
 fn rollout(dims: &Dims, load: &Load) -> Vec<Item> {
     let per_token = 2 * dims.kv_heads * dims.head_dim * dims.layers;
-    let tokens = load.slots * load.row_tokens;
+    let tokens = load.slots * load.row_tokens.next_multiple_of(BLOCK);
     let part = PASS_TOKENS.min(tokens) as u64;
+    let most = if load.cache_bytes == 0 { u64::MAX } else { load.cache_bytes / F32 };
+    let cache = ((per_token * tokens) as u64).min(most);
     let item = |name, numbers: u64, note| Item { name, bytes: numbers * F32, when: When::Rollout, note };
     vec![
-        item(
-            "key-value cache",
-            (per_token * tokens) as u64,
-            format!("{} episodes of {} tokens", load.slots, load.row_tokens),
-        ),
+        item("key-value cache", cache, format!("{} episodes of {} tokens", load.slots, load.row_tokens)),
         item("reading prompts", part * (dims.tape() + dims.width as u64), format!("{part} tokens at a time")),
         item("sampling logits", (load.slots * dims.vocab) as u64, format!("{} rows", load.slots)),
     ]
@@ -287,6 +288,7 @@ pub(super) mod tests {
             row_tokens: 256,
             sampled_tokens: 100,
             slots: 16,
+            cache_bytes: 0,
             tape_bytes: TAPE_BYTES,
         }
     }
@@ -307,6 +309,7 @@ pub(super) mod tests {
         let lora = Load { adapter: Some(1000), ..full };
         assert_eq!((bytes(&lora, "kept weight sets"), bytes(&lora, "optimiser")), (4000, 8000));
         assert_eq!(bytes(&full, "key-value cache"), 16 * 256 * 2 * 4 * 64 * 8 * 4);
+        assert_eq!(bytes(&Load { cache_bytes: 1 << 20, ..full }, "key-value cache"), 1 << 20);
         assert_eq!(bytes(&full, "logits"), 512 * 8192 * 4);
     }
 
