@@ -69,12 +69,10 @@ impl Session<'_> {
         Ok(answer(&command, held).into())
     }
 
-    /// Lets go of edits that wait to be taken over; those that were refused are still told.
+    /// Lets go of edits that wait to be taken over; of those that were refused it is still told after the step.
     fn drop_edits(&mut self) {
         while let Ok(edit) = self.links.edits.try_recv() {
-            if let Err(error) = edit {
-                self.write(RunEvent::ConfigRejected { step: self.standing.step, message: error.to_string() });
-            }
+            self.refused.extend(edit.err());
         }
     }
 

@@ -81,6 +81,8 @@ pub(super) struct Session<'a> {
     pub(super) alarms: Alarms,
     pub(super) asserts: Asserts,
     pub(super) standing: Standing,
+    /// Edits that were refused and not told of yet.
+    pub(super) refused: Vec<ConfigError>,
     /// Whether the run is to hold before the next step.
     pub(super) hold: bool,
     /// Whether it is to hold now, in the middle of a step.
@@ -123,6 +125,7 @@ impl<'a> Session<'a> {
             asserts: desk.asserts,
             standing,
             past: desk.past,
+            refused: vec![],
             hold: false,
             frozen: false,
             one_step: false,
@@ -207,10 +210,11 @@ impl<'a> Session<'a> {
         while let Ok(edit) = self.links.edits.try_recv() {
             match edit {
                 Ok(recipe) => drop(self.tuning.note(recipe)),
-                Err(error) => {
-                    self.write(RunEvent::ConfigRejected { step: self.standing.step, message: error.to_string() });
-                }
+                Err(error) => self.refused.push(error),
             }
+        }
+        for error in std::mem::take(&mut self.refused) {
+            self.write(RunEvent::ConfigRejected { step: self.standing.step, message: error.to_string() });
         }
         self.reskill(job);
         if let Some(changed) = self.tuning.apply(self.standing.step) {
