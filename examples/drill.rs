@@ -142,9 +142,12 @@ fn doing(run: &Path) -> String {
 }
 
 fn compare(run: &RunFolder, whole: &RunFolder) -> Result<()> {
-    for name in ["model.safetensors", "optimizer.safetensors", "reference.safetensors"] {
-        let read = |folder: &RunFolder| fs::read(folder.checkpoint(STEPS).join(name));
-        ensure!(read(run)? == read(whole)?, "`{name}`");
+    for entry in fs::read_dir(whole.checkpoint(STEPS))? {
+        let name = entry?.file_name();
+        let read = |folder: &RunFolder| fs::read(folder.checkpoint(STEPS).join(&name));
+        if name.to_string_lossy().ends_with(".safetensors") {
+            ensure!(read(run)? == read(whole)?, "`{}`", name.display());
+        }
     }
     for step in 1..=STEPS {
         for path in [RunFolder::rollouts, RunFolder::tokens] {

@@ -67,7 +67,7 @@ fn a_run_without_checkpoints_says_so() {
 
 #[test]
 fn completion_tables_of_trl_are_runs() {
-    let imported = Imported::open(&here("tests/data")).unwrap();
+    let imported = Imported::open(&here("tests/fixtures/trl")).unwrap();
     let (folder, store) = (imported.folder.clone(), Store::new(&imported.folder));
     let mut view = RunView::default();
     Source::open(&folder).unwrap().for_each(|record| view.apply(record)).unwrap();
@@ -100,7 +100,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
     #[test]
     fn damaged_tables_never_panic(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<prop::sample::Index>()) {
-        let mut bytes = fs::read(here("tests/data/completions_00008.parquet")).unwrap();
+        let mut bytes = fs::read(here("tests/fixtures/trl/completions_00008.parquet")).unwrap();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         if cut.index(4) == 0 {

@@ -110,8 +110,16 @@ fn essence(folder: &RunFolder) -> Essence {
     let steps = view.steps.iter().map(|s| (s.step, timeless(&s.metrics))).collect();
     let alerts = view.alerts.iter().filter(|a| a.rule.starts_with("reward")).map(|a| (a.step, a.message.clone()));
     let evals = view.evals.iter().map(|e| (e.step, e.outcomes.clone())).chain(alerts).collect();
-    let weights = ["model.safetensors", "optimizer.safetensors", "reference.safetensors"];
-    (steps, evals, weights.map(|name| fs::read(folder.checkpoint(STEPS).join(name)).unwrap()).to_vec())
+    (steps, evals, weights(&folder.checkpoint(STEPS)))
+}
+
+/// Every file of weights and moments, in the order of their names.
+fn weights(checkpoint: &Path) -> Vec<Vec<u8>> {
+    let files = fs::read_dir(checkpoint).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|e| e == "safetensors")).collect();
+    files.sort();
+    assert!(files.len() >= 2, "{files:?}");
+    files.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
 fn assert_same(folder: &RunFolder, whole: &RunFolder, what: &str) {

@@ -10,8 +10,8 @@ use crate::train::checkpoint;
 
 const MODEL: &str = "model.safetensors";
 const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
-/// Files of a checkpoint that only an exact resume needs.
-const OURS: [&str; 4] = ["optimizer.safetensors", "reference.safetensors", "state.json", "sums.json"];
+/// Files of a checkpoint that only an exact resume needs, besides weights that are not the model's.
+const OURS: [&str; 3] = ["sets.json", "state.json", "sums.json"];
 
 /// A folder that `transformers` loads.
 pub(super) fn model(folder: &RunFolder, pick: Pick, out: &Path) -> Result<Vec<PathBuf>> {
@@ -19,7 +19,7 @@ pub(super) fn model(folder: &RunFolder, pick: Pick, out: &Path) -> Result<Vec<Pa
     if !from.join(MODEL).is_file() {
         bail!("the checkpoint `{}` holds no whole model, export it as `adapter`", from.display());
     }
-    copy(&from, out, |name| !OURS.contains(&name) && !ADAPTER.contains(&name))
+    copy(&from, out, |name| name == MODEL || is_text(name) && !ADAPTER.contains(&name))
 }
 
 /// A folder that `peft` loads.
@@ -28,7 +28,12 @@ pub(super) fn adapter(folder: &RunFolder, pick: Pick, out: &Path) -> Result<Vec<
     if ADAPTER.iter().any(|name| !from.join(name).is_file()) {
         bail!("the run trained all weights, so it has no adapter, export it as `model`");
     }
-    copy(&from, out, |name| !OURS.contains(&name) && ![MODEL, "config.json"].contains(&name))
+    copy(&from, out, |name| ADAPTER.contains(&name) || is_text(name) && name != "config.json")
+}
+
+/// Configuration, tokenizer and template: everything that is not weights and not ours.
+fn is_text(name: &str) -> bool {
+    !name.ends_with(".safetensors") && !OURS.contains(&name)
 }
 
 fn checkpoint(folder: &RunFolder, pick: Pick) -> Result<PathBuf> {

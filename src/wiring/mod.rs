@@ -86,7 +86,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
     let _lock = RunLock::take(folder)?;
     if !asserts.is_empty() {
         // a run that is continued may have evaluated for the last time before
-        Source::open(folder)?.all()?.iter().for_each(|record| asserts.hear(&record.event));
+        Source::open(folder)?.for_each(|record| asserts.hear(&record.event))?;
     }
     let recipe = config::load(Some(&folder.config()), &Overrides::default())?;
     let past = past(folder)?;

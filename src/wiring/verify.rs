@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::config::{self, Overrides, Recipe};
 use crate::core::{Exit, Metrics, RunEvent};
+use crate::env;
+use crate::hub;
 use crate::run::manifest::{hash_file, sha256_hex};
 use crate::run::view::RunView;
 use crate::run::{Manifest, Recorder, RunFolder, Source, Store, sums};
@@ -76,12 +78,17 @@ fn files(folder: &RunFolder) -> Result<String> {
 }
 
 fn place(folder: &RunFolder, recipe: &Recipe, part: &str) -> Option<PathBuf> {
-    let model = Path::new(&recipe.model.path);
+    let model = hub::resolve(&recipe.model.path).unwrap_or_default();
+    let text = folder.path().join("tokenizer");
     match part.split_once('/') {
         Some(("skills", name)) => Some(Path::new(&recipe.skills.bank).join(name)),
+        Some(("model", shard)) => Some(model.join(shard)),
+        None if part == "model" && model.is_file() => Some(model),
         None if part == "model" => Some(model.join("model.safetensors")),
-        None if part == "tokenizer" => Some(folder.path().join("tokenizer/tokenizer.json")),
-        None if part == "template" => Some(folder.path().join("tokenizer/chat_template.jinja")),
+        None if part == "tokenizer" => Some(text.join("tokenizer.json")),
+        None if part == "tokenizer_config" => Some(text.join("tokenizer_config.json")),
+        None if part == "template" => Some(text.join("chat_template.jinja")),
+        None if part == "environment" => env::file(recipe.env.name()).ok()?.path,
         _ => None,
     }
 }
