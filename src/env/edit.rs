@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_has_a_place() {
-        let style = "[prompt.a]\nprojection = \"tags\"\nfirst = \"f\"\nnext = \"n\"\nhistory_first = \"\"\"\na\nb {{ c\n\"\"\"\n\
+        let style = "[prompt.a]\nprojection = \"action\"\nfirst = \"f\"\nnext = \"n\"\nhistory_first = \"\"\"\na\nb {{ c\n\"\"\"\n\
                      history_next = \"x\"\n";
         assert!(
             refusal(style, "a").starts_with("envs/k.toml:7:1: in `[prompt.a]`: template `history_first`"),
