@@ -4,6 +4,7 @@ pub mod episode;
 pub mod event;
 pub mod exit;
 pub mod rng;
+pub mod skill;
 
 pub use episode::{Ending, Episode, EpisodeId, Split, Stop, Task, TokenRecord, Turn};
 pub use event::{Command, Metrics, Phase, Record, RunEvent};
