@@ -49,18 +49,26 @@ fn feeds() -> [Fixture; 4] {
 
 #[test]
 fn every_screen_draws_at_every_size() {
-    let widths = [1, 2, 3, 7, 12, 39, 59, 60, 79, 80, 99, 100, 149, 150, 200];
-    let heights = [1, 2, 3, 5, 9, 15, 16, 17, 23, 24, 33, 34, 60];
+    let widths = [1, 2, 3, 7, 12, 39, 59, 60, 79, 80, 99, 100, 149, 150, 200, 400];
+    let heights = [1, 2, 3, 5, 9, 15, 16, 17, 23, 24, 33, 34, 60, 120];
     for mode in [Mode::Live, Mode::Replay] {
         for mut feed in feeds() {
             let mut app = app_with(mode, (80, 24), &mut feed, Depth::True);
             for screen in ScreenId::ALL {
                 app.update(Action::Screen(screen));
+                app.update(Action::Layout);
                 settle(&mut app, &mut feed);
                 for (at, size) in widths.iter().flat_map(|w| heights.iter().map(move |h| (*w, *h))).enumerate() {
                     app.update(
-                        [Action::PaneNext, Action::Zoom, Action::Raw, Action::Log, Action::Prompts, Action::Unfold]
-                            [at % 6],
+                        [
+                            Action::PaneNext,
+                            Action::Zoom,
+                            Action::Raw,
+                            Action::Log,
+                            Action::Prompts,
+                            Action::XAxis,
+                            Action::LogX,
+                        ][at % 7],
                     );
                     app.ascii = at % 5 == 0;
                     assert_printable(&draw(&mut app, size));
