@@ -5,6 +5,6 @@ pub mod event;
 pub mod exit;
 pub mod rng;
 
-pub use episode::{Ending, Episode, EpisodeId, Split, Stop, Task, TokenRecord, Turn};
+pub use episode::{Ending, Episode, EpisodeId, Listed, Role, Split, Stop, Task, TokenRecord, Turn, View};
 pub use event::{Command, Metrics, Phase, Record, RunEvent};
 pub use exit::Exit;
