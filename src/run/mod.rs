@@ -18,8 +18,10 @@ mod parquet_rows;
 mod process;
 mod supersede;
 
+pub mod filter;
 pub mod folder;
 pub mod foreign;
+pub mod index;
 pub mod lock;
 pub mod manifest;
 pub mod recorder;

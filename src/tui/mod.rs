@@ -16,6 +16,7 @@
 
 pub mod app;
 pub mod chart;
+pub mod diff;
 pub mod data;
 pub mod feed;
 pub mod glyph;
