@@ -18,6 +18,7 @@ mod parquet_rows;
 mod process;
 mod supersede;
 
+pub mod bank;
 pub mod filter;
 pub mod folder;
 pub mod foreign;

@@ -154,6 +154,7 @@ pub fn skill_uses(played: &[Played], lessons: &[Lesson], titles: &BTreeMap<Strin
             uses: shown.len() as u32,
             won: shown.iter().filter(|p| p.episode.won()).count() as u32,
             gap: (sum.1 > 0.0).then(|| sum.0 / sum.1),
+            ..SkillUse::default()
         }
     };
     titles.iter().map(one).collect()

@@ -20,6 +20,7 @@ use crate::config::{self, Overrides, Recipe, Watch};
 use crate::core::RunEvent;
 use crate::core::event::Status;
 use crate::core::exit::Exit;
+use crate::env;
 use crate::run::recorder::{Tap, now_ms};
 use crate::run::view::RunView;
 use crate::run::{Heartbeat, Manifest, Recorder, RunFolder, RunLock, Source, atomic_write};
@@ -100,8 +101,9 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
     watch_signals(halt.clone())?;
     // last: whoever started this process takes a bound socket for a trainer that works
     let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
-    let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE))?;
-    let (banks, _bank_watch) = watch(&recorder, "skills", watch_bank(Path::new(&recipe.skills.bank)))?;
+    let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE).map(Some))?;
+    let (banks, _bank_watch) = watch(&recorder, "skills", watch_bank(Path::new(&recipe.skills.bank)).map(Some))?;
+    let (wordings, _env_watch) = watch(&recorder, "environment's file", watch_env(recipe.env.name()))?;
     let (config, status) = (folder.config(), folder.clone());
     let mut missed = false;
     let pulse = Pulse::start(HEARTBEAT, move |standing: &Standing| beat(&status, standing, &mut missed));
@@ -112,6 +114,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
             orders,
             edits,
             banks,
+            wordings,
             past,
             halt,
             asserts,
@@ -141,10 +144,16 @@ pub fn replay_batch(folder: &RunFolder) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Messages of a watch, and the watch. Where watching is impossible the run goes on without, and says so.
-fn watch<T>(recorder: &SharedRecorder, what: &str, watch: Result<Watch<T>>) -> Result<(Receiver<T>, Option<Watch<T>>)> {
+/// Messages of a watch, and the watch. Where watching is impossible the run goes on without, and says so; where there is
+/// nothing to watch it says nothing.
+fn watch<T>(
+    recorder: &SharedRecorder,
+    what: &str,
+    watch: Result<Option<Watch<T>>>,
+) -> Result<(Receiver<T>, Option<Watch<T>>)> {
     match watch {
-        Ok(mut watch) => Ok((std::mem::replace(&mut watch.edits, channel().1), Some(watch))),
+        Ok(Some(mut watch)) => Ok((std::mem::replace(&mut watch.edits, channel().1), Some(watch))),
+        Ok(None) => Ok((channel().1, None)),
         Err(error) => {
             let message = format!("edits of the {what} will not be noticed: {error:#}");
             recorder.borrow_mut().record(RunEvent::Warned { step: 0, message })?;
@@ -163,6 +172,13 @@ fn watch_bank(folder: &Path) -> Result<Watch<Result<Bank, BankError>>> {
         changed.then_some(found)
     };
     Watch::of(folder, &[folder.to_path_buf()], SETTLE, read)
+}
+
+/// Watches the file of an environment; without a folder for it the built-in text is in use, which nobody edits.
+fn watch_env(kind: &str) -> Result<Option<Watch<String>>> {
+    let path = env::path(kind);
+    let watched = path.parent().is_some_and(Path::is_dir);
+    watched.then(|| Watch::file(&path, SETTLE, str::to_owned)).transpose()
 }
 
 /// The last record of a run that went through all its steps.

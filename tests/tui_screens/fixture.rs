@@ -225,6 +225,7 @@ fn skills(step: u64) -> Vec<SkillUse> {
         uses,
         won,
         gap,
+        ..SkillUse::default()
     };
     vec![
         one("find-then-place", "find, then place", 14 + step as u32 % 3, 11, Some(0.21)),
