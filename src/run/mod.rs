@@ -26,6 +26,7 @@ pub mod index;
 pub mod lock;
 pub mod manifest;
 pub mod recorder;
+pub mod search;
 pub mod source;
 pub mod status;
 pub mod store;
