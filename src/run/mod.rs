@@ -19,11 +19,14 @@ mod process;
 mod supersede;
 
 pub mod bank;
+pub mod filter;
 pub mod folder;
 pub mod foreign;
+pub mod index;
 pub mod lock;
 pub mod manifest;
 pub mod recorder;
+pub mod search;
 pub mod source;
 pub mod status;
 pub mod store;

@@ -19,6 +19,7 @@ pub mod bindings;
 pub mod chart;
 pub mod command;
 pub mod data;
+pub mod diff;
 pub mod feed;
 pub mod find;
 pub mod glyph;
