@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::describe::describe;
-use super::device::{self, Gpus};
+use super::device;
 use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
 use super::saver::Saver;
 use super::skills::differences;
-use crate::config::{self, Device, Overrides, Recipe};
+use crate::config::{self, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
@@ -128,7 +128,8 @@ impl Job for Training {
             self.continue_from(found);
         }
         self.place = model_place(&self.recipe, found.as_ref())?;
-        let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
+        let place = device::place(self.recipe.model.device)?;
+        let (options, plan) = budget::options(&self.recipe, &self.place, place, memory::available(place))?;
         let mut trainer = open(&self.recipe, &self.place, options)?;
         self.wording = env::file(trainer.world.kind())?.text.into_owned();
         if trainer.settings.sampling.layout == Layout::Transcript {
@@ -269,12 +270,6 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     if recipe.rollout.layout == Layout::Transcript {
         text.transcript()?;
     }
-    let device = device::choose(recipe.model.device, Gpus::here())?;
-    anyhow::ensure!(
-        device == Device::Cpu,
-        "`model.device` is `{}`, but this engine computes on the CPU only",
-        String::from(device)
-    );
     let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
