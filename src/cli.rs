@@ -4,6 +4,7 @@ mod check;
 mod ctl;
 mod env;
 mod show;
+mod skills;
 mod train;
 mod words;
 
@@ -162,10 +163,10 @@ enum Verbs {
         #[command(subcommand)]
         what: Option<Topic>,
     },
-    /// Explain the skills of the recipe's bank
+    /// Look at skills, import, export and disable them, report what a run absorbed
     Skills {
         #[command(subcommand)]
-        what: Option<Topic>,
+        what: Option<skills::Verb>,
     },
     /// Explain, play and measure the environments
     #[command(alias = "envs")]
@@ -222,7 +223,7 @@ enum Mode {
     Completions(clap_complete::Shell),
     Man,
     Methods(Topic),
-    Skills(Topic),
+    Skills(skills::Verb),
     Env(env::Verb),
 }
 
@@ -276,7 +277,7 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Completions { shell })) => Mode::Completions(shell),
         (None, Some(Verbs::Man)) => Mode::Man,
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
-        (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
+        (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or_else(skills::by_default)),
         (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
         (None, Some(Verbs::TrainProcess { run_dir })) => Mode::TrainProcess(run_dir),
     })
@@ -308,7 +309,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Completions(shell) => words::completions(shell),
         Mode::Man => words::manual(),
         Mode::Methods(topic) => show::methods(&topic),
-        Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
+        Mode::Skills(verb) => skills::skills(&verb, options),
         Mode::Env(verb) => env::env(&verb, options),
     }
 }

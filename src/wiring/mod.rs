@@ -101,7 +101,10 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
     // last: whoever started this process takes a bound socket for a trainer that works
     let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
     let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE))?;
-    let (banks, _bank_watch) = watch(&recorder, "skills", watch_bank(Path::new(&recipe.skills.bank)))?;
+    let (banks, _bank_watch) = match recipe.skills.bank.as_str() {
+        "" => (channel().1, None),
+        bank => watch(&recorder, "skills", watch_bank(Path::new(bank)))?,
+    };
     let (config, status) = (folder.config(), folder.clone());
     let mut missed = false;
     let pulse = Pulse::start(HEARTBEAT, move |standing: &Standing| beat(&status, standing, &mut missed));
