@@ -6,8 +6,7 @@ use std::time::Instant;
 use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
 use super::{Trainer, lap};
-use crate::core::event::SkillUse;
-use crate::core::{Ending, EpisodeId, Metrics, Phase, Stop};
+use crate::core::{Ending, Metrics, Phase, Stop};
 use crate::engine::Update;
 
 /// Collects a step's numbers while it runs.
@@ -133,29 +132,4 @@ fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
 pub(super) fn cut_share(played: &[Played]) -> f64 {
     let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
     turns.iter().filter(|t| t.stop != Stop::Closed).count() as f64 / turns.len().max(1) as f64
-}
-
-/// Per skill: episodes it conditioned, how many of them were won, and the mean gap on their tokens.
-pub fn skill_uses(played: &[Played], lessons: &[Lesson], titles: &BTreeMap<String, String>) -> Vec<SkillUse> {
-    let mut gaps: BTreeMap<EpisodeId, (f64, f64)> = BTreeMap::new();
-    for lesson in lessons {
-        let (Some(teacher), Some(seen)) = (&lesson.teacher, &lesson.seen) else { continue };
-        let entry = gaps.entry(lesson.id).or_default();
-        for (t, s) in teacher.iter().zip(&seen.student) {
-            *entry = (entry.0 + (t - s) as f64, entry.1 + 1.0);
-        }
-    }
-    let one = |(id, title): (&String, &String)| {
-        let shown: Vec<&Played> = played.iter().filter(|p| p.episode.skills.contains(id)).collect();
-        let sum = shown.iter().filter_map(|p| gaps.get(&p.episode.id)).fold((0.0, 0.0), |a, g| (a.0 + g.0, a.1 + g.1));
-        SkillUse {
-            id: id.clone(),
-            title: title.clone(),
-            uses: shown.len() as u32,
-            won: shown.iter().filter(|p| p.episode.won()).count() as u32,
-            gap: (sum.1 > 0.0).then(|| sum.0 / sum.1),
-            ..SkillUse::default()
-        }
-    };
-    titles.iter().map(one).collect()
 }

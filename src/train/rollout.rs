@@ -8,6 +8,7 @@ use crate::engine::{Engine, Filter, Finish, Sample, SampleRequest, Sampler};
 use crate::env::prompt::Prompts;
 use crate::env::{Env, World};
 use crate::method::view::View;
+use crate::skill::Context as Skills;
 use crate::text::{Message, Stops, Text};
 
 /// What a rollout is played with.
@@ -56,7 +57,7 @@ pub struct Seat {
     pub id: EpisodeId,
     pub task: Task,
     /// Skills the *student* sees; only baselines and evaluations with skills set this.
-    pub skills: Option<String>,
+    pub skills: Option<Skills>,
 }
 
 /// A finished episode and its training rows.
@@ -143,7 +144,7 @@ impl Game {
             slot,
             env,
             episode,
-            skills: seat.skills.clone(),
+            skills: seat.skills.as_ref().map(|context| context.text.clone()),
             context: vec![],
             opening: vec![],
             rows: vec![],

@@ -6,8 +6,10 @@ use anyhow::Result;
 
 use super::Trainer;
 use super::lesson::{Lesson, Listed};
+use super::placement::taught_row;
 use super::rollout::Played;
-use super::{context, weights};
+use super::{context, learn, weights};
+use crate::core::skill::Choice;
 use crate::engine::{Engine, ScoreRow, WeightSet};
 use crate::method::needs::{Top, Whose};
 use crate::method::view::View;
@@ -17,8 +19,8 @@ use crate::text::Message;
 /// What teaching a step left behind.
 #[derive(Clone, Debug, Default)]
 pub struct Taught {
-    /// Titles of the skills used, by id.
-    pub titles: BTreeMap<String, String>,
+    /// What each group was shown, where it was skills.
+    pub choices: Vec<Choice>,
     /// Skill tokens cut off by the budget or the model's context, over all episodes.
     pub lost_tokens: usize,
 }
@@ -33,21 +35,24 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
         let Some(context) = context else { continue };
         taught.lost_tokens += context.lost_tokens;
         p.episode.skills = context.ids.clone();
-        taught.titles.extend(context.ids.iter().cloned().zip(context.titles.iter().cloned()));
-        if let Some(row) = p.rows.first() {
-            p.episode.teacher_prompt = prompt(trainer, &row.prompt, &p.episode.task.goal, &context.text)?;
-        }
     }
+    taught.choices = learn::choices(played, &contexts);
     let texts: BTreeMap<_, _> = played
         .iter()
         .zip(&contexts)
-        .filter_map(|(p, context)| Some((p.episode.id, (p.episode.task.goal.as_str(), &context.as_ref()?.text))))
+        .enumerate()
+        .filter_map(|(at, (p, context))| Some((p.episode.id, (at, &context.as_ref()?.text))))
         .collect();
     for lesson in lessons.iter_mut() {
-        let Some((goal, text)) = texts.get(&lesson.id) else { continue };
-        let prompt = prompt(trainer, &lesson.row.prompt, goal, text)?;
+        let Some((at, text)) = texts.get(&lesson.id) else { continue };
+        let episode = &mut played[*at].episode;
+        let row = taught_row(trainer, &lesson.row, episode, text)?;
+        if episode.teacher_prompt.is_empty() {
+            episode.teacher_prompt = row.prompt;
+        }
+        taught.lost_tokens += row.lost_tokens;
         lesson.facts.taught = true;
-        lesson.teacher_row = Some(lesson.row.under(&trainer.text.encode(&prompt)?));
+        lesson.teacher_row = Some((row.ids, row.mask));
     }
     let set = weights::teacher_set(trainer, &need.weights)?;
     let (temperature, top) = (trainer.settings.sampling.temperature, trainer.needs().top);
@@ -134,13 +139,6 @@ pub(super) fn fit(trainer: &Trainer, context: &mut Context) {
         let count = |line: &str| trainer.text.encode(line).map_or(usize::MAX, |ids| ids.len());
         context.fit(trainer.settings.skill_budget, count);
     }
-}
-
-/// The teacher's opening prompt as rendered text.
-fn prompt(trainer: &Trainer, prompt: &super::row::Prompt, goal: &str, skills: &str) -> Result<String> {
-    let placement = trainer.skills.placement();
-    let message = prompt.message(&trainer.prompts, goal, placement.slot(skills));
-    Ok(placement.prefix(skills) + &trainer.text.render(&[Message::user(message)], true)?)
 }
 
 /// Scores all rows under the frozen reference weights.

@@ -6,6 +6,7 @@ mod cached;
 mod cpu;
 mod dot;
 mod draw;
+mod embed;
 mod files;
 mod folder;
 mod kv;
@@ -143,6 +144,10 @@ impl Engine for CandleEngine {
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
         self.check(rows)?;
         self.score_rows(weights, rows, temperature)
+    }
+
+    fn embed(&mut self, weights: WeightSet, rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        self.embed_rows(weights, rows)
     }
 
     fn forward_backward(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()> {
