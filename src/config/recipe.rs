@@ -63,6 +63,8 @@ environments! {
     Shop(ShopSettings) = "shop",
     /// Answer a question by looking things up in a collection of passages.
     Search(SearchSettings) = "search",
+    /// Whatever runs elsewhere: an OpenEnv server, or a program that speaks JSON lines.
+    Bridge(BridgeSettings) = "bridge",
 }
 
 impl Default for EnvConfig {
@@ -282,6 +284,10 @@ fn default_rules() -> Vec<AlertRule> {
             above: Some(0.0),
             ..rule("optim/skipped", 1, Level::Warn, "a gradient was not finite, its update was skipped")
         },
+        AlertRule {
+            above: Some(0.0),
+            ..rule("env/errors", 1, Level::Warn, "environments failed, their episodes are left out")
+        },
         rule("grad/norm", 3, Level::Error, "the gradient is not finite and updates are skipped"),
     ]
 }
@@ -421,6 +427,32 @@ tables! {
         pub win_reward: f64 = 1.0, NextRun;
         /// Style of prompts and replies: `verl-agent`, `search-r1`, or another `[prompt.NAME]` of `envs/search.toml`.
         pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The bridge: an environment on an OpenEnv server, or a program of one's own.
+    pub struct BridgeSettings in "env.bridge" {
+        /// Which table `[server.NAME]` of `envs/bridge.toml` describes the environment.
+        pub server: String = "sdlab".into(), NextRun;
+        /// Address in place of the table's, e.g. `ws://127.0.0.1:8000/ws`; empty = the table's.
+        pub url: String = String::new(), NextRun;
+        /// Most sessions at a time, >= 1. More games than that wait for one another.
+        pub sessions: u32 = 256, NextRun;
+        /// Seconds to wait for an answer, > 0. A slower one is an environment error, not a lost game.
+        pub timeout: f64 = 30.0, NextRun;
+        /// Seconds to wait for a session while all are in use and nothing happens, > 0.
+        pub wait: f64 = 600.0, NextRun;
+        /// How often a session that is lost before its game begins is opened again; 0 = never.
+        pub retries: u32 = 3, NextRun;
+        /// File to which every episode is appended, one a line; empty = none.
+        pub record: String = String::new(), NextRun;
+        /// File of recorded episodes to play back in place of the server; empty = the server.
+        pub replay: String = String::new(), NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 50, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/bridge.toml`.
+        pub style: String = "plain".into(), NextRun;
     }
 
     /// The skills that the teacher reads and the student does not.

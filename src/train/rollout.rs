@@ -1,5 +1,7 @@
 //! Playing: groups of rollouts, all games of a step side by side in one running batch.
 
+mod remote;
+
 use anyhow::{Context, Result};
 
 use super::row::{Layout, Prompt, Row};
@@ -81,6 +83,10 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
     let sampler = sampling.sampler(&stops);
     let longest = table.engine.info().context.saturating_sub(sampling.reserve + 1);
     let scene = Scene { text: table.text, world: table.world, prompts: table.prompts, sampling, longest };
+    let sampler = Sampler { longest, ..sampler };
+    if scene.world.is_remote() {
+        return remote::play(table.engine, &scene, &sampler, seats, watch);
+    }
     let mut games = Vec::with_capacity(seats.len());
     for (slot, seat) in seats.iter().enumerate() {
         games.push(Game::open(&scene, seat, slot)?);
@@ -90,7 +96,7 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
     for game in &games {
         watch(&game.episode, over)?;
     }
-    table.engine.sample(&Sampler { longest, ..sampler }, first, &mut |finished| {
+    table.engine.sample(&sampler, first, &mut |finished| {
         let game = &mut games[finished.slot];
         game.turn(&scene, finished.sample)?;
         over += usize::from(!game.playing());
@@ -127,9 +133,13 @@ struct Game {
 impl Game {
     fn open(scene: &Scene, seat: &Seat, slot: usize) -> Result<Self> {
         let env = scene.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
+        let mut task = seat.task.clone();
+        if let Some(goal) = env.goal() {
+            task.goal = goal.to_owned();
+        }
         let episode = Episode {
             id: seat.id,
-            task: seat.task.clone(),
+            task,
             turns: vec![],
             last_observation: String::new(),
             ending: Ending::Playing,
@@ -150,6 +160,10 @@ impl Game {
             rows: vec![],
             penalty: 0.0,
         };
+        if let Some(failure) = game.env.failure() {
+            (game.episode.ending, game.episode.last_observation) = (Ending::EnvError, failure.to_owned());
+            return Ok(game);
+        }
         game.prompt(scene)?;
         game.episode.prompt = scene.text.render(&game.opening, true)?;
         game.close_if_full(scene);
