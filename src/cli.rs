@@ -3,6 +3,7 @@
 mod check;
 mod ctl;
 mod env;
+mod lens;
 mod show;
 mod train;
 mod words;
@@ -157,6 +158,9 @@ enum Verbs {
         #[arg(long)]
         json: bool,
     },
+    /// See what any methods would do to the recorded tokens of a run
+    #[command(after_help = lens::EXAMPLES)]
+    Lens(lens::LensArgs),
     /// Explain the methods
     Methods {
         #[command(subcommand)]
@@ -221,6 +225,7 @@ enum Mode {
     Check { recipe: Option<PathBuf>, json: bool },
     Completions(clap_complete::Shell),
     Man,
+    Lens(lens::LensArgs),
     Methods(Topic),
     Skills(Topic),
     Env(env::Verb),
@@ -275,6 +280,7 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Check { recipe, json })) => Mode::Check { recipe, json },
         (None, Some(Verbs::Completions { shell })) => Mode::Completions(shell),
         (None, Some(Verbs::Man)) => Mode::Man,
+        (None, Some(Verbs::Lens(args))) => Mode::Lens(args),
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
@@ -307,6 +313,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Check { recipe, json } => check::check(recipe.as_deref(), &options.overrides(), json),
         Mode::Completions(shell) => words::completions(shell),
         Mode::Man => words::manual(),
+        Mode::Lens(args) => lens::lens(&args, options),
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
         Mode::Env(verb) => env::env(&verb, options),

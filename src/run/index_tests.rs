@@ -30,20 +30,12 @@ fn episode(step: u64, group: u32, member: u32, reward: f32) -> Episode {
 fn token(group: u32, gap: f32, mask: bool) -> TokenRecord {
     TokenRecord {
         group,
-        member: 0,
-        position: 0,
-        turn: 0,
         id: 1,
         mask,
-        sampled: None,
-        old: None,
         student: Some(-1.0),
         teacher: Some(gap - 1.0),
-        reference: None,
-        entropy: None,
         gate: Some(0.5),
-        advantage: None,
-        coefficient: None,
+        ..TokenRecord::default()
     }
 }
 

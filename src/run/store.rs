@@ -135,7 +135,7 @@ fn read<T>(path: &Path, decode: impl FnOnce(File) -> std::result::Result<Vec<T>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Ending, RunEvent, Stop, Task, Turn};
+    use crate::core::{Ending, Listed, Role, RunEvent, Stop, Task, Turn, View};
     use crate::run::{Recorder, Source};
     use proptest::prelude::*;
 
@@ -180,15 +180,21 @@ mod tests {
             turn: 2,
             id: 151_645,
             mask: position.is_multiple_of(2),
+            action: position.is_multiple_of(3),
+            view: [View::Plain, View::Skilled, View::Teacher][position as usize % 3],
+            role: [None, Some(Role::NoProgress), Some(Role::Decisive)][position as usize % 3],
+            chosen: position.is_multiple_of(5),
             sampled,
             old,
             student,
             teacher,
+            teacher_entropy: entropy,
             reference,
             entropy,
             gate,
             advantage,
             coefficient,
+            top: vec![Listed { id: position, student: -0.5, teacher: f32::NEG_INFINITY }; position as usize % 3],
         }
     }
 

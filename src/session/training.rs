@@ -11,7 +11,7 @@ use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
 use super::saver::Saver;
 use super::skills::differences;
-use crate::config::{self, Device, Overrides, Recipe, RecordedTokens};
+use crate::config::{self, Device, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
@@ -25,7 +25,7 @@ use crate::skill::{Bank, SkillBook};
 use crate::text::Text;
 use crate::train::checkpoint::{Found, Keep, Notes};
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Trainer, budget, checkpoint, evaluate, weights};
+use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, weights};
 
 /// A training that is loaded when it starts.
 pub struct Training {
@@ -337,7 +337,7 @@ pub fn settings(recipe: &Recipe) -> Settings {
             with_skills: eval.with_skills,
             first: eval.first,
         },
-        record_tokens: recipe.record.tokens == RecordedTokens::All,
+        record: Record::of(&recipe.record),
     }
 }
 
