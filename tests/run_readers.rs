@@ -34,7 +34,14 @@ fn started(resumed: u64) -> RunEvent {
 fn stepped(step: u64, reward: f64) -> RunEvent {
     let metrics: Metrics =
         [("reward/mean".to_string(), Some(reward)), ("gate/mean".to_string(), Some(0.1 + 0.2))].into();
-    let skill = SkillUse { id: "s".into(), title: "箱\u{1b}[2J".into(), uses: 2, won: 1, gap: Some(f64::NAN), ..SkillUse::default() };
+    let skill = SkillUse {
+        id: "s".into(),
+        title: "箱\u{1b}[2J".into(),
+        uses: 2,
+        won: 1,
+        gap: Some(f64::NAN),
+        ..SkillUse::default()
+    };
     RunEvent::Stepped { step, metrics, skills: vec![skill] }
 }
 

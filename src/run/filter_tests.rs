@@ -55,7 +55,8 @@ fn every_construct_means_what_the_help_says() {
     for filter in yes {
         assert!(passes(filter), "`{filter}`");
     }
-    let no = ["reward>0.1", "reward<0.1", "invalid", "advantage!=0", "won", "error", "goal=mug", "skill=clean", "turns>9"];
+    let no =
+        ["reward>0.1", "reward<0.1", "invalid", "advantage!=0", "won", "error", "goal=mug", "skill=clean", "turns>9"];
     for filter in no {
         assert!(!passes(filter), "`{filter}`");
     }

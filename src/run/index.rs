@@ -247,8 +247,23 @@ impl RowList {
 
 /// Columns a row is made of.
 const COLUMNS: [&str; 17] = [
-    "step", "group", "member", "reward", "score", "advantage", "ending", "task_id", "task_kind", "task_goal", "skills",
-    "turn_count", "tokens", "invalid", "gap", "gate", "hot",
+    "step",
+    "group",
+    "member",
+    "reward",
+    "score",
+    "advantage",
+    "ending",
+    "task_id",
+    "task_kind",
+    "task_goal",
+    "skills",
+    "turn_count",
+    "tokens",
+    "invalid",
+    "gap",
+    "gate",
+    "hot",
 ];
 
 #[cfg(test)]

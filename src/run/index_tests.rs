@@ -44,8 +44,12 @@ fn recorded(steps: &[u64]) -> (tempfile::TempDir, Store) {
     let folder = RunFolder::create(root.path(), "a").unwrap();
     let mut recorder = Recorder::create(&folder).unwrap();
     for step in steps {
-        let episodes =
-            [episode(*step, 0, 0, 1.0), episode(*step, 0, 1, 1.0), episode(*step, 1, 0, 0.0), episode(*step, 1, 1, 1.0)];
+        let episodes = [
+            episode(*step, 0, 0, 1.0),
+            episode(*step, 0, 1, 1.0),
+            episode(*step, 1, 0, 0.0),
+            episode(*step, 1, 1, 1.0),
+        ];
         let tokens = [token(0, 0.25, true), token(0, -0.75, true), token(0, 9.0, false)];
         recorder.close_step(*step, &episodes, &tokens).unwrap();
     }
@@ -78,7 +82,7 @@ fn the_background_finds_every_step_and_later_ones_when_asked() {
     let (root, store) = recorded(&[1, 2, 3]);
     let indexer = Indexer::start(&store);
     let mut list = RowList::default();
-    let mut wait_for = |steps: usize, list: &mut RowList| {
+    let wait_for = |steps: usize, list: &mut RowList| {
         let mut steps = steps;
         while steps > 0 {
             // blocks until the thread has something; an end of the thread would be an error here

@@ -204,7 +204,14 @@ fn what_does_not_fit_goes_from_the_end_and_is_counted() {
 #[test]
 fn statistics_grow_and_survive_a_checkpoint() {
     let book = || SkillBook::new(small(), Retrieval::Keyword, Placement::UserSlot, Layout::Compact);
-    let used = |id: &str, uses, won, gap| SkillUse { id: id.to_owned(), title: String::new(), uses, won, gap, ..SkillUse::default() };
+    let used = |id: &str, uses, won, gap| SkillUse {
+        id: id.to_owned(),
+        title: String::new(),
+        uses,
+        won,
+        gap,
+        ..SkillUse::default()
+    };
     let mut whole = book();
     whole.learn(&[used("g", 3, 2, Some(-0.5)), used("c", 1, 1, None)]);
     let kept = serde_json::to_string(whole.statistics()).unwrap();

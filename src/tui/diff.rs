@@ -123,7 +123,9 @@ pub fn middle(left: &str, right: &str) -> (Range<usize>, Range<usize>) {
         for (at, c) in text.char_indices() {
             let end = at + c.len_utf8();
             match out.last_mut() {
-                Some(last) if c.is_alphanumeric() && text[last.clone()].ends_with(char::is_alphanumeric) => last.end = end,
+                Some(last) if c.is_alphanumeric() && text[last.clone()].ends_with(char::is_alphanumeric) => {
+                    last.end = end
+                }
                 _ => out.push(at..end),
             }
         }
@@ -184,12 +186,8 @@ mod tests {
     fn turns_are_aligned_and_the_first_parting_named() {
         let (left, right) = (episode(&["look", "open 2", "take"]), episode(&["look", "go 1", "go 2", "take"]));
         let diff = rollouts(&left, &right, |_, _| &[]);
-        let expected = [
-            (Some(0), Some(0), true),
-            (Some(1), Some(1), false),
-            (None, Some(2), false),
-            (Some(2), Some(3), true),
-        ];
+        let expected =
+            [(Some(0), Some(0), true), (Some(1), Some(1), false), (None, Some(2), false), (Some(2), Some(3), true)];
         assert_eq!(pairs(&diff), expected);
         assert_eq!(diff.first, Some(Parting { pair: 1, what: Parts::Reply { token: None } }));
         let mut other = left.clone();

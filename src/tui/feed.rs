@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::find::Find;
-use crate::core::{EpisodeId, Record};
 use crate::core::episode::{Episode, TokenRecord};
 use crate::core::event::Command;
+use crate::core::{EpisodeId, Record};
 use crate::run::index::StepRows;
 use crate::run::search::Found;
 

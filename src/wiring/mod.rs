@@ -68,12 +68,13 @@ pub fn create_run(recipe: &Recipe, source: &str) -> Result<RunFolder> {
         name => RunFolder::create(root, name)?,
     };
     let text = config::render(recipe);
-    atomic_write(&folder.config(), text.as_bytes())?;
     atomic_write(&folder.recipe(), text.as_bytes())?;
     let mut manifest = Manifest::gather(&folder, &text, Path::new("."), now_ms());
     manifest.seeds.insert("run".into(), recipe.run.seed);
     manifest.notes.insert("recipe".into(), source.into());
     manifest.write(&folder)?;
+    // last: a folder with a configuration is a run, and whoever finds one must find all of it
+    atomic_write(&folder.config(), text.as_bytes())?;
     Ok(folder)
 }
 
@@ -131,6 +132,9 @@ pub fn batch_tap(folder: &RunFolder, verbose: bool) -> Tap {
     Box::new(move |record| {
         if let (true, RunEvent::Progress { step, phase, done, total }) = (verbose, &record.event) {
             eprintln!("step {step}: {} {done} of {total}", phase.name());
+        }
+        if let RunEvent::Finished { status: Status::Failed, message, .. } = &record.event {
+            eprintln!("error: {message}");
         }
         if let Err(error) = printer.print(record) {
             eprintln!("a line could not be printed: {error}");
