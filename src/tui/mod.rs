@@ -16,6 +16,7 @@
 
 pub mod app;
 pub mod bindings;
+pub mod browse;
 pub mod chart;
 pub mod command;
 pub mod data;
@@ -26,11 +27,13 @@ pub mod glyph;
 pub mod history;
 pub mod keys;
 pub mod lens;
+pub mod lenses;
 pub mod loader;
 pub mod mouse;
 pub mod options;
 pub mod overlay;
 pub mod pace;
+pub mod past;
 pub mod scene;
 pub mod screens;
 pub mod select;
