@@ -55,7 +55,7 @@ pub fn choose(wanted: Device, gpus: Gpus) -> Result<Device> {
 /// As [`choose`].
 pub fn place(wanted: Device) -> Result<Place> {
     Ok(match choose(wanted, Gpus::here())? {
-        Device::Cuda(n) => Place::Cuda(n as usize),
+        Device::Cuda(n) => Place::Cuda(n),
         Device::Auto | Device::Cpu => Place::Cpu,
     })
 }
