@@ -76,16 +76,16 @@ fn million(root: &Path) {
         position: at % 8_000,
         turn: at / 100 % 80,
         id: at.wrapping_mul(40_503) % 150_000,
-        mask: at % 3 > 0,
+        mask: !at.is_multiple_of(3),
         sampled: number(at),
         old: number(at),
         student: number(at + 1),
         teacher: number(at + 2),
-        reference: None,
         entropy: number(at + 3),
         gate: number(at + 4),
         advantage: Some((at / 8_000 % 5) as f32 - 2.0),
         coefficient: number(at + 5),
+        ..TokenRecord::default()
     };
     let tokens: Vec<TokenRecord> = (0..TOKENS).map(token).collect();
     let folder = RunFolder::create(root, "million").expect("a run folder");

@@ -96,7 +96,6 @@ fn main() {
 }
 
 fn frame(terminal: &mut Terminal<TestBackend>, app: &mut App) {
-    app.hits.clear();
     terminal.draw(|frame| screens::draw(frame, &Scene::of(app))).expect("a frame");
 }
 

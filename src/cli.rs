@@ -3,7 +3,9 @@
 mod check;
 mod ctl;
 mod env;
+mod lens;
 mod show;
+mod skills;
 mod train;
 mod words;
 
@@ -130,6 +132,8 @@ enum Verbs {
         #[arg(long, value_parser = pick_of, default_value = "newest")]
         checkpoint: Pick,
     },
+    /// Print the keys of the screen as a keymap file, to be kept as ~/.config/sdlab/keymap.toml and changed
+    Keymap,
     /// Write one page about a run: curves, evaluations, the most telling rollouts with their tokens
     Report {
         run: String,
@@ -163,15 +167,18 @@ enum Verbs {
         #[arg(long)]
         json: bool,
     },
+    /// See what any methods would do to the recorded tokens of a run
+    #[command(after_help = lens::EXAMPLES)]
+    Lens(lens::LensArgs),
     /// Explain the methods
     Methods {
         #[command(subcommand)]
         what: Option<Topic>,
     },
-    /// Explain the skills of the recipe's bank
+    /// Look at skills, import, export and disable them, report what a run absorbed
     Skills {
         #[command(subcommand)]
-        what: Option<Topic>,
+        what: Option<skills::Verb>,
     },
     /// Explain, play and measure the environments
     #[command(alias = "envs")]
@@ -224,6 +231,8 @@ enum Mode {
         checkpoint: Pick,
         out: PathBuf,
     },
+    /// The keys of the screen as a file.
+    Keymap,
     /// One page about a run.
     Report {
         run: String,
@@ -247,8 +256,9 @@ enum Mode {
     },
     Completions(clap_complete::Shell),
     Man,
+    Lens(lens::LensArgs),
     Methods(Topic),
-    Skills(Topic),
+    Skills(skills::Verb),
     Env(env::Verb),
 }
 
@@ -292,6 +302,7 @@ fn mode(cli: Cli) -> Result<Mode> {
         (recipe, None) | (None, Some(Verbs::Train { recipe, .. })) if print => Mode::PrintConfig(recipe),
         (recipe, None) => Mode::Train(recipe, Start::default()),
         (None, Some(Verbs::Train { recipe, from })) => Mode::Train(recipe, from),
+        (None, Some(Verbs::Keymap)) => Mode::Keymap,
         (None, Some(Verbs::Report { run, out })) => Mode::Report { run, out },
         (None, Some(Verbs::Export { run, to, checkpoint, out })) => Mode::Export { run, to, checkpoint, out },
         (None, Some(Verbs::Verify { run, quick })) => Mode::Verify { run, quick },
@@ -302,8 +313,9 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Check { recipe, json })) => Mode::Check { recipe, json },
         (None, Some(Verbs::Completions { shell })) => Mode::Completions(shell),
         (None, Some(Verbs::Man)) => Mode::Man,
+        (None, Some(Verbs::Lens(args))) => Mode::Lens(args),
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
-        (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
+        (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or_else(skills::by_default)),
         (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
         (None, Some(Verbs::TrainProcess { run_dir })) => Mode::TrainProcess(run_dir),
     })
@@ -313,6 +325,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
     match mode {
         Mode::PrintConfig(recipe) => show::config(recipe.as_deref(), &options.overrides()),
         Mode::Train(recipe, from) => train::train(recipe.as_deref(), &from, options),
+        Mode::Keymap => show::print(&crate::tui::keymap::sample()),
         Mode::Report { run, out } => show::report(&options.open(&run)?, out),
         Mode::Export { run, to, checkpoint, out } => show::exported(&options.open(&run)?, to, checkpoint, &out),
         Mode::Verify { run, quick } => wiring::verify(&options.open(&run)?, !quick),
@@ -335,8 +348,9 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Check { recipe, json } => check::check(recipe.as_deref(), &options.overrides(), json),
         Mode::Completions(shell) => words::completions(shell),
         Mode::Man => words::manual(),
+        Mode::Lens(args) => lens::lens(&args, options),
         Mode::Methods(topic) => show::methods(&topic),
-        Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
+        Mode::Skills(verb) => skills::skills(&verb, options),
         Mode::Env(verb) => env::env(&verb, options),
     }
 }

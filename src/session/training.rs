@@ -6,12 +6,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::describe::describe;
-use super::device::{self, Gpus};
+use super::device;
 use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
+use super::learned::LearnedFiles;
 use super::saver::Saver;
-use super::skills::differences;
-use crate::config::{self, Device, Overrides, Recipe, RecordedTokens};
+use super::skills::{self, differences};
+use crate::config::{self, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
@@ -21,11 +22,12 @@ use crate::env;
 use crate::env::prompt::Layout;
 use crate::hub;
 use crate::run::{Manifest, RunFolder, set_aside};
-use crate::skill::{Bank, SkillBook};
-use crate::text::Text;
+use crate::skill::{Bank, Placement, SkillBook};
+use crate::text::{Message, Text};
 use crate::train::checkpoint::{Found, Keep, Notes};
+use crate::train::learn::Learning;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Trainer, budget, checkpoint, evaluate, weights};
+use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, placement, weights};
 
 /// A training that is loaded when it starts.
 pub struct Training {
@@ -50,6 +52,8 @@ pub struct Training {
     saver: Saver,
     /// Files of steps that could not be written yet.
     kept: Vec<Kept>,
+    /// The run's own skill files.
+    learned: LearnedFiles,
 }
 
 impl Training {
@@ -70,6 +74,7 @@ impl Training {
             is_best: false,
             saver: Saver::default(),
             kept: Vec::new(),
+            learned: LearnedFiles::default(),
         }
     }
 
@@ -128,7 +133,8 @@ impl Job for Training {
             self.continue_from(found);
         }
         self.place = model_place(&self.recipe, found.as_ref())?;
-        let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
+        let place = device::place(self.recipe.model.device)?;
+        let (options, plan) = budget::options(&self.recipe, &self.place, place, memory::available(place))?;
         let mut trainer = open(&self.recipe, &self.place, options)?;
         self.wording = env::file(trainer.world.kind())?.text.into_owned();
         if trainer.settings.sampling.layout == Layout::Transcript {
@@ -140,6 +146,10 @@ impl Job for Training {
             found.restore(&mut trainer).with_context(misfit)?;
             weights::prepare(&mut trainer, &self.place)?;
         }
+        if let Some(found) = &found {
+            skills::go_on(&self.folder, found, &mut trainer)?;
+        }
+        self.learned = LearnedFiles::begin(self.folder.skills(), &trainer.skills)?;
         self.set_aside(trainer.done, out)?;
         describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
         trainer.text.keep(&self.place, &text_folder(&self.folder))?;
@@ -160,6 +170,7 @@ impl Job for Training {
             substitutions: vec![],
             pid: std::process::id(),
         });
+        out(RunEvent::BankLoaded { step: trainer.done, skills: trainer.skills.tell() });
         self.trainer = Some(trainer);
         Ok(())
     }
@@ -167,10 +178,18 @@ impl Job for Training {
     fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         self.evaluate(out, abort)?;
         let trainer = self.trainer.as_mut().context(NOT_STARTED)?;
+        if let Some(refusal) = self.learned.pick_up(&mut trainer.skills, trainer.done) {
+            out(refusal);
+        }
         let mut files = Files::new(self.recorder.clone(), out, &mut self.kept);
         match trainer.step(&mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
+        }
+        if let Err(error) = self.learned.write(&trainer.skills) {
+            // the records hold them too, and the next step tries again
+            let message = format!("the run's skill files could not be written: {error:#}");
+            out(RunEvent::Warned { step: trainer.done, message });
         }
         (self.evaluated, self.success, self.is_best) = (false, None, false);
         self.evaluate(out, abort)
@@ -217,7 +236,7 @@ impl Job for Training {
 
     fn reskill(&mut self, bank: Bank) -> Vec<KeyChange> {
         let Some(trainer) = &mut self.trainer else { return Vec::new() };
-        let changes = differences(trainer.skills.bank(), &bank);
+        let changes = differences(trainer.skills.files(), &bank);
         trainer.skills.replace_bank(bank);
         changes
     }
@@ -236,7 +255,8 @@ impl Job for Training {
     fn retune(&mut self, recipe: &Recipe) {
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
-            trainer.skills.choose_by(recipe.skills.choice(), recipe.skills.placement);
+            trainer.skills.choose_by(recipe.skills.way());
+            trainer.learning.course = skills::course(recipe);
             if recipe.method != self.recipe.method {
                 let (name, state) = (trainer.method.name(), trainer.method.state());
                 trainer.method = recipe.method.build();
@@ -269,12 +289,6 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     if recipe.rollout.layout == Layout::Transcript {
         text.transcript()?;
     }
-    let device = device::choose(recipe.model.device, Gpus::here())?;
-    anyhow::ensure!(
-        device == Device::Cpu,
-        "`model.device` is `{}`, but this engine computes on the CPU only",
-        String::from(device)
-    );
     let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
@@ -283,16 +297,20 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
          tokenizer and weights from the same model",
         model.display()
     );
-    let bank = Bank::load(Path::new(&recipe.skills.bank))?;
-    let skills = SkillBook::new(bank, recipe.skills.choice(), recipe.skills.placement, Default::default());
+    let book = SkillBook::new(Bank::open(&recipe.skills.bank)?, recipe.skills.way());
+    if book.placement() == Placement::System {
+        let messages = [placement::system("Know this.".into()), Message::user("Go.")];
+        text.render(&messages, true).context(NO_SYSTEM_ROLE)?;
+    }
     Ok(Trainer {
         settings: settings(recipe),
         engine: Box::new(engine),
         text,
         world,
         prompts,
-        skills,
+        skills: book,
         method: recipe.method.build(),
+        learning: Learning::new(skills::course(recipe), skills::writer(recipe)?),
         done: 0,
     })
 }
@@ -337,13 +355,15 @@ pub fn settings(recipe: &Recipe) -> Settings {
             with_skills: eval.with_skills,
             first: eval.first,
         },
-        record_tokens: recipe.record.tokens == RecordedTokens::All,
+        record: Record::of(&recipe.record),
     }
 }
 
 fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
     Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
 }
+
+const NO_SYSTEM_ROLE: &str = "the model's chat template has no system message, choose another `skills.placement`";
 
 const NOT_STARTED: &str = "the training was not started";
 

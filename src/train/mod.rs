@@ -5,8 +5,10 @@ pub mod checkpoint;
 pub mod context;
 pub mod evaluate;
 pub mod facts;
+pub mod learn;
 pub mod lesson;
 pub mod metrics;
+pub mod placement;
 pub mod pretrain;
 pub mod rollout;
 pub mod row;
@@ -22,13 +24,13 @@ use rand::seq::SliceRandom;
 use self::lesson::{Lesson, Sums};
 use self::metrics::StepMetrics;
 use self::rollout::{Played, Sampling, Seat, Table};
-use crate::core::event::SkillUse;
+use crate::config::{RecordSettings, RecordedTokens};
 use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
-use crate::method::Method;
-use crate::method::needs::TeacherWeights;
+use crate::method::needs::{TeacherNeed, TeacherWeights};
+use crate::method::{Method, Needs};
 use crate::skill::SkillBook;
 use crate::text::Text;
 
@@ -49,8 +51,44 @@ pub struct Settings {
     /// Most tokens of skill text in a teacher prompt; 0 = no limit.
     pub skill_budget: usize,
     pub eval: evaluate::Panel,
+    pub record: Record,
+}
+
+/// What is written of the tokens, beside what the method asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
     /// Whether every token is recorded.
-    pub record_tokens: bool,
+    pub tokens: bool,
+    /// Whether a teacher scores them although the method has none.
+    pub teacher: bool,
+    /// Whether reference weights score them although the method has none.
+    pub reference: bool,
+    /// Tokens listed per position although the method lists none; 0 = none.
+    pub top_k: u32,
+}
+
+impl Record {
+    /// As the recipe says.
+    pub fn of(settings: &RecordSettings) -> Self {
+        Self {
+            tokens: settings.tokens == RecordedTokens::All,
+            teacher: settings.teacher,
+            reference: settings.reference,
+            top_k: settings.top_k,
+        }
+    }
+
+    /// The method's needs and those of the recording.
+    pub fn with(self, mut needs: Needs) -> Needs {
+        if self.teacher && needs.teacher.is_none() {
+            needs.teacher = Some(TeacherNeed::default());
+        }
+        if needs.teacher.is_some() && needs.top.k == 0 {
+            needs.top.k = self.top_k;
+        }
+        needs.reference |= self.reference;
+        needs
+    }
 }
 
 /// Where a trainer's doings go: records, and the files of a step. What cannot be written is the sink's business:
@@ -77,6 +115,8 @@ pub struct Trainer {
     pub prompts: Prompts,
     pub skills: SkillBook,
     pub method: Box<dyn Method>,
+    /// What becomes of finished episodes.
+    pub learning: learn::Learning,
     /// Completed steps.
     pub done: u64,
 }
@@ -89,16 +129,21 @@ impl Trainer {
         let tasks = self.tasks(step)?;
         self.engine.keep(WeightSet::StepStart)?;
 
+        self.bring_up(step, &tasks, sink)?;
+
         let mut played = self.rollout(step, &tasks, sink, abort)?;
         clock.lap(Phase::Rollout);
-        if self.method.needs().off_policy {
+        if self.needs().off_policy {
             teacher::as_plain(self, &mut played)?;
         }
         let mut lessons = self.lessons(&played);
         sink.event(progress(step, Phase::Teacher, 0, lessons.len()));
         let taught = teacher::teach(self, step, &mut played, &mut lessons)?;
+        if !taught.choices.is_empty() {
+            sink.event(RunEvent::Retrieved { step, choices: taught.choices.clone() });
+        }
         clock.lap(Phase::Teacher);
-        if self.method.needs().reference {
+        if self.needs().reference {
             teacher::score_reference(self, &mut lessons)?;
         }
         clock.lap(Phase::Score);
@@ -110,12 +155,18 @@ impl Trainer {
         self.method.adapt(&sums);
         clock.sums(sums);
 
-        let skills = self.learn(&played, &lessons, &taught);
-        let metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
+        let skills = self.learn(step, &played, &lessons);
+        let mut metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
+        metrics.extend(self.learning.metrics(self.skills.shelf().len()));
         self.record(step, played, &lessons, sink);
         self.done = step;
         sink.event(RunEvent::Stepped { step, metrics, skills });
         Ok(())
+    }
+
+    /// What the method must be given, and what shall be recorded beside it.
+    pub fn needs(&self) -> Needs {
+        self.settings.record.with(self.method.needs())
     }
 
     /// Tasks of a step: the same for every method and model under one seed.
@@ -133,7 +184,7 @@ impl Trainer {
         let mut told = 0;
         let sampling = self.settings.sampling.clone();
         let mut table = self.table();
-        rollout::play(&mut table, &seats, &sampling, &mut |episode, over| {
+        let mut played = rollout::play(&mut table, &seats, &sampling, &mut |episode, over| {
             if abort.load(Ordering::Relaxed) {
                 bail!(Aborted)
             }
@@ -143,17 +194,21 @@ impl Trainer {
                 sink.event(progress(step, Phase::Rollout, over, total));
             }
             Ok(())
-        })
+        })?;
+        for (p, seat) in played.iter_mut().zip(seats) {
+            p.episode.skills = seat.skills.map(|context| context.ids).unwrap_or_default();
+        }
+        Ok(played)
     }
 
     /// Who plays what: members of a group play the same task, some of them with skills if the method says so.
     fn seats(&self, step: u64, tasks: &[Task]) -> Vec<Seat> {
-        let (needs, members) = (self.method.needs(), self.settings.members);
+        let (needs, members) = (self.needs(), self.settings.members);
         let share = if needs.off_policy { 1.0 } else { needs.skilled_share };
         let skilled = (share * f64::from(members)).round() as u32;
         let mut seats = vec![];
         for (group, task) in (0..).zip(tasks) {
-            let skills = (skilled > 0).then(|| context::skills(self, step, group, task).text);
+            let skills = (skilled > 0).then(|| context::skills(self, step, group, task));
             seats.extend((0..members).map(|member| Seat {
                 id: EpisodeId { step, group, member },
                 task: task.clone(),
@@ -208,7 +263,7 @@ impl Trainer {
         let size = order.len().div_ceil(self.settings.minibatches.max(1));
         let batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
         let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
-        let live = self.method.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
+        let live = self.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
         let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
         for (i, batch) in batches.iter().enumerate() {
             sink.event(progress(step, Phase::Student, i, batches.len()));
@@ -230,16 +285,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Statistics of the skills that conditioned this step's teacher.
-    fn learn(&mut self, played: &[Played], lessons: &[Lesson], taught: &teacher::Taught) -> Vec<SkillUse> {
-        let uses = metrics::skill_uses(played, lessons, &taught.titles);
-        self.skills.learn(&uses);
-        uses
-    }
-
     fn record(&self, step: u64, played: Vec<Played>, lessons: &[Lesson], sink: &mut dyn Sink) {
         let tokens: Vec<TokenRecord> =
-            if self.settings.record_tokens { lessons.iter().flat_map(lesson::records).collect() } else { vec![] };
+            if self.settings.record.tokens { lessons.iter().flat_map(lesson::records).collect() } else { vec![] };
         let episodes: Vec<Episode> = played.into_iter().map(|p| p.episode).collect();
         sink.close_step(step, &episodes, &tokens);
     }

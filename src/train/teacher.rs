@@ -6,8 +6,10 @@ use anyhow::Result;
 
 use super::Trainer;
 use super::lesson::{Lesson, Listed};
+use super::placement::taught_row;
 use super::rollout::Played;
-use super::{context, weights};
+use super::{context, learn, weights};
+use crate::core::skill::Choice;
 use crate::engine::{Engine, ScoreRow, WeightSet};
 use crate::method::needs::{Top, Whose};
 use crate::method::view::View;
@@ -17,8 +19,8 @@ use crate::text::Message;
 /// What teaching a step left behind.
 #[derive(Clone, Debug, Default)]
 pub struct Taught {
-    /// Titles of the skills used, by id.
-    pub titles: BTreeMap<String, String>,
+    /// What each group was shown, where it was skills.
+    pub choices: Vec<Choice>,
     /// Skill tokens cut off by the budget or the model's context, over all episodes.
     pub lost_tokens: usize,
 }
@@ -27,30 +29,33 @@ pub struct Taught {
 /// say of under it.
 pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &mut [Lesson]) -> Result<Taught> {
     let mut taught = Taught::default();
-    let Some(need) = trainer.method.needs().teacher else { return Ok(taught) };
+    let Some(need) = trainer.needs().teacher else { return Ok(taught) };
     let contexts = context::of_step(trainer, step, need.context, need.rows, played)?;
     for (p, context) in played.iter_mut().zip(&contexts) {
         let Some(context) = context else { continue };
         taught.lost_tokens += context.lost_tokens;
         p.episode.skills = context.ids.clone();
-        taught.titles.extend(context.ids.iter().cloned().zip(context.titles.iter().cloned()));
-        if let Some(row) = p.rows.first() {
-            p.episode.teacher_prompt = prompt(trainer, &row.prompt, &p.episode.task.goal, &context.text)?;
-        }
     }
+    taught.choices = learn::choices(played, &contexts);
     let texts: BTreeMap<_, _> = played
         .iter()
         .zip(&contexts)
-        .filter_map(|(p, context)| Some((p.episode.id, (p.episode.task.goal.as_str(), &context.as_ref()?.text))))
+        .enumerate()
+        .filter_map(|(at, (p, context))| Some((p.episode.id, (at, &context.as_ref()?.text))))
         .collect();
     for lesson in lessons.iter_mut() {
-        let Some((goal, text)) = texts.get(&lesson.id) else { continue };
-        let prompt = prompt(trainer, &lesson.row.prompt, goal, text)?;
+        let Some((at, text)) = texts.get(&lesson.id) else { continue };
+        let episode = &mut played[*at].episode;
+        let row = taught_row(trainer, &lesson.row, episode, text)?;
+        if episode.teacher_prompt.is_empty() {
+            episode.teacher_prompt = row.prompt;
+        }
+        taught.lost_tokens += row.lost_tokens;
         lesson.facts.taught = true;
-        lesson.teacher_row = Some(lesson.row.under(&trainer.text.encode(&prompt)?));
+        lesson.teacher_row = Some((row.ids, row.mask));
     }
     let set = weights::teacher_set(trainer, &need.weights)?;
-    let (temperature, top) = (trainer.settings.sampling.temperature, trainer.method.needs().top);
+    let (temperature, top) = (trainer.settings.sampling.temperature, trainer.needs().top);
     let mut all: Vec<&mut Lesson> = lessons.iter_mut().collect();
     if top.k > 0 {
         list(&mut *trainer.engine, set, &mut all, temperature, top)?;
@@ -61,7 +66,8 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
 }
 
 /// Lists the most likely tokens of every position of the taught rows: the student's, or the teacher's. The sampled
-/// token is always among them, in the place of the least likely one where it would be missing.
+/// token is always among them, in the place of the least likely one where it would be missing. The present student's
+/// log-probs of them are noted.
 fn list(
     engine: &mut dyn Engine,
     set: WeightSet,
@@ -69,32 +75,41 @@ fn list(
     temperature: f32,
     top: Top,
 ) -> Result<()> {
-    let row = |lesson: &'_ Lesson| -> Option<(Vec<u32>, Vec<bool>)> {
+    let mut taught: Vec<&mut &mut Lesson> = lessons.iter_mut().filter(|l| l.teacher_row.is_some()).collect();
+    let row = |lesson: &Lesson| -> Option<(Vec<u32>, Vec<bool>)> {
         match top.of {
             Whose::Student => Some((lesson.row.ids.clone(), lesson.row.mask.clone())),
             Whose::Teacher => lesson.teacher_row.clone(),
         }
     };
-    let rows: Vec<(Vec<u32>, Vec<bool>)> =
-        lessons.iter().filter(|lesson| lesson.teacher_row.is_some()).filter_map(|lesson| row(lesson)).collect();
+    let rows: Vec<(Vec<u32>, Vec<bool>)> = taught.iter().filter_map(|lesson| row(lesson)).collect();
     let k = top.k as usize;
     let asked: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow { top: k, ..ScoreRow::new(ids, mask) }).collect();
     let whose = if top.of == Whose::Student { WeightSet::Live } else { set };
     let scores = engine.score(whose, &asked, temperature)?;
-    for (lesson, score) in lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some()).zip(scores) {
-        let mut ids: Vec<u32> = score.top.iter().map(|(id, _)| *id).collect();
-        let sampled: Vec<u32> = lesson.row.positions().map(|t| lesson.row.ids[t]).collect();
-        let k = ids.len() / sampled.len().max(1); // fewer than asked for in a small vocabulary
-        for (listed, id) in ids.chunks_exact_mut(k.max(1)).zip(sampled) {
-            if !listed.contains(&id)
-                && let Some(last) = listed.last_mut()
-            {
-                *last = id;
-            }
-        }
-        lesson.listed = Some(Listed { k, ids, teacher: vec![] });
+    for (lesson, score) in taught.iter_mut().zip(scores) {
+        lesson.listed = Some(listed(lesson, &score.top));
+    }
+    let rows: Vec<ScoreRow> = taught.iter().map(|lesson| lesson.score_row()).collect();
+    let scores = engine.score(WeightSet::Live, &rows, temperature)?;
+    for (lesson, score) in taught.iter_mut().zip(scores) {
+        lesson.listed.iter_mut().for_each(|listed| listed.student.clone_from(&score.given));
     }
     Ok(())
+}
+
+fn listed(lesson: &Lesson, top: &[(u32, f32)]) -> Listed {
+    let mut ids: Vec<u32> = top.iter().map(|(id, _)| *id).collect();
+    let sampled: Vec<u32> = lesson.row.positions().map(|t| lesson.row.ids[t]).collect();
+    let k = ids.len() / sampled.len().max(1); // fewer than asked for in a small vocabulary
+    for (listed, id) in ids.chunks_exact_mut(k.max(1)).zip(sampled) {
+        if !listed.contains(&id)
+            && let Some(last) = listed.last_mut()
+        {
+            *last = id;
+        }
+    }
+    Listed { k, ids, ..Listed::default() }
 }
 
 /// Scores the teacher rows of those lessons that have one.
@@ -124,13 +139,6 @@ pub(super) fn fit(trainer: &Trainer, context: &mut Context) {
         let count = |line: &str| trainer.text.encode(line).map_or(usize::MAX, |ids| ids.len());
         context.fit(trainer.settings.skill_budget, count);
     }
-}
-
-/// The teacher's opening prompt as rendered text.
-fn prompt(trainer: &Trainer, prompt: &super::row::Prompt, goal: &str, skills: &str) -> Result<String> {
-    let placement = trainer.skills.placement();
-    let message = prompt.message(&trainer.prompts, goal, placement.slot(skills));
-    Ok(placement.prefix(skills) + &trainer.text.render(&[Message::user(message)], true)?)
 }
 
 /// Scores all rows under the frozen reference weights.

@@ -16,9 +16,11 @@
 
 pub mod app;
 pub mod bindings;
+pub mod browse;
 pub mod chart;
 pub mod command;
 pub mod data;
+pub mod diff;
 pub mod feed;
 pub mod find;
 pub mod glyph;
@@ -26,12 +28,14 @@ pub mod history;
 pub mod keymap;
 pub mod keys;
 pub mod lens;
+pub mod lenses;
 pub mod loader;
 pub mod machine;
 pub mod mouse;
 pub mod options;
 pub mod overlay;
 pub mod pace;
+pub mod past;
 pub mod picture;
 pub mod scene;
 pub mod screens;

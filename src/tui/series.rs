@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::chart::Series;
 use super::lens::{Window, XAxis};
-use crate::run::view::RunView;
+use crate::run::view::{RunView, StepView};
 
 /// Series by metric and x-axis; forgotten when the run got on.
 #[derive(Debug, Default)]
@@ -23,23 +23,45 @@ impl Cache {
     pub fn get(&self, view: &RunView, metric: &str, axis: XAxis) -> Rc<Series> {
         let last = view.steps.last().map_or((0, 0), |s| (s.step, s.at_ms));
         let stamp = (view.steps.len(), last.0, last.1);
-        if self.stamp.replace(stamp) != stamp {
+        let old = self.stamp.replace(stamp);
+        if old != stamp && !grew(view, old) {
             self.known.borrow_mut().clear();
         }
-        let key = (metric.to_owned(), axis);
-        if let Some(found) = self.known.borrow().get(&key) {
-            return Rc::clone(found);
+        let mut known = self.known.borrow_mut();
+        let series = known.entry((metric.to_owned(), axis)).or_default();
+        if axis == XAxis::Step {
+            let from = series.len().min(view.steps.len());
+            Rc::make_mut(series).extend(view.steps[from..].iter().map(|s| (s.step as f64, value(s, metric))));
+        } else if series.len() != view.steps.len() {
+            *series = Rc::new(self::series(view, metric, axis));
         }
-        let made = Rc::new(series(view, metric, axis));
-        self.known.borrow_mut().insert(key, Rc::clone(&made));
-        made
+        Rc::clone(series)
     }
+
+    /// Where a step is on an axis: that of the last recorded step at or before it.
+    pub fn place_of(&self, view: &RunView, step: u64, axis: XAxis) -> Option<f64> {
+        if axis == XAxis::Step {
+            return Some(step as f64);
+        }
+        let upto = view.steps.partition_point(|s| s.step <= step);
+        self.get(view, "", axis).get(upto.checked_sub(1)?).map(|(x, _)| *x)
+    }
+}
+
+/// Whether steps were only added since a stamp.
+fn grew(view: &RunView, (len, step, at_ms): Stamp) -> bool {
+    let last = len.checked_sub(1).and_then(|at| view.steps.get(at));
+    last.is_some_and(|s| (s.step, s.at_ms) == (step, at_ms))
+}
+
+/// What a step recorded of a metric: `None` nothing, `NaN` what was not finite.
+fn value(step: &StepView, metric: &str) -> Option<f64> {
+    step.metrics.get(metric).map(|v| v.unwrap_or(f64::NAN))
 }
 
 /// The values of a metric over an axis: `None` where it was not recorded, `NaN` where it was not finite.
 pub fn series(view: &RunView, metric: &str, axis: XAxis) -> Series {
-    let value = |recorded: Option<&Option<f64>>| recorded.map(|v| v.unwrap_or(f64::NAN));
-    let values = view.steps.iter().map(|s| value(s.metrics.get(metric)));
+    let values = view.steps.iter().map(|s| value(s, metric));
     places(view, axis).into_iter().zip(values).collect()
 }
 
@@ -62,15 +84,6 @@ pub fn places(view: &RunView, axis: XAxis) -> Vec<f64> {
     }
 }
 
-/// Where a step is on an axis: that of the last recorded step at or before it.
-pub fn place_of(view: &RunView, step: u64, axis: XAxis) -> Option<f64> {
-    if axis == XAxis::Step {
-        return Some(step as f64);
-    }
-    let upto = view.steps.partition_point(|s| s.step <= step);
-    places(view, axis).get(upto.checked_sub(1)?).copied()
-}
-
 /// The recorded step nearest to a place of an axis.
 pub fn step_at(view: &RunView, place: f64, axis: XAxis) -> Option<u64> {
     let places = places(view, axis);
@@ -81,6 +94,9 @@ pub fn step_at(view: &RunView, place: f64, axis: XAxis) -> Option<u64> {
 
 /// First and last place of a run on an axis.
 pub fn span(view: &RunView, axis: XAxis) -> Option<Window> {
+    if axis == XAxis::Step {
+        return Some((view.steps.first()?.step as f64, view.steps.last()?.step as f64));
+    }
     let places = places(view, axis);
     Some((*places.first()?, *places.last()?))
 }
@@ -96,7 +112,6 @@ fn sums(values: impl Iterator<Item = f64>) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::view::StepView;
 
     fn view() -> RunView {
         let step = |step: u64| StepView {
@@ -121,7 +136,7 @@ mod tests {
         let expected = [vec![1.0, 2.0, 3.0], vec![1.0, 2.0, 3.0], vec![100.0, 200.0, 300.0], vec![8.0, 16.0, 24.0]];
         for (axis, expected) in XAxis::ALL.into_iter().zip(expected) {
             assert_eq!(places(&view, axis), expected, "{axis:?}");
-            let place = place_of(&view, 2, axis).unwrap();
+            let place = Cache::default().place_of(&view, 2, axis).unwrap();
             assert_eq!(step_at(&view, place, axis), Some(2));
         }
     }
@@ -141,5 +156,10 @@ mod tests {
         next.step = 4;
         view.steps.push(next);
         assert_eq!(cache.get(&view, "odd", XAxis::Step).len(), 4);
+        view.steps.truncate(1);
+        assert_eq!(cache.get(&view, "odd", XAxis::Step).len(), 1);
+        for axis in XAxis::ALL {
+            assert_eq!(*cache.get(&view, "tokens/sampled", axis), series(&view, "tokens/sampled", axis));
+        }
     }
 }

@@ -96,7 +96,6 @@ fn show(
 fn draw(terminal: &mut DefaultTerminal, app: &mut App) -> Result<()> {
     let size = terminal.size()?;
     app.size = (size.width, size.height);
-    app.hits.clear();
     execute!(stdout(), BeginSynchronizedUpdate)?;
     let drawn = terminal.draw(|frame| screens::draw(frame, &Scene::of(app))).map(|_| ());
     execute!(stdout(), EndSynchronizedUpdate)?;

@@ -9,13 +9,16 @@ use super::View;
 use crate::compare::{Listing, RunRow};
 use crate::core::episode::{Episode, TokenRecord};
 use crate::core::event::Command;
-use crate::core::{Record, RunEvent};
+use crate::core::{EpisodeId, Record, RunEvent};
+use crate::run::index::{Indexer, StepRows};
 use crate::run::recorder::now_ms;
+use crate::run::search::{Found, Searcher};
 use crate::run::status::{Life, life};
 use crate::run::view::RunView;
 use crate::run::{Heartbeat, RunFolder, Source, Store};
 use crate::session;
 use crate::text::Text;
+use crate::tui::find::Find;
 use crate::tui::{Feed, Liveness, Mode};
 
 /// Reads one run folder, live or saved.
@@ -29,6 +32,11 @@ pub struct FolderFeed {
     begun: bool,
     /// Begun when the runs are asked for first.
     listing: Option<Listing>,
+    /// Begun when they are first asked for.
+    index: Option<Indexer>,
+    search: Option<Searcher>,
+    /// Records that closed a step since the index last looked.
+    closed: bool,
 }
 
 impl FolderFeed {
@@ -42,6 +50,9 @@ impl FolderFeed {
             view,
             begun: false,
             listing: None,
+            index: None,
+            search: None,
+            closed: false,
         })
     }
 
@@ -63,7 +74,9 @@ impl Feed for FolderFeed {
         self.load_text();
         let (most, budget) = if self.begun { (RECORDS, BUDGET) } else { (usize::MAX, FIRST_BUDGET) };
         self.begun = true;
-        Ok(passing_dropped(self.source.read(most, budget)?))
+        let records = passing_dropped(self.source.read(most, budget)?);
+        self.closed |= records.iter().any(|r| matches!(r.event, RunEvent::Stepped { .. }));
+        Ok(records)
     }
 
     fn episodes(&mut self, step: u64) -> Result<Vec<Episode>> {
@@ -72,6 +85,28 @@ impl Feed for FolderFeed {
 
     fn tokens(&mut self, step: u64) -> Result<Vec<TokenRecord>> {
         Ok(self.store.tokens(step)?)
+    }
+
+    fn rows(&mut self) -> Vec<StepRows> {
+        let index = self.index.get_or_insert_with(|| Indexer::start(&self.store));
+        if std::mem::take(&mut self.closed) {
+            index.look_again();
+        }
+        index.take(MOST_STEPS)
+    }
+
+    fn heard(&mut self, step: u64) -> Vec<(EpisodeId, u64)> {
+        // idle times are a convenience: what cannot be read is not shown
+        self.store.heard(step).unwrap_or_default()
+    }
+
+    fn search(&mut self, find: &Find) {
+        let find = find.clone();
+        self.search = Some(Searcher::start(&self.store, Box::new(move |line| find.hits(line))));
+    }
+
+    fn found(&mut self) -> Vec<Found> {
+        self.search.as_ref().map_or(vec![], Searcher::take)
     }
 
     fn token_text(&self, ids: &[u32]) -> Vec<Vec<u8>> {
@@ -171,3 +206,5 @@ const FIRST_BUDGET: Duration = Duration::from_millis(50);
 /// Records read at once, and the time that may take, while the screen is open.
 const RECORDS: usize = 20_000;
 const BUDGET: Duration = Duration::from_millis(20);
+/// Steps whose rows are taken over at once, so that a frame is never late.
+const MOST_STEPS: usize = 500;

@@ -214,7 +214,6 @@ fn ascii_terminals_see_ascii_only() {
 fn mouse(app: &mut App, feed: &mut Fixture, kind: MouseEventKind, (column, row): (u16, u16)) -> Vec<Effect> {
     let effects = app.on_mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
     settle(app, feed);
-    app.hits.clear();
     draw(app, WIDE);
     effects
 }

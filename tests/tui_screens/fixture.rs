@@ -396,6 +396,7 @@ fn token(episode: &Episode, turn: u32, position: u32, mask: bool) -> TokenRecord
         gate: on(gate),
         advantage: mask.then_some(()).and(episode.advantage),
         coefficient: on(-0.0007 * gate),
+        ..TokenRecord::default()
     }
 }
 

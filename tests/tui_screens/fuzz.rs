@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use sdlab::core::event::{Metrics, Phase, Record, RunEvent};
+use sdlab::export::cells::{self, Paper};
 use sdlab::tui::Mode;
 use sdlab::tui::keys::{self, Action, ScreenId};
 use sdlab::tui::theme::Depth;
@@ -94,6 +95,22 @@ proptest! {
             app.update(keys::all().nth(at).expect("in range").action);
             settle(&mut app, &mut feed);
             assert_printable(&draw(&mut app, (width, height)));
+        }
+    }
+}
+
+/// What models write reaches pictures as text only.
+#[test]
+fn pictures_of_poisoned_rollouts_hold_no_markup_and_no_codes() {
+    let mut feed = Fixture { text: Some(format!("<script>alert(1)</script>{POISON}")), ..fixture() };
+    let mut app = app_with(Mode::Live, (160, 45), &mut feed, Depth::True);
+    for screen in ScreenId::ALL {
+        app.update(Action::Screen(screen));
+        settle(&mut app, &mut feed);
+        let buffer = draw(&mut app, (160, 45));
+        let (svg, html) = (cells::svg(&buffer, Paper::DARK), cells::html(&buffer, Paper::DARK, "run"));
+        for picture in [svg, html] {
+            assert!(!picture.contains("<script") && picture.chars().all(|c| !c.is_control() || c == '\n'));
         }
     }
 }

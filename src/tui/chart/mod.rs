@@ -198,13 +198,15 @@ impl Over<'_, '_> {
     fn outside(&mut self, layer: &Layer, chart: &Chart, (low, high): Window) {
         let panel = self.ground.panel();
         for (x, value) in shape::inside(&layer.points, chart.window) {
-            let (Some(value), Some(x)) = (value, self.ground.column(*x)) else { continue };
             let bottom = panel.bottom().saturating_sub(1);
-            match value {
-                v if !v.is_finite() => self.put(x, bottom, "×", Role::Bad),
-                v if *v > high => self.put(x, panel.y, "▴", layer.role),
-                v if *v < low => self.put(x, bottom, "▾", layer.role),
-                _ => {}
+            let (y, symbol, role) = match value {
+                Some(v) if !v.is_finite() => (bottom, "×", Role::Bad),
+                Some(v) if *v > high => (panel.y, "▴", layer.role),
+                Some(v) if *v < low => (bottom, "▾", layer.role),
+                _ => continue,
+            };
+            if let Some(x) = self.ground.column(*x) {
+                self.put(x, y, symbol, role);
             }
         }
     }

@@ -59,12 +59,12 @@ pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, spec: &ChartSpec, (pa
         Line::from(vec![scene.title(spec.title, focused), scene.span(Role::Dim, note(app, spec.title, window, full))]);
     let inner = scene.pane_with(frame, area, left, right, focused);
     let sign =
-        |m: &crate::run::view::Mark| Some(Sign { x: series::place_of(scene.view, m.step, lens.x)?, kind: m.kind });
+        |m: &crate::run::view::Mark| Some(Sign { x: app.series.place_of(scene.view, m.step, lens.x)?, kind: m.kind });
     let chart = Chart {
         layers,
         band: overlay.band,
         signs: scene.view.marks.iter().rev().take(SIGNS).filter_map(sign).collect(),
-        cross: app.pick.step.and_then(|step| series::place_of(scene.view, step, lens.x)),
+        cross: app.pick.step.and_then(|step| app.series.place_of(scene.view, step, lens.x)),
         log_x: lens.log_x,
         log_y: lens.log.contains(spec.title),
         smooth: lens.weight(),
@@ -105,7 +105,7 @@ pub fn full(app: &App) -> Window {
 /// The curves of a chart; their values at the selected step go to `right`.
 fn layers<'a>(scene: &Scene<'a>, spec: &ChartSpec, right: &mut Line<'a>) -> Vec<Layer> {
     let axis = scene.app.lens.x;
-    let at = series::place_of(scene.view, scene.app.step(), axis).unwrap_or(0.0);
+    let at = scene.app.series.place_of(scene.view, scene.app.step(), axis).unwrap_or(0.0);
     let mut layers = Vec::new();
     for ((metric, word), role) in spec.metrics.iter().zip(CURVES) {
         let points = scene.app.series.get(scene.view, metric, axis);
@@ -131,7 +131,10 @@ fn evaluations(scene: &Scene, metric: &str) -> chart::Series {
     let panel = plain().next_back().map(|e| e.panel.as_str());
     let of_panel = plain().filter(|e| Some(e.panel.as_str()) == panel);
     let point = |e: &crate::run::view::EvalView| {
-        Some((series::place_of(scene.view, e.step, scene.app.lens.x)?, e.metrics.get(metric).copied().flatten()))
+        Some((
+            scene.app.series.place_of(scene.view, e.step, scene.app.lens.x)?,
+            e.metrics.get(metric).copied().flatten(),
+        ))
     };
     of_panel.filter_map(point).collect()
 }
@@ -148,7 +151,7 @@ pub fn act(app: &mut App, action: Action, title: &str) -> bool {
         Action::Scale(0) => app.lens.follow(),
         Action::Scale(by) => {
             let step = app.step();
-            let centre = series::place_of(app.view(), step, app.lens.x).unwrap_or(full.1);
+            let centre = app.series.place_of(app.view(), step, app.lens.x).unwrap_or(full.1);
             let factor = if by > 0 { 1.0 / ZOOM } else { ZOOM };
             app.lens.zoom(title, factor, centre, full);
         }
