@@ -18,7 +18,7 @@ pub fn diff(a: &RunRow, b: &RunRow) -> String {
     out.push_str("\nlast values\n");
     for (name, was) in &a.summary {
         if let Some(is) = b.summary.get(name).filter(|_| !name.starts_with("time/")) {
-            let _ = writeln!(out, "  {name:<32} {was:>12.5} -> {is:>12.5}  {:>+12.5}", is - was);
+            let _ = writeln!(out, "  {name:<22} {was:>9.4} -> {is:>9.4}  {:>+9.4}", is - was);
         }
     }
     for (name, side) in
@@ -37,7 +37,7 @@ pub fn diff(a: &RunRow, b: &RunRow) -> String {
 
 fn lines(out: &mut String, changes: &[(String, String, String)]) {
     for (key, was, is) in changes {
-        let _ = writeln!(out, "  {key:<32} {was} -> {is}");
+        let _ = writeln!(out, "  {key:<22} {was} -> {is}");
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
         b.env = "shop".into();
         let text = diff(&a, &b);
         assert!(text.contains("1 of 2 keys differ") && text.contains("optim.lr") && !text.contains("optim.clip"));
-        assert!(text.contains("+0.25000") && text.contains("only in the baseline: gate/mean"), "{text}");
+        assert!(text.contains("+0.2500") && text.contains("only in the baseline: gate/mean"), "{text}");
         assert!(text.contains("another environment (household, shop)"), "{text}");
     }
 }

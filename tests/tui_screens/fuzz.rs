@@ -50,8 +50,8 @@ fn feeds() -> [Fixture; 4] {
 
 #[test]
 fn every_screen_draws_at_every_size() {
-    let widths = [1, 2, 3, 7, 12, 39, 59, 60, 79, 80, 99, 100, 149, 150, 200, 400];
-    let heights = [1, 2, 3, 5, 9, 15, 16, 17, 23, 24, 33, 34, 60, 120];
+    let widths = [1, 3, 12, 39, 59, 60, 79, 80, 100, 149, 150, 400];
+    let heights = [1, 3, 9, 15, 16, 24, 34, 120];
     for mode in [Mode::Live, Mode::Replay] {
         for mut feed in feeds() {
             let mut app = app_with(mode, (80, 24), &mut feed, Depth::True);

@@ -55,8 +55,10 @@ pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, spec: &ChartSpec, (pa
     let mut layers = layers(scene, spec, &mut right);
     let overlay = compared(scene, spec.metrics.first().map_or("", |m| m.0));
     layers.extend(overlay.layers);
-    let left =
-        Line::from(vec![scene.title(spec.title, focused), scene.span(Role::Dim, note(app, spec.title, window, full))]);
+    let left = Line::from(vec![
+        scene.title(spec.title, focused),
+        scene.span(Role::Dim, note(app, spec.title, focused, (window, full))),
+    ]);
     let inner = scene.pane_with(frame, area, left, right, focused);
     let sign =
         |m: &crate::run::view::Mark| Some(Sign { x: app.series.place_of(scene.view, m.step, lens.x)?, kind: m.kind });
@@ -77,15 +79,18 @@ pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, spec: &ChartSpec, (pa
     }
 }
 
-/// What is not as usual about how a chart is looked at.
-fn note(app: &App, title: &str, window: Window, full: Window) -> String {
+/// What is not as usual about how a chart is looked at. What all charts share is said once, on the focused one.
+fn note(app: &App, title: &str, focused: bool, (window, full): (Window, Window)) -> String {
     let lens = &app.lens;
     let parts = [
         (lens.log.contains(title), "log ".to_owned()),
-        (lens.log_x, "log-x ".into()),
-        (lens.x != XAxis::Step, format!("by {} ", lens.x.name())),
-        (lens.clip.tail() > 0.0, format!("{:.0}% ", 100.0 - 200.0 * lens.clip.tail())),
-        (window != full, format!("{}–{} ", text::number(window.0), text::number(window.1))),
+        (focused && lens.log_x, "log-x ".into()),
+        (focused && lens.x != XAxis::Step, format!("by {} ", lens.x.name())),
+        (focused && lens.clip.tail() > 0.0, format!("{:.0}% ", 100.0 - 200.0 * lens.clip.tail())),
+        (
+            window != full && (focused || !lens.linked),
+            format!("{}–{} ", text::number(window.0), text::number(window.1)),
+        ),
     ];
     parts.into_iter().filter(|(on, _)| *on).map(|(_, text)| text).collect()
 }

@@ -287,12 +287,12 @@ fn phases(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
 /// Glyph and colour of each phase, so that neither is needed alone.
 const FILLS: [(&str, Role); 7] = [
     ("█", Role::Series1),
-    ("░", Role::Dim),
-    ("▒", Role::Series3),
-    ("▓", Role::Series2),
-    ("▪", Role::Info),
-    ("◆", Role::Eval),
-    ("·", Role::Faint),
+    ("·", Role::Dim),
+    ("▚", Role::Series3),
+    ("▅", Role::Series2),
+    ("◆", Role::Info),
+    ("●", Role::Eval),
+    ("◇", Role::Faint),
 ];
 
 /// The trainer's log, followed unless one scrolled up.
