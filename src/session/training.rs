@@ -16,7 +16,7 @@ use crate::config::{self, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
-use crate::engine::candle::{CandleEngine, Options};
+use crate::engine::candle::{CandleEngine, Options, Place};
 use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
 use crate::env::prompt::Layout;
@@ -135,6 +135,7 @@ impl Job for Training {
         self.place = model_place(&self.recipe, found.as_ref())?;
         let place = device::place(self.recipe.model.device)?;
         let (options, plan) = budget::options(&self.recipe, &self.place, place, memory::available(place))?;
+        eprintln!("{}", memory_line(place, &plan));
         let mut trainer = open(&self.recipe, &self.place, options)?;
         self.wording = env::file(trainer.world.kind())?.text.into_owned();
         if trainer.settings.sampling.layout == Layout::Transcript {
@@ -269,6 +270,13 @@ impl Job for Training {
         }
         self.recipe = recipe.clone();
     }
+}
+
+/// What the run will need of the memory where it computes.
+fn memory_line(place: Place, plan: &memory::Plan) -> String {
+    let of = if place == Place::Cpu { "" } else { " of the GPU" };
+    let free = memory::available(place).map_or(String::new(), |free| format!(", {} are free", memory::human(free)));
+    format!("memory{of}: {} at most{free} ({})", memory::human(plan.peak()), plan.words())
 }
 
 /// Where the model lies: a run whose model is gone (it came from another machine) has it in its checkpoint.

@@ -30,8 +30,7 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     }
     let columns = [Constraint::Fill(5), Constraint::Fill(4), Constraint::Fill(3)];
     let gaps_room = Constraint::Fill(if room == Room::Three { 3 } else { 0 });
-    let [left, middle, right, last] =
-        Layout::horizontal([columns[0], columns[1], columns[2], gaps_room]).areas(area);
+    let [left, middle, right, last] = Layout::horizontal([columns[0], columns[1], columns[2], gaps_room]).areas(area);
     token(frame, left, scene, focused);
     likely(frame, middle, scene);
     sums(frame, right, scene);
@@ -90,10 +89,8 @@ fn likely(frame: &mut Frame, area: Rect, scene: &Scene) {
     let bar = cells.saturating_sub(12 + 2 * 6) / 2;
     let mut listed = token.top.clone();
     listed.sort_by(|a, b| b.student.max(b.teacher).total_cmp(&a.student.max(a.teacher)));
-    let mut lines = vec![Line::styled(
-        format!(" {:<11}{:<w$}{}", "", "student", "teacher", w = bar + 6),
-        scene.style(Role::Dim),
-    )];
+    let mut lines =
+        vec![Line::styled(format!(" {:<11}{:<w$}{}", "", "student", "teacher", w = bar + 6), scene.style(Role::Dim))];
     lines.extend(listed.iter().take(usize::from(inner.height).saturating_sub(1)).map(|one| {
         let (student, teacher) = (f64::from(one.student.exp()), f64::from(one.teacher.exp()));
         let name = names.get(&one.id).map_or_else(|| format!("⟨{}⟩", one.id), Clone::clone);

@@ -52,12 +52,18 @@ const DATA: &str = "data";
 const HERE: &[ScreenId] = &[ScreenId::Rollouts];
 
 const OWN: &[Binding] = &[
-    row(&[ch('F')], "filter", A::Own("filter"), "filter: reward>0 & task~clean, ? lists the words", DATA).on(HERE).foot(9),
+    row(&[ch('F')], "filter", A::Own("filter"), "filter: reward>0 & task~clean, ? lists the words", DATA)
+        .on(HERE)
+        .foot(9),
     row(&[ch('\\')], "grep", A::Own("grep"), "grep: a text or pattern in all rollouts", DATA).on(HERE),
-    row(&[ch('W')], "whole", A::Own("whole"), "whole: rollouts of the run, or tasks of the step", DATA).on(HERE).foot(10),
+    row(&[ch('W')], "whole", A::Own("whole"), "whole: rollouts of the run, or tasks of the step", DATA)
+        .on(HERE)
+        .foot(10),
     row(&[ch('r')], "order", A::Own("order"), "order: newest, |A|, reward, |gap|, tokens, turns", DATA).on(HERE),
     row(&[ch(' ')], "mark", A::Own("mark"), "mark: this rollout, to compare with", DATA).on(HERE),
-    row(&[ch('d')], "diff", A::Own("diff"), "diff: with the marked rollout, or one of its group", DATA).on(HERE).foot(11),
+    row(&[ch('d')], "diff", A::Own("diff"), "diff: with the marked rollout, or one of its group", DATA)
+        .on(HERE)
+        .foot(11),
     row(&[ch('*')], "pin", A::Own("pin"), "pin: this task, a probe to follow over steps", DATA).on(HERE),
     row(&[ch('.')], "fold-turn", A::Own("fold-turn"), "fold: this turn, or unfold it", "more or less").on(HERE),
     row(&[ch(',')], "fold-roles", A::Own("fold-roles"), "roles: without thoughts, observations, both", "more or less")

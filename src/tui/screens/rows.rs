@@ -72,11 +72,7 @@ fn line<'a>(scene: &Scene<'a>, row: &RolloutRow, chosen: bool, cells: usize) -> 
     let advantage = row.advantage.map_or("     ·".into(), |a| format!("{a:>+6.2}"));
     let gap = row.gap.map_or("     ·".into(), |g| format!("{g:>+6.2}"));
     let numbers = format!(" A{advantage} gap{gap} {:>3}t ", row.turns);
-    let signs = [
-        (state.pins.contains(&row.task.id), "☆"),
-        (state.marks.contains(&row.id), "●"),
-        (row.silent, "∅"),
-    ];
+    let signs = [(state.pins.contains(&row.task.id), "☆"), (state.marks.contains(&row.id), "●"), (row.silent, "∅")];
     let signs: String = signs.into_iter().map(|(on, sign)| if on { sign } else { " " }).collect();
     let said = match state.grep.as_ref().and_then(|g| g.hits.get(&row.id)) {
         Some(hit) => hit.line.as_str(),
