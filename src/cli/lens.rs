@@ -111,10 +111,8 @@ fn whole(opened: &Opened, lenses: &[Lens]) -> Result<String> {
         }));
     }
     let found = lens::disagreements(lenses, SHOWN);
-    let found: Vec<Value> = found
-        .iter()
-        .map(|d| json!({ "token": d.token, "distance": d.distance, "opposed": d.opposed }))
-        .collect();
+    let found: Vec<Value> =
+        found.iter().map(|d| json!({ "token": d.token, "distance": d.distance, "opposed": d.opposed })).collect();
     let object = json!({
         "step": opened.recorded.step,
         "tokens": {

@@ -24,8 +24,8 @@ pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, parse};
 pub use print::{render, sample};
 pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, Generator, HouseholdSettings,
-    ModelSettings, OptimSettings, Recipe, RecordSettings, RecordedTokens, Retrieval, Rewarded, RolloutSettings, Rooms,
-    RunSettings, SearchSettings, ShopSettings, SkillSettings, SokobanSettings, TABLES,
+    JudgeBy, JudgeSettings, ModelSettings, OptimSettings, Recipe, RecordSettings, RecordedTokens, Retrieval, Rewarded,
+    RolloutSettings, Rooms, RunSettings, SearchSettings, ShopSettings, SkillSettings, SokobanSettings, TABLES,
 };
 pub use suggest::closest;
 pub use watch::{RecipeWatch, Watch};

@@ -102,7 +102,9 @@ fn sentence(name: &str) -> &'static str {
     match name {
         "teacher" => "teacher: its log-probs were not recorded; `record.teacher = true` records them for any method",
         "reference" => "reference: its log-probs were not recorded; `record.reference = true` records them",
-        "top" => "top: no list of likely tokens was recorded; `record.top_k = 16` records them where there is a teacher",
+        "top" => {
+            "top: no list of likely tokens was recorded; `record.top_k = 16` records them where there is a teacher"
+        }
         "given" => "given: log-probs of the environment's tokens were not recorded; only methods that train on them do",
         "judge" => "judge: no verdict on turns was recorded; only methods that ask a judge do",
         _ => "a signal was not recorded",
@@ -111,9 +113,9 @@ fn sentence(name: &str) -> &'static str {
 
 fn rollouts(extra: &Extra) -> String {
     match extra {
-        Extra::Preferred => "one episode per group under the teacher's prompt".into(),
         Extra::Cliff(n) => format!("{n} episodes under the teacher's prompt for every group that lost all"),
         Extra::Taught(n) => format!("{n} episodes per group under the teacher's prompt"),
+        Extra::Mirrored => "every episode's text under the other prompt".into(),
         Extra::Offline(n) => format!("{n} candidate actions at every step of an expert's trajectory"),
     }
 }
@@ -133,7 +135,11 @@ fn notes(needs: &Needs, recorded: &Recorded) -> Vec<String> {
         notes.push("all rollouts would be played under the teacher's prompt; here they are the student's own".into());
     }
     if needs.top.k > 0 && recorded.listed() > 0 && recorded.listed() != needs.top.k as usize {
-        notes.push(format!("{} tokens were listed per position, the method asks for {}", recorded.listed(), needs.top.k));
+        notes.push(format!(
+            "{} tokens were listed per position, the method asks for {}",
+            recorded.listed(),
+            needs.top.k
+        ));
     }
     if !recorded.entropies {
         notes.push("entropies were not recorded and are taken for 0".into());

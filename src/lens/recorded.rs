@@ -106,7 +106,10 @@ impl Recorded {
         }
         let own = |t: usize| {
             let part = t * self.k..(t + 1) * self.k;
-            self.ids[part.clone()].iter().position(|id| *id == self.sampled_id[t]).map_or(0.0, |i| d_top[part.start + i])
+            self.ids[part.clone()]
+                .iter()
+                .position(|id| *id == self.sampled_id[t])
+                .map_or(0.0, |i| d_top[part.start + i])
         };
         (0..self.len()).map(own).collect()
     }
@@ -148,7 +151,7 @@ impl Recorded {
             penalty: if episode.is_some() { penalty * invalid } else { 0.0 },
             view: first.view,
             taught: row.clone().any(|at| tokens[at].teacher.is_some()),
-            rival: None,
+            extra: false,
             turns,
         });
     }

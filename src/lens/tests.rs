@@ -116,7 +116,8 @@ fn another_teacher_is_named() {
     recorded.teacher_was = Sdar::default().needs().teacher;
     let opsd = MethodConfig::all().into_iter().find(|m| m.name() == "opsd").unwrap();
     let lens = over(&recorded, &*opsd.build());
-    let expected = "the recorded teacher is `step-start` reading `skills`, the method's own would be `initial` reading `gold`";
+    let expected =
+        "the recorded teacher is `step-start` reading `skills`, the method's own would be `initial` reading `gold`";
     assert_eq!(lens.notes, [expected]);
     assert!(lens.missing[0].starts_with("top: "), "{:?}", lens.missing);
 }
@@ -193,5 +194,8 @@ fn a_dump_of_sdar_is_read_and_its_faults_are_placed() {
     assert!((lens.tokens[0].weight.unwrap() - 0.622_459).abs() < 1e-5);
     std::fs::write(&path, text + "\n{}").unwrap();
     let error = format!("{:#}", read_sdar_debug(&path).unwrap_err());
-    assert!(error.contains("debug.jsonl:5: not a line of SDAR's debug dump") && error.contains("global_step"), "{error}");
+    assert!(
+        error.contains("debug.jsonl:5: not a line of SDAR's debug dump") && error.contains("global_step"),
+        "{error}"
+    );
 }
