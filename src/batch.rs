@@ -5,6 +5,7 @@
 //! | `launch` | `v` (version of this contract), `run_id`, `pid`, `run_dir`, `control.socket_path` |
 //! | `step` | `step`, and every metric of the step under its own name |
 //! | `eval` | `step`, `panel`, `with_skills`, `outcomes`, and every metric |
+//! | `skill` | `step`, `happened` (`added`, `retired`, ...), `id`, `author`, `text`, `reason`: a change of the bank |
 //! | `checkpoint` | `step`, `path`, `bytes`, `seconds` |
 //! | `config` | `step`, `changed` (key: [before, after]), `scope`, `rev`; one line for each scope |
 //! | `alert` | `step`, `level`, `rule`, `message`, `value` where there is one |
@@ -18,6 +19,7 @@ use std::io::{self, ErrorKind, Write};
 use serde_json::{Map, Value, json};
 
 use crate::core::event::{KeyChange, Level, Scope};
+use crate::core::skill::BankChange;
 use crate::core::{Metrics, Record, RunEvent};
 use crate::run::{RunFolder, Source};
 use crate::session::socket_elsewhere;
@@ -99,9 +101,21 @@ impl<W: Write> BatchPrinter<W> {
                 }
                 vec![line]
             }
-            RunEvent::Progress { .. } | RunEvent::Paused { .. } | RunEvent::Resumed { .. } | RunEvent::Unknown => {
-                Vec::new()
+            RunEvent::BankChanged { step, changes } => {
+                let line = |change: &BankChange| {
+                    json!({
+                        "event": "skill", "step": step, "happened": change.happened, "id": change.skill.id,
+                        "author": change.skill.provenance.author, "text": change.skill.text, "reason": change.reason,
+                    })
+                };
+                changes.iter().map(line).collect()
             }
+            RunEvent::Progress { .. }
+            | RunEvent::Paused { .. }
+            | RunEvent::Resumed { .. }
+            | RunEvent::BankLoaded { .. }
+            | RunEvent::Retrieved { .. }
+            | RunEvent::Unknown => Vec::new(),
         }
     }
 }

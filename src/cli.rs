@@ -5,6 +5,7 @@ mod ctl;
 mod env;
 mod lens;
 mod show;
+mod skills;
 mod train;
 mod words;
 
@@ -166,10 +167,10 @@ enum Verbs {
         #[command(subcommand)]
         what: Option<Topic>,
     },
-    /// Explain the skills of the recipe's bank
+    /// Look at skills, import, export and disable them, report what a run absorbed
     Skills {
         #[command(subcommand)]
-        what: Option<Topic>,
+        what: Option<skills::Verb>,
     },
     /// Explain, play and measure the environments
     #[command(alias = "envs")]
@@ -227,7 +228,7 @@ enum Mode {
     Man,
     Lens(lens::LensArgs),
     Methods(Topic),
-    Skills(Topic),
+    Skills(skills::Verb),
     Env(env::Verb),
 }
 
@@ -282,7 +283,7 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Man)) => Mode::Man,
         (None, Some(Verbs::Lens(args))) => Mode::Lens(args),
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
-        (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or(Topic::List)),
+        (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or_else(skills::by_default)),
         (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
         (None, Some(Verbs::TrainProcess { run_dir })) => Mode::TrainProcess(run_dir),
     })
@@ -315,7 +316,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Man => words::manual(),
         Mode::Lens(args) => lens::lens(&args, options),
         Mode::Methods(topic) => show::methods(&topic),
-        Mode::Skills(topic) => show::skills(&topic, &options.overrides()),
+        Mode::Skills(verb) => skills::skills(&verb, options),
         Mode::Env(verb) => env::env(&verb, options),
     }
 }

@@ -1,4 +1,4 @@
-//! What only prints: the configuration, the methods, the skills.
+//! What only prints: the configuration, the methods.
 
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -11,7 +11,6 @@ use crate::core::exit::Exit;
 use crate::export::{self, Format, Pick};
 use crate::method::{METHODS, MethodConfig, MethodInfo};
 use crate::run::RunFolder;
-use crate::skill::{Bank, Skill, SkillGroup};
 
 /// `sdlab --print-config`: the explained defaults, or the explained recipe where one is named or changed.
 pub(super) fn config(recipe: Option<&Path>, overrides: &Overrides) -> Result<Exit> {
@@ -87,39 +86,13 @@ fn method_page(method: &MethodInfo) -> String {
     page
 }
 
-/// `sdlab skills list|show ID`, of the bank that the recipe names.
-pub(super) fn skills(topic: &Topic, overrides: &Overrides) -> Result<Exit> {
-    let recipe = config::load(None, overrides)?;
-    let bank = Bank::load(Path::new(&recipe.skills.bank))?;
-    match topic {
-        Topic::List => {
-            let rows = bank.skills().map(|(group, s)| format!("{:<24} {:<10} {}\n", s.id, group.category, s.title));
-            print(&rows.collect::<String>())
-        }
-        Topic::Show { name } => match bank.skills().find(|(_, skill)| skill.id == *name) {
-            Some((group, skill)) => print(&skill_page(group, skill)),
-            None => {
-                let known: Vec<&str> = bank.skills().map(|(_, skill)| skill.id.as_str()).collect();
-                Err(unknown("skill", name, &known).into())
-            }
-        },
-    }
-}
-
-fn skill_page(group: &SkillGroup, skill: &Skill) -> String {
-    let keywords = [group.keywords.as_slice(), skill.keywords.as_slice()].concat().join(", ");
-    let condition = if keywords.is_empty() { "any goal".into() } else { format!("goals with {keywords}") };
-    let when = skill.when.as_ref().map_or(String::new(), |when| format!("when: {when}\n"));
-    format!("{}: {}\ncategory: {}, for {condition}\n{when}\n{}\n", skill.id, skill.title, group.category, skill.text)
-}
-
 /// `sdlab export`: the files that were written, one a line.
 pub(super) fn exported(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Result<Exit> {
     let files = export::export(folder, format, pick, out)?;
     print(&files.iter().map(|file| format!("{}\n", file.display())).collect::<String>())
 }
 
-fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {
+pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {
     match closest(name, known) {
         Some(near) => Usage(format!("no {what} is called `{name}`, did you mean `{near}`?")),
         None => Usage(format!("no {what} is called `{name}`, there is {}", known.join(", "))),

@@ -201,4 +201,12 @@ impl TokenRecord {
     pub fn gap(&self) -> Option<f32> {
         Some(self.teacher? - self.student.or(self.old)?)
     }
+
+    /// Whether it is worth jumping to: sampled, with a gap of at least [`HOT_GAP`] either way.
+    pub fn is_hot(&self) -> bool {
+        self.mask && self.gap().is_some_and(|gap| gap.abs() >= HOT_GAP)
+    }
 }
+
+/// Tokens whose gap is at least this far from zero, in nats, are worth looking at. Ours.
+pub const HOT_GAP: f32 = 0.5;

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::skill::{BankChange, Choice, SkillCard};
+pub use super::skill::{SkillTotals, SkillUse};
+
 /// Version of the record format; stated in the first record of a run.
 pub const FORMAT: u32 = 1;
 
@@ -57,19 +60,6 @@ impl Phase {
             Phase::Record => "record",
         }
     }
-}
-
-/// A skill as it was used in one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SkillUse {
-    pub id: String,
-    pub title: String,
-    /// Episodes of this step whose teacher was shown the skill.
-    pub uses: u32,
-    /// How many of those were won.
-    pub won: u32,
-    /// Mean gap over the tokens the skill conditioned.
-    pub gap: Option<f64>,
 }
 
 /// One changed configuration key.
@@ -178,6 +168,21 @@ pub enum RunEvent {
         /// Per task in panel order, `1` won, `0` not, `-` environment error.
         outcomes: String,
     },
+    /// The whole bank, when a process begins to train: as it is in force after `step` steps.
+    BankLoaded {
+        step: u64,
+        skills: Vec<SkillCard>,
+    },
+    /// The bank changed; the teacher of `step` is the first to read it so.
+    BankChanged {
+        step: u64,
+        changes: Vec<BankChange>,
+    },
+    /// What the teacher of `step` was shown, and why.
+    Retrieved {
+        step: u64,
+        choices: Vec<Choice>,
+    },
     /// A checkpoint is on disk.
     Checkpointed {
         step: u64,
@@ -238,6 +243,8 @@ pub enum Command {
     Pause,
     /// Hold now: before the engine is called next. The step goes on where it was when resumed.
     Hold,
+    /// Give up the step that runs, write a checkpoint, hold, and give the memory of the model back until resumed.
+    Release,
     Resume,
     /// While paused: do one step and pause again.
     Step,

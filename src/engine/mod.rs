@@ -169,6 +169,14 @@ pub trait Engine: Send {
     /// Scores rows without gradient.
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>>;
 
+    /// Mean over its tokens of the last hidden states (after the final norm) of every row. [rows][D]
+    ///
+    /// # Errors
+    /// An engine that does not give hidden states away, an empty row, or one longer than the context.
+    fn embed(&mut self, _weights: WeightSet, _rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        anyhow::bail!("this engine gives no hidden states, choose another `skills.retrieval` than `embedding`")
+    }
+
     /// Scores rows with the live weights, asks `loss` for coefficients, and adds the gradient to the
     /// accumulated one.
     fn forward_backward(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()>;

@@ -19,6 +19,15 @@ pub(crate) fn clean_event(event: &mut RunEvent) -> Vec<String> {
             bad = clean_metrics(metrics);
             for skill in skills {
                 clean(&mut skill.gap, || format!("gap of skill {}", skill.id), &mut bad);
+                clean(&mut skill.gap_won, || format!("gap of won episodes of skill {}", skill.id), &mut bad);
+                clean(&mut skill.gate, || format!("gate of skill {}", skill.id), &mut bad);
+                let total = &mut skill.total;
+                for number in [&mut total.gap, &mut total.gap_won, &mut total.gate, &mut total.reward] {
+                    clean(number, || format!("a total of skill {}", skill.id), &mut bad);
+                }
+                // never tried = infinite
+                total.ucb = total.ucb.filter(|ucb| ucb.is_finite());
+                total.utility = total.utility.filter(|utility| utility.is_finite());
             }
         }
         RunEvent::Evaluated { metrics, .. } => bad = clean_metrics(metrics),
@@ -39,6 +48,9 @@ pub(crate) fn step_of(event: &RunEvent) -> Option<u64> {
         RunEvent::Progress { step, .. }
         | RunEvent::Stepped { step, .. }
         | RunEvent::Evaluated { step, .. }
+        | RunEvent::BankLoaded { step, .. }
+        | RunEvent::BankChanged { step, .. }
+        | RunEvent::Retrieved { step, .. }
         | RunEvent::Checkpointed { step, .. }
         | RunEvent::ConfigChanged { step, .. }
         | RunEvent::ConfigRejected { step, .. }

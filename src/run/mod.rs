@@ -18,17 +18,23 @@ mod parquet_rows;
 mod process;
 mod supersede;
 
+pub mod absorb;
+pub mod bank;
+pub mod filter;
 pub mod folder;
 pub mod foreign;
+pub mod index;
 pub mod lock;
 pub mod manifest;
 pub mod recorder;
+pub mod search;
 pub mod source;
 pub mod status;
 pub mod store;
 pub mod sums;
 pub mod view;
 
+pub use absorb::Absorption;
 pub use error::{Result, RunError};
 pub use file::atomic_write;
 pub use finite::metrics_from;

@@ -6,6 +6,7 @@
 //! Tokens: one row each, a column for every field of [`TokenRecord`].
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 
 use parquet::errors::{ParquetError, Result};
@@ -17,7 +18,14 @@ use super::parquet_columns::{Column, Table};
 use crate::core::{Ending, Episode, EpisodeId, Listed, Task, TokenRecord};
 
 /// Episodes as the bytes of a Parquet file.
-pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>]) -> Result<Vec<u8>> {
+///
+/// What lists and filters ask of every rollout of a run has columns of its own, so that they need not read the texts:
+/// counts of its turns, and means over its sampled `tokens` where there are any.
+pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>], tokens: &[TokenRecord]) -> Result<Vec<u8>> {
+    let sums = token_sums(tokens);
+    let mean = |of: fn(&TokenSums) -> Option<f32>| {
+        Column::Number(episodes.iter().map(|e| sums.get(&(e.id.group, e.id.member)).and_then(of)).collect())
+    };
     let text = |of: fn(&Episode) -> &str| Column::Text(episodes.iter().map(|e| of(e).to_string()).collect());
     let number = |of: fn(&Episode) -> Option<f32>| Column::Number(episodes.iter().map(|e| of(e)).collect());
     let count = |of: fn(&Episode) -> u32| Column::Count(episodes.iter().map(|e| of(e)).collect());
@@ -42,7 +50,51 @@ pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>]) -> Result<Vec<u8>> 
         .with("last_observation", text(|e| &e.last_observation))
         .with("teacher_prompt", text(|e| &e.teacher_prompt))
         .with("skills", made(|e| json(&e.skills))?)
+        .with("turn_count", count(|e| e.turns.len() as u32))
+        .with("tokens", count(|e| e.turns.iter().map(|t| t.tokens).sum()))
+        .with("invalid", count(|e| e.turns.iter().filter(|t| !t.valid).count() as u32))
+        .with("gap", mean(|s| s.gap.mean()))
+        .with("gate", mean(|s| s.gate.mean()))
+        .with("hot", mean(|s| s.gap.mean().map(|_| s.hot as f32)))
         .encode()
+}
+
+/// Sums over the sampled tokens of one rollout.
+#[derive(Default)]
+struct TokenSums {
+    gap: Mean,
+    gate: Mean,
+    hot: u32,
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, value: Option<f32>) {
+        if let Some(value) = value.filter(|v| v.is_finite()) {
+            self.sum += f64::from(value);
+            self.count += 1;
+        }
+    }
+
+    fn mean(&self) -> Option<f32> {
+        (self.count > 0).then(|| (self.sum / f64::from(self.count)) as f32)
+    }
+}
+
+fn token_sums(tokens: &[TokenRecord]) -> HashMap<(u32, u32), TokenSums> {
+    let mut sums: HashMap<(u32, u32), TokenSums> = HashMap::new();
+    for token in tokens.iter().filter(|t| t.mask) {
+        let sum = sums.entry((token.group, token.member)).or_default();
+        sum.gap.add(token.gap());
+        sum.gate.add(token.gate);
+        sum.hot += u32::from(token.is_hot());
+    }
+    sums
 }
 
 /// Episodes of a file written by [`encode_episodes`].
@@ -52,7 +104,7 @@ pub(crate) fn decode_episodes(file: File) -> Result<Vec<Episode>> {
     if rows == 0 {
         return Ok(Vec::new());
     }
-    let mut text = |name: &str| Ok::<_, ParquetError>(table.texts(name)?.into_iter());
+    let mut text = |name: &str| Ok::<_, ParquetError>(Strings::new(table.texts(name)?));
     let (mut ids, mut kinds, mut goals) = (text("task_id")?, text("task_kind")?, text("task_goal")?);
     let (mut prompts, mut teacher_prompts) = (text("prompt")?, text("teacher_prompt")?);
     let (mut turns, mut skills, mut endings) = (text("turns")?, text("skills")?, text("ending")?);
@@ -64,16 +116,16 @@ pub(crate) fn decode_episodes(file: File) -> Result<Vec<Episode>> {
         .map(|row| {
             Ok(Episode {
                 id: EpisodeId { step: steps[row], group: groups[row], member: members[row] },
-                task: Task { id: next(&mut ids)?, kind: next(&mut kinds)?, goal: next(&mut goals)? },
-                turns: parse(&next(&mut turns)?)?,
-                last_observation: next(&mut last_observations)?,
-                ending: ending(&next(&mut endings)?)?,
+                task: Task { id: ids.next()?, kind: kinds.next()?, goal: goals.next()? },
+                turns: parse(&turns.next()?)?,
+                last_observation: last_observations.next()?,
+                ending: ending(&endings.next()?)?,
                 reward: rewards[row].unwrap_or(0.0),
                 score: scores[row].unwrap_or(0.0),
                 advantage: advantages[row],
-                prompt: next(&mut prompts)?,
-                teacher_prompt: next(&mut teacher_prompts)?,
-                skills: parse(&next(&mut skills)?)?,
+                prompt: prompts.next()?,
+                teacher_prompt: teacher_prompts.next()?,
+                skills: parse(&skills.next()?)?,
             })
         })
         .collect()
@@ -201,11 +253,21 @@ fn quoted(text: &str) -> String {
     text.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn next(values: &mut impl Iterator<Item = String>) -> Result<String> {
-    values.next().ok_or_else(|| ParquetError::General("a text column is too short".to_string()))
+/// The values of a text column, one after the other.
+pub(super) struct Strings(std::vec::IntoIter<String>);
+
+impl Strings {
+    pub(super) fn new(values: Vec<String>) -> Strings {
+        Strings(values.into_iter())
+    }
+
+    /// The next value. Fails if there is none.
+    pub(super) fn next(&mut self) -> Result<String> {
+        self.0.next().ok_or_else(|| ParquetError::General("a text column is too short".to_string()))
+    }
 }
 
-fn ending(name: &str) -> Result<Ending> {
+pub(super) fn ending(name: &str) -> Result<Ending> {
     let unknown = |error: ValueError| ParquetError::General(error.to_string());
     Ending::deserialize(StrDeserializer::new(name)).map_err(unknown)
 }
@@ -224,6 +286,6 @@ fn json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| ParquetError::General(error.to_string()))
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| ParquetError::General(error.to_string()))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bank::BankView;
 use crate::core::event::{FORMAT, KeyChange, Level, SkillUse, Status};
 use crate::core::{Metrics, Phase, Record, RunEvent};
 
@@ -92,6 +93,8 @@ pub struct RunView {
     pub evals: Vec<EvalView>,
     pub marks: Vec<Mark>,
     pub alerts: Vec<AlertView>,
+    /// The skills: the bank at any step, its changes, and what was chosen.
+    pub bank: BankView,
     pub progress: Option<Progress>,
     pub paused: bool,
     pub config_revision: u32,
@@ -123,6 +126,9 @@ impl RunView {
                 self.steps.push(StepView { step: *step, at_ms, metrics: metrics.clone(), skills: skills.clone() });
             }
             RunEvent::Evaluated { .. } => self.evaluated(record),
+            RunEvent::BankLoaded { step, skills } => self.bank.load(*step, skills),
+            RunEvent::BankChanged { step, changes } => self.bank.change(*step, changes),
+            RunEvent::Retrieved { step, choices } => self.bank.choose(*step, choices),
             RunEvent::Checkpointed { step, path, .. } => {
                 self.last_checkpoint = Some((*step, at_ms));
                 self.mark(*step, MarkKind::Checkpoint, path.clone());
@@ -152,6 +158,12 @@ impl RunView {
     /// Values of one metric by step, in order; `None` where it was not finite or not recorded.
     pub fn series(&self, name: &str) -> Vec<(u64, Option<f64>)> {
         self.steps.iter().map(|s| (s.step, s.metrics.get(name).copied().flatten())).collect()
+    }
+
+    /// The last use of every skill up to and including `step`, by id; its `total` is what is known of the skill then.
+    pub fn skill_uses(&self, step: u64) -> BTreeMap<&str, (u64, &SkillUse)> {
+        let upto = self.steps.iter().take_while(|s| s.step <= step);
+        upto.flat_map(|s| s.skills.iter().map(|used| (used.id.as_str(), (s.step, used)))).collect()
     }
 
     /// Names of all metrics seen, with the number of steps that carry each.
@@ -209,6 +221,7 @@ impl RunView {
         self.paused = false;
         self.progress = None;
         self.forget_from(resumed.saturating_add(1));
+        self.bank.forget_from(resumed.saturating_add(1));
         self.marks.retain(|m| m.step <= *resumed || m.kind == MarkKind::Config);
         // The repeated steps will say the same again; what a person did to the configuration they will not.
         self.alerts.retain(|a| a.step <= *resumed || a.rule == CONFIG_RULE);

@@ -6,12 +6,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::describe::describe;
-use super::device::{self, Gpus};
+use super::device;
 use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
+use super::learned::LearnedFiles;
 use super::saver::Saver;
-use super::skills::differences;
-use crate::config::{self, Device, JudgeBy, Overrides, Recipe};
+use super::skills::{self, differences};
+use crate::config::{self, JudgeBy, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
@@ -22,11 +23,12 @@ use crate::env::prompt::Layout;
 use crate::hub;
 use crate::method::METHODS;
 use crate::run::{Manifest, RunFolder, set_aside};
-use crate::skill::{Bank, SkillBook};
-use crate::text::Text;
+use crate::skill::{Bank, Placement, SkillBook};
+use crate::text::{Message, Text};
 use crate::train::checkpoint::{Found, Keep, Notes};
+use crate::train::learn::Learning;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, weights};
+use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, placement, weights};
 
 /// A training that is loaded when it starts.
 pub struct Training {
@@ -36,6 +38,10 @@ pub struct Training {
     /// Where the model lies; known once the training has started.
     place: PathBuf,
     trainer: Option<Trainer>,
+    /// Steps done when the trainer was given back.
+    released_at: u64,
+    /// The environment's file as it is in use.
+    wording: String,
     /// The recipe of the state that was resumed.
     before: Option<Recipe>,
     /// Whether the panel was played after the present step, and its success.
@@ -47,6 +53,8 @@ pub struct Training {
     saver: Saver,
     /// Files of steps that could not be written yet.
     kept: Vec<Kept>,
+    /// The run's own skill files.
+    learned: LearnedFiles,
 }
 
 impl Training {
@@ -58,6 +66,8 @@ impl Training {
             recorder,
             place: PathBuf::new(),
             trainer: None,
+            released_at: 0,
+            wording: String::new(),
             before: None,
             evaluated: false,
             success: None,
@@ -65,6 +75,7 @@ impl Training {
             is_best: false,
             saver: Saver::default(),
             kept: Vec::new(),
+            learned: LearnedFiles::default(),
         }
     }
 
@@ -123,8 +134,10 @@ impl Job for Training {
             self.continue_from(found);
         }
         self.place = model_place(&self.recipe, found.as_ref())?;
-        let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
+        let place = device::place(self.recipe.model.device)?;
+        let (options, plan) = budget::options(&self.recipe, &self.place, place, memory::available(place))?;
         let mut trainer = open(&self.recipe, &self.place, options)?;
+        self.wording = env::file(trainer.world.kind())?.text.into_owned();
         if trainer.settings.sampling.layout == Layout::Transcript {
             trainer.text.transcript()?.into_iter().for_each(&mut warn);
         }
@@ -134,6 +147,10 @@ impl Job for Training {
             found.restore(&mut trainer).with_context(misfit)?;
             weights::prepare(&mut trainer, &self.place)?;
         }
+        if let Some(found) = &found {
+            skills::go_on(&self.folder, found, &mut trainer)?;
+        }
+        self.learned = LearnedFiles::begin(self.folder.skills(), &trainer.skills)?;
         self.set_aside(trainer.done, out)?;
         describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
         trainer.text.keep(&self.place, &text_folder(&self.folder))?;
@@ -157,6 +174,7 @@ impl Job for Training {
             substitutions: substitutions(&self.recipe),
             pid: std::process::id(),
         });
+        out(RunEvent::BankLoaded { step: trainer.done, skills: trainer.skills.tell() });
         self.trainer = Some(trainer);
         Ok(())
     }
@@ -164,10 +182,18 @@ impl Job for Training {
     fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         self.evaluate(out, abort)?;
         let trainer = self.trainer.as_mut().context(NOT_STARTED)?;
+        if let Some(refusal) = self.learned.pick_up(&mut trainer.skills, trainer.done) {
+            out(refusal);
+        }
         let mut files = Files::new(self.recorder.clone(), out, &mut self.kept);
         match trainer.step(&mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
+        }
+        if let Err(error) = self.learned.write(&trainer.skills) {
+            // the records hold them too, and the next step tries again
+            let message = format!("the run's skill files could not be written: {error:#}");
+            out(RunEvent::Warned { step: trainer.done, message });
         }
         (self.evaluated, self.success, self.is_best) = (false, None, false);
         self.evaluate(out, abort)
@@ -182,7 +208,7 @@ impl Job for Training {
     }
 
     fn done(&self) -> u64 {
-        self.trainer.as_ref().map_or(0, |t| t.done)
+        self.trainer.as_ref().map_or(self.released_at, |t| t.done)
     }
 
     fn total(&self) -> u64 {
@@ -207,17 +233,34 @@ impl Job for Training {
         self.saver.land(out, wait)
     }
 
+    fn release(&mut self) {
+        self.released_at = self.done();
+        self.trainer = None;
+    }
+
     fn reskill(&mut self, bank: Bank) -> Vec<KeyChange> {
         let Some(trainer) = &mut self.trainer else { return Vec::new() };
-        let changes = differences(trainer.skills.bank(), &bank);
+        let changes = differences(trainer.skills.files(), &bank);
         trainer.skills.replace_bank(bank);
         changes
+    }
+
+    fn reword(&mut self, text: &str) -> Result<Vec<KeyChange>, String> {
+        let Some(trainer) = &mut self.trainer else { return Ok(Vec::new()) };
+        let (kind, style) = (trainer.world.kind(), trainer.world.style());
+        let name = env::path(kind).display().to_string();
+        let prompts = env::edit::read(&name, text, style)?;
+        let changes = env::edit::differences(&name, &self.wording, text, style);
+        trainer.prompts = prompts.with_history(trainer.settings.sampling.history);
+        self.wording = text.to_owned();
+        Ok(changes)
     }
 
     fn retune(&mut self, recipe: &Recipe) {
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
-            trainer.skills.choose_by(recipe.skills.choice(), recipe.skills.placement);
+            trainer.skills.choose_by(recipe.skills.way());
+            trainer.learning.course = skills::course(recipe);
             if recipe.method != self.recipe.method {
                 let (name, state) = (trainer.method.name(), trainer.method.state());
                 trainer.method = recipe.method.build();
@@ -250,12 +293,6 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     if recipe.rollout.layout == Layout::Transcript {
         text.transcript()?;
     }
-    let device = device::choose(recipe.model.device, Gpus::here())?;
-    anyhow::ensure!(
-        device == Device::Cpu,
-        "`model.device` is `{}`, but this engine computes on the CPU only",
-        String::from(device)
-    );
     let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
@@ -264,16 +301,20 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
          tokenizer and weights from the same model",
         model.display()
     );
-    let bank = Bank::load(Path::new(&recipe.skills.bank))?;
-    let skills = SkillBook::new(bank, recipe.skills.choice(), recipe.skills.placement, Default::default());
+    let book = SkillBook::new(Bank::open(&recipe.skills.bank)?, recipe.skills.way());
+    if book.placement() == Placement::System {
+        let messages = [placement::system("Know this.".into()), Message::user("Go.")];
+        text.render(&messages, true).context(NO_SYSTEM_ROLE)?;
+    }
     Ok(Trainer {
         settings: settings(recipe),
         engine: Box::new(engine),
         text,
         world,
         prompts,
-        skills,
+        skills: book,
         method: recipe.method.build(),
+        learning: Learning::new(skills::course(recipe), skills::writer(recipe)?),
         done: 0,
     })
 }
@@ -326,6 +367,8 @@ pub fn settings(recipe: &Recipe) -> Settings {
 fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
     Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
 }
+
+const NO_SYSTEM_ROLE: &str = "the model's chat template has no system message, choose another `skills.placement`";
 
 const NOT_STARTED: &str = "the training was not started";
 

@@ -9,9 +9,7 @@ use super::teacher::fit;
 use crate::core::{Episode, Task, rng};
 use crate::method::needs::{Privileged, Taught};
 use crate::skill::Context;
-
-/// Difference in score from which a best and a worst episode say something (GenEvolve's threshold).
-const CONTRAST: f32 = 0.2;
+use crate::skill::draft::CONTRAST;
 
 /// The context of every episode of a step, in their order; `None` = the teacher has nothing to say of it.
 pub fn of_step(

@@ -58,7 +58,7 @@ fn taught(
         seats.extend((0..n).map(|i| Seat {
             id: EpisodeId { step, group, member: trainer.settings.members + i },
             task: first.episode.task.clone(),
-            skills: (!context.text.is_empty()).then(|| context.text.clone()),
+            skills: (!context.text.is_empty()).then(|| context.clone()),
         }));
     }
     let sampling = trainer.settings.sampling.clone();
@@ -76,7 +76,8 @@ fn taught(
         Ok(())
     })?;
     for (p, seat) in more.iter_mut().zip(&seats) {
-        (p.extra, p.context) = (true, Some(seat.skills.clone().unwrap_or_default()));
+        let read = seat.skills.as_ref().map_or(String::new(), |context| context.text.clone());
+        (p.extra, p.context) = (true, Some(read));
         teacher::lay_out(trainer, p, None)?;
         p.view = View::Teacher;
     }

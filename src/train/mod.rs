@@ -7,11 +7,13 @@ pub mod evaluate;
 pub mod extra;
 pub mod facts;
 pub mod judge;
+pub mod learn;
 pub mod lesson;
 pub mod metrics;
 pub mod monitors;
 pub mod offline;
 pub mod oracle;
+pub mod placement;
 pub mod pretrain;
 pub mod rollout;
 pub mod row;
@@ -29,7 +31,6 @@ use self::lesson::{Lesson, Sums};
 use self::metrics::StepMetrics;
 use self::rollout::{Played, Sampling, Seat, Table};
 use crate::config::{JudgeSettings, RecordSettings, RecordedTokens};
-use crate::core::event::SkillUse;
 use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
@@ -121,6 +122,8 @@ pub struct Trainer {
     pub prompts: Prompts,
     pub skills: SkillBook,
     pub method: Box<dyn Method>,
+    /// What becomes of finished episodes.
+    pub learning: learn::Learning,
     /// Completed steps.
     pub done: u64,
 }
@@ -133,6 +136,8 @@ impl Trainer {
         weights::hand_off(self, step)?;
         let tasks = self.tasks(step)?;
         self.engine.keep(WeightSet::StepStart)?;
+
+        self.bring_up(step, &tasks, sink)?;
 
         let mut played = match self.needs().extra {
             Some(Extra::Offline(n)) => offline::reconstruct(self, step, &tasks, n)?,
@@ -149,6 +154,9 @@ impl Trainer {
         let mut lessons = self.lessons(&played);
         sink.event(progress(step, Phase::Teacher, 0, lessons.len()));
         let taught = teacher::teach(self, step, &mut played, &mut lessons)?;
+        if !taught.choices.is_empty() {
+            sink.event(RunEvent::Retrieved { step, choices: taught.choices.clone() });
+        }
         clock.lap(Phase::Teacher);
         if self.needs().reference {
             teacher::score_reference(self, &mut lessons)?;
@@ -163,8 +171,9 @@ impl Trainer {
 
         clock.asked(asked);
         let (extra, mut played): (Vec<Played>, Vec<Played>) = played.into_iter().partition(|p| p.extra);
-        let skills = self.learn(&played, &lessons, &taught);
-        let metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
+        let skills = self.learn(step, &played, &lessons);
+        let mut metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
+        metrics.extend(self.learning.metrics(self.skills.shelf().len()));
         played.extend(extra);
         self.record(step, played, &lessons, sink);
         self.done = step;
@@ -192,7 +201,7 @@ impl Trainer {
         let mut told = 0;
         let sampling = self.settings.sampling.clone();
         let mut table = self.table();
-        rollout::play(&mut table, &seats, &sampling, &mut |episode, over| {
+        let mut played = rollout::play(&mut table, &seats, &sampling, &mut |episode, over| {
             if abort.load(Ordering::Relaxed) {
                 bail!(Aborted)
             }
@@ -202,7 +211,11 @@ impl Trainer {
                 sink.event(progress(step, Phase::Rollout, over, total));
             }
             Ok(())
-        })
+        })?;
+        for (p, seat) in played.iter_mut().zip(seats) {
+            p.episode.skills = seat.skills.map(|context| context.ids).unwrap_or_default();
+        }
+        Ok(played)
     }
 
     /// Who plays what: members of a group play the same task, some of them with skills if the method says so.
@@ -212,7 +225,7 @@ impl Trainer {
         let skilled = (share * f64::from(members)).round() as u32;
         let mut seats = vec![];
         for (group, task) in (0..).zip(tasks) {
-            let skills = (skilled > 0).then(|| context::skills(self, step, group, task).text);
+            let skills = (skilled > 0).then(|| context::skills(self, step, group, task));
             seats.extend((0..members).map(|member| Seat {
                 id: EpisodeId { step, group, member },
                 task: task.clone(),
@@ -302,13 +315,6 @@ impl Trainer {
         units.shuffle(&mut rng::stream(self.settings.seed, "order", &[step]));
         let size = units.len().div_ceil(self.settings.minibatches.max(1));
         units.chunks(size.max(1)).map(<[Vec<usize>]>::concat).collect()
-    }
-
-    /// Statistics of the skills that conditioned this step's teacher.
-    fn learn(&mut self, played: &[Played], lessons: &[Lesson], taught: &teacher::Taught) -> Vec<SkillUse> {
-        let uses = metrics::skill_uses(played, lessons, &taught.titles);
-        self.skills.learn(&uses);
-        uses
     }
 
     fn record(&self, step: u64, played: Vec<Played>, lessons: &[Lesson], sink: &mut dyn Sink) {

@@ -1,5 +1,7 @@
 //! Playing: groups of rollouts, all games of a step side by side in one running batch.
 
+mod remote;
+
 use anyhow::{Context, Result};
 
 use super::judge::TurnVerdict;
@@ -9,6 +11,7 @@ use crate::engine::{Engine, Filter, Finish, Sample, SampleRequest, Sampler, Weig
 use crate::env::prompt::Prompts;
 use crate::env::{Env, World};
 use crate::method::view::View;
+use crate::skill::Context as Skills;
 use crate::text::{Message, Stops, Text};
 
 /// What a rollout is played with.
@@ -59,7 +62,7 @@ pub struct Seat {
     pub id: EpisodeId,
     pub task: Task,
     /// Skills the *student* sees; only baselines and evaluations with skills set this.
-    pub skills: Option<String>,
+    pub skills: Option<Skills>,
 }
 
 /// A finished episode and its training rows.
@@ -79,7 +82,7 @@ pub struct Played {
     pub penalty: f32,
 }
 
-/// Told after every turn: the episode that has moved on, and how many are over. An error stops the rollout.
+/// Told when an episode begins and after every turn: the episode, and how many are over. An error stops the rollout.
 pub type Watch<'a> = dyn FnMut(&Episode, usize) -> Result<()> + 'a;
 
 /// Plays all seats to the end. Every episode goes at its own pace: its environment steps as soon as its reply ends,
@@ -89,13 +92,22 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
     let sampler = sampling.sampler(&stops);
     let longest = table.engine.info().context.saturating_sub(sampling.reserve + 1);
     let scene = Scene { text: table.text, world: table.world, prompts: table.prompts, sampling, longest };
+    let sampler = Sampler { longest, ..sampler };
+    if scene.world.is_remote() {
+        let live = table.weights == WeightSet::Live;
+        anyhow::ensure!(live, "a teacher of other weights cannot play games that run elsewhere");
+        return remote::play(table.engine, &scene, &sampler, seats, watch);
+    }
     let mut games = Vec::with_capacity(seats.len());
     for (slot, seat) in seats.iter().enumerate() {
         games.push(Game::open(&scene, seat, slot)?);
     }
     let first = games.iter().filter_map(|game| game.request(&scene)).collect();
     let mut over = games.iter().filter(|game| !game.playing()).count();
-    table.engine.sample_as(table.weights, &Sampler { longest, ..sampler }, first, &mut |finished| {
+    for game in &games {
+        watch(&game.episode, over)?;
+    }
+    table.engine.sample_as(table.weights, &sampler, first, &mut |finished| {
         let game = &mut games[finished.slot];
         game.turn(&scene, finished.sample)?;
         over += usize::from(!game.playing());
@@ -132,9 +144,13 @@ struct Game {
 impl Game {
     fn open(scene: &Scene, seat: &Seat, slot: usize) -> Result<Self> {
         let env = scene.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
+        let mut task = seat.task.clone();
+        if let Some(goal) = env.goal() {
+            task.goal = goal.to_owned();
+        }
         let episode = Episode {
             id: seat.id,
-            task: seat.task.clone(),
+            task,
             turns: vec![],
             last_observation: String::new(),
             ending: Ending::Playing,
@@ -149,12 +165,16 @@ impl Game {
             slot,
             env,
             episode,
-            skills: seat.skills.clone(),
+            skills: seat.skills.as_ref().map(|context| context.text.clone()),
             context: vec![],
             opening: vec![],
             rows: vec![],
             penalty: 0.0,
         };
+        if let Some(failure) = game.env.failure() {
+            (game.episode.ending, game.episode.last_observation) = (Ending::EnvError, failure.to_owned());
+            return Ok(game);
+        }
         game.prompt(scene)?;
         game.episode.prompt = scene.text.render(&game.opening, true)?;
         game.close_if_full(scene);

@@ -59,7 +59,7 @@ impl House {
             Ok(())
         });
         let played = played.unwrap();
-        assert_eq!(turns, played.iter().map(|p| p.episode.turns.len()).sum::<usize>());
+        assert_eq!(turns, played.iter().map(|p| p.episode.turns.len() + 1).sum::<usize>(), "once to begin with");
         played
     }
 }

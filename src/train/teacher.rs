@@ -6,9 +6,11 @@ use anyhow::Result;
 
 use super::Trainer;
 use super::lesson::{Lesson, Listed};
+use super::placement::taught_row;
 use super::rollout::Played;
 use super::row::Row;
-use super::{context, weights};
+use super::{context, learn, weights};
+use crate::core::skill::Choice;
 use crate::engine::{Engine, ScoreRow, WeightSet};
 use crate::method::needs::{Privileged, Top, Whose};
 use crate::method::view::View;
@@ -18,8 +20,8 @@ use crate::text::Message;
 /// What teaching a step left behind.
 #[derive(Clone, Debug, Default)]
 pub struct Taught {
-    /// Titles of the skills used, by id.
-    pub titles: BTreeMap<String, String>,
+    /// What each group was shown, where it was skills.
+    pub choices: Vec<Choice>,
     /// Skill tokens cut off by the budget or the model's context, over all episodes.
     pub lost_tokens: usize,
 }
@@ -34,15 +36,13 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
         let Some(context) = context else { continue };
         taught.lost_tokens += context.lost_tokens;
         p.episode.skills = context.ids.clone();
-        taught.titles.extend(context.ids.iter().cloned().zip(context.titles.iter().cloned()));
-        if let Some(row) = p.rows.first() {
-            p.episode.teacher_prompt = prompt(trainer, &row.prompt, &p.episode.task.goal, &context.text)?;
-        }
     }
+    taught.choices = learn::choices(played, &contexts);
     let texts: BTreeMap<_, _> = played
         .iter()
         .zip(&contexts)
-        .filter_map(|(p, context)| Some((p.episode.id, (p.episode.task.goal.as_str(), &context.as_ref()?.text))))
+        .enumerate()
+        .filter_map(|(at, (p, context))| Some((p.episode.id, (at, &context.as_ref()?.text))))
         .collect();
     for lesson in lessons.iter_mut() {
         let hinted = played.iter().find(|p| p.episode.id == lesson.id && !p.verdicts.is_empty());
@@ -51,10 +51,15 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
             lesson.facts.taught = lesson.teacher_row.is_some();
             continue;
         }
-        let Some((goal, text)) = texts.get(&lesson.id) else { continue };
-        let prompt = prompt(trainer, &lesson.row.prompt, goal, text)?;
+        let Some((at, text)) = texts.get(&lesson.id) else { continue };
+        let episode = &mut played[*at].episode;
+        let row = taught_row(trainer, &lesson.row, episode, text)?;
+        if episode.teacher_prompt.is_empty() {
+            episode.teacher_prompt = row.prompt;
+        }
+        taught.lost_tokens += row.lost_tokens;
         lesson.facts.taught = true;
-        lesson.teacher_row = Some(lesson.row.under(&trainer.text.encode(&prompt)?));
+        lesson.teacher_row = Some((row.ids, row.mask));
     }
     let set = weights::teacher_set(trainer, &need.weights)?;
     let (temperature, top) = (trainer.settings.sampling.temperature, trainer.needs().top);
@@ -143,13 +148,6 @@ pub(super) fn fit(trainer: &Trainer, context: &mut Context) {
     }
 }
 
-/// The teacher's opening prompt as rendered text.
-fn prompt(trainer: &Trainer, prompt: &super::row::Prompt, goal: &str, skills: &str) -> Result<String> {
-    let placement = trainer.skills.placement();
-    let message = prompt.message(&trainer.prompts, goal, placement.slot(skills));
-    Ok(placement.prefix(skills) + &trainer.text.render(&[Message::user(message)], true)?)
-}
-
 /// Scores all rows under the frozen reference weights.
 pub fn score_reference(trainer: &mut Trainer, lessons: &mut [Lesson]) -> Result<()> {
     let rows: Vec<ScoreRow> = lessons.iter().map(|l| l.row.score_row()).collect();
@@ -170,7 +168,7 @@ fn hint(trainer: &Trainer, played: &Played, row: &Row) -> Result<Option<(Vec<u32
     let goal = &played.episode.task.goal;
     let first = row.turns.first().copied().unwrap_or(0);
     let opening = match said(first) {
-        Some(text) => trainer.text.encode(&prompt(trainer, &row.prompt, goal, &text)?)?,
+        Some(text) => trainer.text.encode(&super::placement::prompt(trainer, &row.prompt, goal, &text)?)?,
         None => row.ids[..row.prompt_len].to_vec(),
     };
     let plain = [Message::user(row.prompt.message(&trainer.prompts, goal, None))];

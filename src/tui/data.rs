@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use crate::core::episode::{Episode, TokenRecord};
-
-/// Tokens whose gap is at least this far from zero are worth jumping to.
-pub const HOT_GAP: f32 = 0.5;
+use crate::core::episode::{Episode, HOT_GAP, TokenRecord};
 
 /// What was kept of one step.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +45,17 @@ impl StepData {
     pub fn episode_tokens(&self, episode: &Episode) -> &[TokenRecord] {
         let key = (episode.id.group, episode.id.member);
         between(&self.tokens, |t| (t.group, t.member).cmp(&key))
+    }
+
+    /// All tokens of the step, by group, member, turn and position.
+    pub fn all_tokens(&self) -> &[TokenRecord] {
+        &self.tokens
+    }
+
+    /// Where the tokens of an episode begin among all.
+    pub fn token_start(&self, episode: &Episode) -> usize {
+        let key = (episode.id.group, episode.id.member);
+        self.tokens.partition_point(|t| (t.group, t.member) < key)
     }
 
     /// The tokens of one turn of an episode.
@@ -110,7 +118,7 @@ impl TokenSignal {
 
 /// Whether a token is worth jumping to.
 pub fn is_hot(token: &TokenRecord) -> bool {
-    token.mask && token.gap().is_some_and(|gap| gap.abs() >= HOT_GAP)
+    token.is_hot()
 }
 
 /// A reply split into what the model thought (if it closed or opened a thought) and the rest.

@@ -7,7 +7,7 @@ mod starter;
 mod verify;
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -20,6 +20,7 @@ use crate::config::{self, Overrides, Recipe, Watch};
 use crate::core::RunEvent;
 use crate::core::event::Status;
 use crate::core::exit::Exit;
+use crate::env;
 use crate::run::recorder::{Tap, now_ms};
 use crate::run::view::RunView;
 use crate::run::{Heartbeat, Manifest, Recorder, RunFolder, RunLock, Source, atomic_write};
@@ -67,12 +68,13 @@ pub fn create_run(recipe: &Recipe, source: &str) -> Result<RunFolder> {
         name => RunFolder::create(root, name)?,
     };
     let text = config::render(recipe);
-    atomic_write(&folder.config(), text.as_bytes())?;
     atomic_write(&folder.recipe(), text.as_bytes())?;
     let mut manifest = Manifest::gather(&folder, &text, Path::new("."), now_ms());
     manifest.seeds.insert("run".into(), recipe.run.seed);
     manifest.notes.insert("recipe".into(), source.into());
     manifest.write(&folder)?;
+    // last: a folder with a configuration is a run, and whoever finds one must find all of it
+    atomic_write(&folder.config(), text.as_bytes())?;
     Ok(folder)
 }
 
@@ -100,8 +102,9 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
     watch_signals(halt.clone())?;
     // last: whoever started this process takes a bound socket for a trainer that works
     let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
-    let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE))?;
-    let (banks, _bank_watch) = watch(&recorder, "skills", watch_bank(Path::new(&recipe.skills.bank)))?;
+    let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE).map(Some))?;
+    let (banks, _bank_watch) = watch(&recorder, "skills", watch_bank(&recipe.skills.bank))?;
+    let (wordings, _env_watch) = watch(&recorder, "environment's file", watch_env(recipe.env.name()))?;
     let (config, status) = (folder.config(), folder.clone());
     let mut missed = false;
     let pulse = Pulse::start(HEARTBEAT, move |standing: &Standing| beat(&status, standing, &mut missed));
@@ -112,6 +115,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
             orders,
             edits,
             banks,
+            wordings,
             past,
             halt,
             asserts,
@@ -129,6 +133,9 @@ pub fn batch_tap(folder: &RunFolder, verbose: bool) -> Tap {
         if let (true, RunEvent::Progress { step, phase, done, total }) = (verbose, &record.event) {
             eprintln!("step {step}: {} {done} of {total}", phase.name());
         }
+        if let RunEvent::Finished { status: Status::Failed, message, .. } = &record.event {
+            eprintln!("error: {message}");
+        }
         if let Err(error) = printer.print(record) {
             eprintln!("a line could not be printed: {error}");
         }
@@ -141,10 +148,16 @@ pub fn replay_batch(folder: &RunFolder) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Messages of a watch, and the watch. Where watching is impossible the run goes on without, and says so.
-fn watch<T>(recorder: &SharedRecorder, what: &str, watch: Result<Watch<T>>) -> Result<(Receiver<T>, Option<Watch<T>>)> {
+/// Messages of a watch, and the watch. Where watching is impossible the run goes on without, and says so; where there is
+/// nothing to watch it says nothing.
+fn watch<T>(
+    recorder: &SharedRecorder,
+    what: &str,
+    watch: Result<Option<Watch<T>>>,
+) -> Result<(Receiver<T>, Option<Watch<T>>)> {
     match watch {
-        Ok(mut watch) => Ok((std::mem::replace(&mut watch.edits, channel().1), Some(watch))),
+        Ok(Some(mut watch)) => Ok((std::mem::replace(&mut watch.edits, channel().1), Some(watch))),
+        Ok(None) => Ok((channel().1, None)),
         Err(error) => {
             let message = format!("edits of the {what} will not be noticed: {error:#}");
             recorder.borrow_mut().record(RunEvent::Warned { step: 0, message })?;
@@ -153,16 +166,27 @@ fn watch<T>(recorder: &SharedRecorder, what: &str, watch: Result<Watch<T>>) -> R
     }
 }
 
-/// Watches a folder of skills.
-fn watch_bank(folder: &Path) -> Result<Watch<Result<Bank, BankError>>> {
-    let (path, mut known) = (folder.to_path_buf(), Bank::load(folder));
+/// Watches a folder of skills, where there is one.
+fn watch_bank(folder: &str) -> Result<Option<Watch<Result<Bank, BankError>>>> {
+    if folder.is_empty() {
+        return Ok(None);
+    }
+    let path = PathBuf::from(folder);
+    let (folders, mut known) = ([path.clone()], Bank::load(&path));
     let read = move || {
         let found = Bank::load(&path);
         let changed = found != known;
         known = found.clone();
         changed.then_some(found)
     };
-    Watch::of(folder, &[folder.to_path_buf()], SETTLE, read)
+    Watch::of(Path::new(folder), &folders, SETTLE, read).map(Some)
+}
+
+/// Watches the file of an environment; without a folder for it the built-in text is in use, which nobody edits.
+fn watch_env(kind: &str) -> Result<Option<Watch<String>>> {
+    let path = env::path(kind);
+    let watched = path.parent().is_some_and(Path::is_dir);
+    watched.then(|| Watch::file(&path, SETTLE, str::to_owned)).transpose()
 }
 
 /// The last record of a run that went through all its steps.

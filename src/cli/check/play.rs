@@ -1,7 +1,5 @@
 //! Checks of what is played: the environment opens and its prompt fits, the skill bank can be read.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::{Answer, Subject};
@@ -19,6 +17,9 @@ pub(super) fn environment(subject: &mut Subject) -> Result<Answer> {
     let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let task = world.task(Split::Train, 0)?;
     let game = world.open(&task)?;
+    if let Some(failure) = game.failure() {
+        anyhow::bail!("{failure}");
+    }
     let observation = game.observation().to_owned();
     let prompt = match recipe.rollout.layout {
         Layout::Transcript => Prompt::Transcript { observation },
@@ -44,7 +45,7 @@ pub(super) fn environment(subject: &mut Subject) -> Result<Answer> {
 
 pub(super) fn skills(subject: &mut Subject) -> Result<Answer> {
     let skills = &subject.recipe.skills;
-    let bank = Bank::load(Path::new(&skills.bank))?;
+    let bank = Bank::open(&skills.bank)?;
     let count = bank.skills().count();
     let message = format!("{count} skills in `{}`", skills.bank);
     Ok(match count {
