@@ -3,6 +3,7 @@
 mod check;
 mod ctl;
 mod env;
+mod lens;
 mod show;
 mod skills;
 mod train;
@@ -158,6 +159,9 @@ enum Verbs {
         #[arg(long)]
         json: bool,
     },
+    /// See what any methods would do to the recorded tokens of a run
+    #[command(after_help = lens::EXAMPLES)]
+    Lens(lens::LensArgs),
     /// Explain the methods
     Methods {
         #[command(subcommand)]
@@ -222,6 +226,7 @@ enum Mode {
     Check { recipe: Option<PathBuf>, json: bool },
     Completions(clap_complete::Shell),
     Man,
+    Lens(lens::LensArgs),
     Methods(Topic),
     Skills(skills::Verb),
     Env(env::Verb),
@@ -276,6 +281,7 @@ fn mode(cli: Cli) -> Result<Mode> {
         (None, Some(Verbs::Check { recipe, json })) => Mode::Check { recipe, json },
         (None, Some(Verbs::Completions { shell })) => Mode::Completions(shell),
         (None, Some(Verbs::Man)) => Mode::Man,
+        (None, Some(Verbs::Lens(args))) => Mode::Lens(args),
         (None, Some(Verbs::Methods { what })) => Mode::Methods(what.unwrap_or(Topic::List)),
         (None, Some(Verbs::Skills { what })) => Mode::Skills(what.unwrap_or_else(skills::by_default)),
         (None, Some(Verbs::Env { what })) => Mode::Env(what.unwrap_or(env::Verb::List)),
@@ -308,6 +314,7 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
         Mode::Check { recipe, json } => check::check(recipe.as_deref(), &options.overrides(), json),
         Mode::Completions(shell) => words::completions(shell),
         Mode::Man => words::manual(),
+        Mode::Lens(args) => lens::lens(&args, options),
         Mode::Methods(topic) => show::methods(&topic),
         Mode::Skills(verb) => skills::skills(&verb, options),
         Mode::Env(verb) => env::env(&verb, options),

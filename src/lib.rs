@@ -19,7 +19,7 @@
 //! # Layers
 //!
 //! Imports only go down; `tests/layers.rs` enforces it. From the top: `cli` and `wiring`, then `tui` and `batch`, then
-//! `session`, `train`, `config`, then `method`, `env`, `skill`, `engine`, then `text` and `hub`, then `run`, then `core`.
+//! `session`, `train`, `lens`, `config`, then `method`, `env`, `skill`, `engine`, then `text` and `hub`, then `run`, then `core`.
 
 //!
 //! # Deviations, said first
@@ -50,6 +50,7 @@ pub mod engine;
 pub mod env;
 pub mod export;
 pub mod hub;
+pub mod lens;
 pub mod method;
 pub mod run;
 pub mod session;

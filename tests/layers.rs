@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["tui", "batch", "compare", "export"],
     &["session"],
     &["train", "pretrain"],
+    &["lens"],
     &["config"],
     &["method", "env", "skill", "engine"],
     &["text", "hub"],

@@ -1,5 +1,6 @@
 //! Every reader of a run sees the same: the live stream, the file read in any portions, the batch lines.
 
+use std::fs;
 use std::io::{self, Write};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use sdlab::core::event::{FORMAT, KeyChange, Level, Scope, SkillUse, Status};
 use sdlab::core::{Metrics, Phase, Record, RunEvent};
 use sdlab::run::view::{MarkKind, RunView};
 use sdlab::run::{Recorder, RunFolder, Source};
+use serde_json::Value;
 
 fn started(resumed: u64) -> RunEvent {
     RunEvent::Started {
@@ -232,4 +234,30 @@ fn reader_that_leaves_is_not_an_error() {
     printer.print(&record(2)).unwrap();
     printer.print(&record(3)).unwrap();
     assert!(printer.closed());
+}
+
+#[test]
+fn hostile_lines_are_skipped_or_shown_as_text() {
+    let (_root, folder) = setup();
+    record(&folder, vec![started(0), stepped(1, 0.5)]);
+    let mut text = fs::read_to_string(folder.events()).unwrap();
+    let long =
+        format!("{{\"at_ms\":9,\"event\":\"warned\",\"step\":1,\"message\":\"{}\"}}", "\u{202e}x".repeat(2_500_000));
+    let broken =
+        [&long[..], "\u{1b}[2J\u{1b}]52;c;!\u{7}", "{\"at_ms\":9,\"event\":\"stepped\"}", "\u{feff}", "nul\0l"]
+            .join("\n");
+    text = format!("{text}{broken}\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend(b"\xff\xfe\xc3\n");
+    fs::write(folder.events(), &bytes).unwrap();
+    record(&folder, vec![stepped(2, 0.75)]);
+    let records = Source::open(&folder).unwrap().all().unwrap();
+    let view = fold(&records);
+    assert_eq!(view.last_step(), 2, "what follows is read");
+    let mut printed = Vec::new();
+    batch::replay(&folder, &mut printed).unwrap();
+    assert!(!printed.contains(&0x1b), "no escape code reaches a terminal");
+    assert!(
+        printed.split(|b| *b == b'\n').filter(|l| !l.is_empty()).all(|l| serde_json::from_slice::<Value>(l).is_ok())
+    );
 }

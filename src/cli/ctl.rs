@@ -19,6 +19,9 @@ pub enum Verb {
         /// Hold in the middle of the step, before the engine is called next
         #[arg(long)]
         now: bool,
+        /// Give up the step, write a checkpoint, and give the model's memory back until resumed
+        #[arg(long, conflicts_with = "now")]
+        release: bool,
     },
     /// Go on
     Resume,
@@ -41,8 +44,9 @@ impl Verb {
     fn commands(&self) -> Result<Vec<Command>> {
         Ok(match self {
             Verb::Status => vec![Command::Status],
-            Verb::Pause { now: false } => vec![Command::Pause],
-            Verb::Pause { now: true } => vec![Command::Hold],
+            Verb::Pause { release: true, .. } => vec![Command::Release],
+            Verb::Pause { now: true, .. } => vec![Command::Hold],
+            Verb::Pause { .. } => vec![Command::Pause],
             Verb::Resume => vec![Command::Resume],
             Verb::Step => vec![Command::Step],
             Verb::Save => vec![Command::Save],

@@ -593,6 +593,13 @@ tables! {
     pub struct RecordSettings in "record" {
         /// `all` (every token with its signals, for the token screen) or `none`.
         pub tokens: RecordedTokens = RecordedTokens::All, NextStep;
+        /// Whether a skill-reading teacher scores the tokens although the method has none, so that lenses can show methods
+        /// that have one; costs a forward pass.
+        pub teacher: bool = false, NextRun;
+        /// Whether the initial weights score the tokens although the method has no reference; costs a forward pass.
+        pub reference: bool = false, NextRun;
+        /// Likely tokens recorded per position under both views, where there is a teacher; 0 = those of the method, if any.
+        pub top_k: u32 = 0, NextRun;
     }
 
     /// Alerts: rules over the metrics of a step.

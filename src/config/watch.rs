@@ -1,5 +1,5 @@
-//! Watching a recipe file. What is watched is its *directory*: editors save by writing a new file and renaming it
-//! over the old one, which a watch on the file itself would lose. For a link, the directory of its target as well.
+//! Watching a file that is edited. What is watched is its *directory*: editors save by writing a new file and renaming
+//! it over the old one, which a watch on the file itself would lose. For a link, the directory of its target as well.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -25,23 +25,32 @@ pub struct Watch<T> {
 pub type RecipeWatch = Watch<Result<Recipe, ConfigError>>;
 
 impl RecipeWatch {
-    /// Starts watching `path`; its present content counts as known. `settle` is how long the file must be left
-    /// alone before it is read.
+    /// Starts watching the recipe at `path`, as [`Watch::file`] does.
     ///
     /// # Errors
-    /// The operating system refuses the watch (usually its limit on watches).
+    /// As [`Watch::file`].
     pub fn new(path: &Path, settle: Duration) -> Result<Self> {
-        let mut file = Watched::new(path);
-        Watch::of(path, &file.directories(), settle, move || file.edit())
+        let name = path.display().to_string();
+        Watch::file(path, settle, move |text| parse(&name, text, &Overrides::default()))
     }
 }
 
 impl<T: Send + 'static> Watch<T> {
+    /// Starts watching the file at `path`; its present content counts as known. `settle` is how long it must be left
+    /// alone before it is read. A missing or empty file gives no message: it is one that is just being written.
+    ///
+    /// # Errors
+    /// The operating system refuses the watch (usually its limit on watches), or there is no such folder.
+    pub fn file(path: &Path, settle: Duration, mut parse: impl FnMut(&str) -> T + Send + 'static) -> Result<Self> {
+        let mut file = Watched::new(path);
+        Watch::of(path, &file.directories(), settle, move || file.edit().map(&mut parse))
+    }
+
     /// Watches `directories` and asks `read` for news whenever something in them was written. `path` is what an error
     /// names.
     ///
     /// # Errors
-    /// As [`Watch::new`].
+    /// As [`Watch::file`].
     pub fn of(
         path: &Path,
         directories: &[PathBuf],
@@ -92,15 +101,13 @@ impl Watched {
         found
     }
 
-    /// What the file says now, if its content changed. An empty file is one that is just being written.
-    fn edit(&mut self) -> Option<Result<Recipe, ConfigError>> {
+    /// What the file says now, if its content changed.
+    fn edit(&mut self) -> Option<&str> {
         let text = std::fs::read_to_string(&self.path).ok()?;
         if text.trim().is_empty() || self.content.as_ref() == Some(&text) {
             return None;
         }
-        let edit = parse(&self.path.display().to_string(), &text, &Overrides::default());
-        self.content = Some(text);
-        Some(edit)
+        Some(self.content.insert(text))
     }
 }
 

@@ -112,9 +112,43 @@ impl Episode {
     }
 }
 
+/// Under which prompt a row's tokens were sampled. A row is always trained under the plain one, unless it is
+/// [`View::Skilled`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum View {
+    /// The plain prompt.
+    #[default]
+    Plain,
+    /// The student's own prompt held skills, and is trained with them.
+    Skilled,
+    /// The teacher's prompt: not sampled from what is trained, so the identities for on-policy estimators do not hold.
+    Teacher,
+}
+
+/// What a turn did for the outcome, by a judge (TRIAGE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    Decisive,
+    Exploration,
+    NoProgress,
+    Regression,
+}
+
+/// A token that was listed at a position, and both views on it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    pub id: u32,
+    /// Log-prob by the student.
+    pub student: f32,
+    /// Log-prob by the teacher.
+    pub teacher: f32,
+}
+
 /// One token of a training row with every recorded signal. Log-probabilities are natural logs of the
 /// temperature-scaled policy; `None` = not computed for this method, or the token was not sampled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenRecord {
     pub group: u32,
     pub member: u32,
@@ -125,6 +159,18 @@ pub struct TokenRecord {
     pub id: u32,
     /// 1 = sampled by the policy (in the loss), 0 = given (prompt, observation).
     pub mask: bool,
+    /// Whether a sampled token is part of the action.
+    #[serde(default)]
+    pub action: bool,
+    /// Under which prompt the row was sampled.
+    #[serde(default)]
+    pub view: View,
+    /// What a judge said of the turn.
+    #[serde(default)]
+    pub role: Option<Role>,
+    /// Whether a judge named the turn as one to be corrected.
+    #[serde(default)]
+    pub chosen: bool,
     /// Log-prob recorded while sampling.
     pub sampled: Option<f32>,
     /// Log-prob under the weights at the start of the step (denominator of the ratio).
@@ -133,6 +179,9 @@ pub struct TokenRecord {
     pub student: Option<f32>,
     /// Log-prob of the same token under the teacher's context.
     pub teacher: Option<f32>,
+    /// Entropy of the teacher's distribution at this position, in nats.
+    #[serde(default)]
+    pub teacher_entropy: Option<f32>,
     /// Log-prob under the frozen reference weights.
     pub reference: Option<f32>,
     /// Entropy of the student's distribution at this position, in nats.
@@ -142,6 +191,9 @@ pub struct TokenRecord {
     pub advantage: Option<f32>,
     /// dL/dlp: what the method asked the engine to back-propagate for this token.
     pub coefficient: Option<f32>,
+    /// The most likely tokens of the position under both views, and the sampled one; empty = not recorded.
+    #[serde(default)]
+    pub top: Vec<Listed>,
 }
 
 impl TokenRecord {
@@ -149,4 +201,12 @@ impl TokenRecord {
     pub fn gap(&self) -> Option<f32> {
         Some(self.teacher? - self.student.or(self.old)?)
     }
+
+    /// Whether it is worth jumping to: sampled, with a gap of at least [`HOT_GAP`] either way.
+    pub fn is_hot(&self) -> bool {
+        self.mask && self.gap().is_some_and(|gap| gap.abs() >= HOT_GAP)
+    }
 }
+
+/// Tokens whose gap is at least this far from zero, in nats, are worth looking at. Ours.
+pub const HOT_GAP: f32 = 0.5;

@@ -243,6 +243,8 @@ pub enum Command {
     Pause,
     /// Hold now: before the engine is called next. The step goes on where it was when resumed.
     Hold,
+    /// Give up the step that runs, write a checkpoint, hold, and give the memory of the model back until resumed.
+    Release,
     Resume,
     /// While paused: do one step and pause again.
     Step,

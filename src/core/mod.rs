@@ -3,9 +3,11 @@
 pub mod episode;
 pub mod event;
 pub mod exit;
+pub mod place;
 pub mod rng;
 pub mod skill;
 
-pub use episode::{Ending, Episode, EpisodeId, Split, Stop, Task, TokenRecord, Turn};
+pub use episode::{Ending, Episode, EpisodeId, Listed, Role, Split, Stop, Task, TokenRecord, Turn, View};
 pub use event::{Command, Metrics, Phase, Record, RunEvent};
 pub use exit::Exit;
+pub use place::line_column;

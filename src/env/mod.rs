@@ -11,6 +11,7 @@ pub mod analysis;
 pub mod bench;
 pub mod bm25;
 pub mod data;
+pub mod edit;
 pub mod household;
 pub mod porter;
 pub mod projection;
@@ -188,6 +189,11 @@ pub struct EnvFile {
 /// Fails on an unknown kind or an unreadable file.
 pub fn file(name: &str) -> Result<EnvFile> {
     file_in(Path::new("envs"), name)
+}
+
+/// Where the file of a kind lies, if there is one.
+pub fn path(name: &str) -> PathBuf {
+    Path::new("envs").join(name).with_extension("toml")
 }
 
 fn file_in(folder: &Path, name: &str) -> Result<EnvFile> {

@@ -8,6 +8,8 @@ use super::view::{Plan, Tokens};
 
 pub(super) struct Draft {
     pub value: f64,
+    /// What each token adds to the value.
+    pub loss: Vec<f64>, // [N]
     pub d_logp: Vec<f64>,    // [N]
     pub d_entropy: Vec<f64>, // [N]
     pub d_top: Vec<f64>,     // [N * K] or empty
@@ -21,6 +23,7 @@ impl Draft {
         let zeros = vec![0.0; tokens];
         Self {
             value: 0.0,
+            loss: zeros.clone(),
             d_logp: zeros.clone(),
             d_entropy: zeros,
             d_top: vec![],
@@ -38,6 +41,7 @@ impl Draft {
             d_top: sparse(self.d_top),
             d_given: sparse(self.d_given),
             gate: self.gate,
+            loss: self.loss.into_iter().map(|loss| loss as f32).collect(),
             metrics: self.metrics,
         }
     }
@@ -70,6 +74,7 @@ impl Draft {
             let token = estimator.at(at);
             let slope = coef * weight * scale * token.slope;
             self.d_logp[t] += slope;
+            self.loss[t] += coef * weight * scale * token.value;
             sums.loss(weight * scale * token.value, slope.abs());
         }
         self.gate = Some(gates);
@@ -107,6 +112,7 @@ impl Draft {
                 *d += coef * weight * scale * slope;
                 slopes += (coef * weight * scale * slope).abs();
             }
+            self.loss[t] += coef * weight * scale * token.value;
             sums.loss(weight * scale * token.value, slopes);
         }
         self.gate = Some(gates);

@@ -101,6 +101,7 @@ impl Grpo {
             let (lp, lp_old) = (f64::from(tokens.student[t]), f64::from(tokens.old[t]));
             let token = clipped_surrogate(lp, lp_old, f64::from(tokens.advantage[t]), &clip);
             loss += weight * token.loss.value;
+            draft.loss[t] += weight * token.loss.value;
             draft.d_logp[t] += weight * token.loss.slope;
             ratio += token.ratio;
             drift += lp_old - lp;
@@ -123,6 +124,7 @@ impl Grpo {
             kl += weight * token.value;
             if self.kl_coef > 0.0 {
                 draft.d_logp[t] += weight * self.kl_coef * token.slope;
+                draft.loss[t] += weight * self.kl_coef * token.value;
             }
         }
         if self.kl_coef > 0.0 {
@@ -139,6 +141,7 @@ impl Grpo {
             count += 1.0;
             aggregate += weight * entropy;
             draft.d_entropy[t] -= weight * self.entropy_coef;
+            draft.loss[t] -= weight * self.entropy_coef * entropy;
         }
         draft.value -= self.entropy_coef * aggregate;
         draft.metrics.insert("entropy/mean", (sum, count));

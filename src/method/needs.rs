@@ -128,6 +128,36 @@ pub enum Extra {
     Offline(u32),
 }
 
+impl TeacherWeights {
+    /// As it is written in a recipe, without its number.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StepStart => "step-start",
+            Self::Live => "live",
+            Self::Initial => "initial",
+            Self::Ema(_) => "ema",
+            Self::TrustRegion(_) => "trust-region",
+            Self::Checkpoint(_) => "checkpoint",
+        }
+    }
+}
+
+impl Privileged {
+    /// As it is written in a recipe.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Skills => "skills",
+            Self::Gold => "gold",
+            Self::PeerSuccess => "peer-success",
+            Self::PeerAndFeedback => "peer-and-feedback",
+            Self::StepFeedback => "step-feedback",
+            Self::SiblingContrast => "sibling-contrast",
+            Self::BestWorst => "best-worst",
+        }
+    }
+}
+
 impl Needs {
     /// What `tokens` lack of it, by name; empty = the loss can be computed in full. A loss leaves out the terms whose
     /// numbers are missing.

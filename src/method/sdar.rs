@@ -72,6 +72,7 @@ impl Sdar {
             if self.coef > 0.0 {
                 let slope = self.coef * weight * token.d_logp;
                 draft.d_logp[t] += slope;
+                draft.loss[t] += self.coef * weight * token.value;
                 draft.d_entropy[t] += self.coef * weight * token.d_entropy;
                 sums.slopes += slope.abs();
             }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+pub use crate::core::{Role, View};
+
 /// The sampled tokens of a step (for credit) or of one batch of it (for the loss). Every per-token slice has length N;
 /// row r owns `rows[r]`, and tokens outside every row never count.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -81,19 +83,6 @@ pub struct RowFacts {
     pub turns: Vec<TurnFacts>,
 }
 
-/// Under which prompt a row's tokens were sampled. A row is always trained under the plain one, unless it is
-/// [`View::Skilled`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum View {
-    /// The plain prompt.
-    #[default]
-    Plain,
-    /// The student's own prompt held skills, and is trained with them.
-    Skilled,
-    /// The teacher's prompt: not sampled from what is trained, so the identities for on-policy estimators do not hold.
-    Teacher,
-}
-
 /// One turn of a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TurnFacts {
@@ -113,16 +102,6 @@ pub struct TurnFacts {
     pub role: Option<Role>,
     /// Whether a judge named the turn as one to be corrected.
     pub chosen: bool,
-}
-
-/// What a turn did for the outcome (TRIAGE).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    Decisive,
-    Exploration,
-    NoProgress,
-    Regression,
 }
 
 /// What a method makes of a whole step before the first update.
@@ -150,8 +129,15 @@ pub struct Plan {
     pub d_given: Vec<f32>,
     /// Gate per token where the method has one. [N]
     pub gate: Option<Vec<f32>>,
+    /// What each token adds to `value`; what a whole row or pair adds is shared out evenly. [N]
+    pub loss: Vec<f32>,
     /// Sums over tokens and their count, `name -> (sum, count)`, so that batches add up to a true step mean.
     pub metrics: BTreeMap<&'static str, (f64, f64)>,
+}
+
+/// Key of a state: the observation without history, as GiGPO's authors use it.
+pub fn anchor(observation: &str) -> u64 {
+    crate::core::rng::seed(0, observation, &[])
 }
 
 impl RowFacts {

@@ -23,7 +23,7 @@ pub struct BankView {
 #[derive(Clone, Debug, PartialEq)]
 enum Entry {
     Loaded(Vec<SkillCard>),
-    Changed(BankChange),
+    Changed(Box<BankChange>),
 }
 
 impl BankView {
@@ -52,7 +52,7 @@ impl BankView {
     /// Changes up to and including `step`, oldest first, each with the step from which it holds.
     pub fn changes(&self, step: u64) -> impl Iterator<Item = (u64, &BankChange)> {
         self.entries.iter().take_while(move |(at, _)| *at <= step).filter_map(|(at, entry)| match entry {
-            Entry::Changed(change) => Some((*at, change)),
+            Entry::Changed(change) => Some((*at, &**change)),
             Entry::Loaded(_) => None,
         })
     }
@@ -72,7 +72,7 @@ impl BankView {
     }
 
     pub(super) fn change(&mut self, step: u64, changes: &[BankChange]) {
-        changes.iter().for_each(|change| self.push(step, Entry::Changed(change.clone())));
+        changes.iter().for_each(|change| self.push(step, Entry::Changed(Box::new(change.clone()))));
     }
 
     pub(super) fn choose(&mut self, step: u64, choices: &[Choice]) {

@@ -18,6 +18,12 @@ pub enum RunError {
     /// A run of this name exists; runs are never overwritten.
     #[error("run `{name}` already exists in `{}`; resume it, or choose another name", root.display())]
     Exists { name: String, root: PathBuf },
+    /// A run was killed while its folder was made: it has neither a configuration nor records.
+    #[error(
+        "`{}` was left by a run that was killed while it was made, and holds nothing; remove it, or choose another name",
+        .0.display()
+    )]
+    Unfinished(PathBuf),
     /// The name cannot be used for a folder.
     #[error("run name `{0}` is not usable: use letters, digits, `.`, `_` and `-`, and do not start with `.` or `-`")]
     BadName(String),

@@ -24,7 +24,7 @@ impl RunFolder {
     /// Makes the folder of a new run `root/name`, readable by this user only; `root` is made if absent.
     ///
     /// # Errors
-    /// [`RunError::Exists`] if there is anything of that name (runs are never overwritten), [`RunError::BadName`], or
+    /// [`RunError::Unfinished`] if a run was killed while it was made, [`RunError::Exists`] if there is anything of that name (runs are never overwritten), [`RunError::BadName`], or
     /// an I/O error.
     pub fn create(root: &Path, name: &str) -> Result<RunFolder> {
         if !usable(name) {
@@ -33,6 +33,7 @@ impl RunFolder {
         fs::create_dir_all(root).map_err(RunError::io("create", root))?;
         let path = root.join(name);
         private_dir(&path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists if is_unfinished(&path) => RunError::Unfinished(path.clone()),
             ErrorKind::AlreadyExists => RunError::Exists { name: name.to_string(), root: root.to_path_buf() },
             _ => RunError::io("create", &path)(error),
         })?;
@@ -51,7 +52,7 @@ impl RunFolder {
         loop {
             let next = number.unwrap_or(0).saturating_add(1);
             match RunFolder::create(root, &format!("{stem}{next}")) {
-                Err(RunError::Exists { .. }) if next < u64::MAX => number = Some(next),
+                Err(RunError::Exists { .. } | RunError::Unfinished(_)) if next < u64::MAX => number = Some(next),
                 other => return other,
             }
         }
@@ -195,6 +196,11 @@ fn is_run(path: &Path) -> bool {
     path.is_dir() && MARKERS.iter().any(|marker| path.join(marker).is_file())
 }
 
+/// Whether a run was killed while its folder was made: nothing can have been recorded.
+fn is_unfinished(path: &Path) -> bool {
+    path.is_dir() && !["events.jsonl", "config.toml"].iter().any(|file| path.join(file).exists())
+}
+
 fn usable(name: &str) -> bool {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     !name.is_empty() && name.len() <= 128 && name.bytes().all(good) && !name.starts_with(['.', '-'])
@@ -245,7 +251,10 @@ mod tests {
         fs::write(root.join("household-sdar-9"), "a file in the way").unwrap();
         assert_eq!(next(), "household-sdar-10");
         assert_eq!(RunFolder::create_next(&root, "a b/..", "").unwrap().name(), "a_b_..-x-1");
+        assert!(matches!(RunFolder::create(&root, "household-sdar-2"), Err(RunError::Unfinished(_))));
+        fs::write(root.join("household-sdar-2/config.toml"), "").unwrap();
         assert!(matches!(RunFolder::create(&root, "household-sdar-2"), Err(RunError::Exists { .. })));
+        assert!(matches!(RunFolder::create(&root, "household-sdar-9"), Err(RunError::Exists { .. })));
         for bad in ["", "..", "a/b", "-x", ".x", "a b"] {
             assert!(matches!(RunFolder::create(&root, bad), Err(RunError::BadName(_))), "{bad:?}");
         }

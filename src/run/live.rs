@@ -15,6 +15,9 @@ use crate::core::{Episode, EpisodeId};
 #[derive(Serialize, Deserialize)]
 struct LiveLine<'a> {
     from: usize,
+    /// When it was written, in milliseconds since the Unix epoch; 0 = not told.
+    #[serde(default)]
+    at_ms: u64,
     episode: Cow<'a, Episode>,
 }
 
@@ -34,18 +37,18 @@ impl LiveWriter {
     }
 
     /// Appends what is new: the turns since the last line and the last one told (it may have got its reward since).
-    pub(crate) fn update(&mut self, episode: &Episode) -> Result<()> {
+    pub(crate) fn update(&mut self, episode: &Episode, at_ms: u64) -> Result<()> {
         let told = self.told.get(&episode.id).copied().unwrap_or(0);
-        self.write(episode, told.saturating_sub(1).min(episode.turns.len()))
+        self.write(episode, told.saturating_sub(1).min(episode.turns.len()), at_ms)
     }
 
     /// Appends the whole episode.
-    pub(crate) fn whole(&mut self, episode: &Episode) -> Result<()> {
-        self.write(episode, 0)
+    pub(crate) fn whole(&mut self, episode: &Episode, at_ms: u64) -> Result<()> {
+        self.write(episode, 0, at_ms)
     }
 
-    fn write(&mut self, episode: &Episode, from: usize) -> Result<()> {
-        let line = LiveLine { from, episode: part(episode, from) };
+    fn write(&mut self, episode: &Episode, from: usize, at_ms: u64) -> Result<()> {
+        let line = LiveLine { from, at_ms, episode: part(episode, from) };
         let text = serde_json::to_string(&line)
             .map_err(|e| RunError::Unwritable { path: self.lines.path().to_path_buf(), reason: e.to_string() })?;
         self.lines.line(&text)?;
@@ -54,16 +57,21 @@ impl LiveWriter {
     }
 }
 
-/// The episodes of a live file in the order of their ids; lines that are torn or damaged are passed over.
-pub(crate) fn read_live(path: &Path) -> Result<Vec<Episode>> {
+/// When each episode of a live file was last heard of, in milliseconds since the Unix epoch.
+pub(crate) type Heard = BTreeMap<EpisodeId, u64>;
+
+/// The episodes of a live file in the order of their ids, and when each last moved on; lines that are torn or damaged
+/// are passed over.
+pub(crate) fn read_live(path: &Path) -> Result<(Vec<Episode>, Heard)> {
     let bytes = fs::read(path).map_err(RunError::io("read", path))?;
-    let mut episodes = BTreeMap::new();
+    let (mut episodes, mut heard) = (BTreeMap::new(), Heard::new());
     for line in bytes.split_inclusive(|&b| b == b'\n').filter(|line| line.ends_with(b"\n")) {
         if let Ok(line) = serde_json::from_slice::<LiveLine>(line) {
+            heard.insert(line.episode.id, line.at_ms);
             fold(&mut episodes, line.from, line.episode.into_owned());
         }
     }
-    Ok(episodes.into_values().collect())
+    Ok((episodes.into_values().collect(), heard))
 }
 
 fn part(episode: &Episode, from: usize) -> Cow<'_, Episode> {

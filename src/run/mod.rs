@@ -20,11 +20,14 @@ mod supersede;
 
 pub mod absorb;
 pub mod bank;
+pub mod filter;
 pub mod folder;
 pub mod foreign;
+pub mod index;
 pub mod lock;
 pub mod manifest;
 pub mod recorder;
+pub mod search;
 pub mod source;
 pub mod status;
 pub mod store;

@@ -54,12 +54,22 @@ impl Table {
 
     /// Reads all columns of kinds that [`Column`] knows; others are left out.
     pub(crate) fn decode(file: File) -> Result<Table> {
+        Table::decode_only(file, &|_, _| true)
+    }
+
+    /// Reads the columns that `wanted` names, of kinds that [`Column`] knows; it is told all names beside.
+    pub(crate) fn decode_only(file: File, wanted: &dyn Fn(&str, &[String]) -> bool) -> Result<Table> {
         let reader = SerializedFileReader::new(file)?;
         let mut table = Table::default();
+        let schema = reader.metadata().file_metadata().schema_descr();
+        let names: Vec<String> = schema.columns().iter().map(|c| c.path().string()).collect();
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group)?;
             for index in 0..group.num_columns() {
                 let name = group.metadata().column(index).column_path().string();
+                if !wanted(&name, &names) {
+                    continue;
+                }
                 if let Some(column) = read(group.as_ref(), index)? {
                     table.extend(name, column)?;
                 }

@@ -6,6 +6,7 @@
 //! Tokens: one row each, a column for every field of [`TokenRecord`].
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs::File;
 
 use parquet::errors::{ParquetError, Result};
@@ -14,10 +15,17 @@ use serde::de::DeserializeOwned;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::parquet_columns::{Column, Table};
-use crate::core::{Ending, Episode, EpisodeId, Task, TokenRecord};
+use crate::core::{Ending, Episode, EpisodeId, Listed, Task, TokenRecord};
 
 /// Episodes as the bytes of a Parquet file.
-pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>]) -> Result<Vec<u8>> {
+///
+/// What lists and filters ask of every rollout of a run has columns of its own, so that they need not read the texts:
+/// counts of its turns, and means over its sampled `tokens` where there are any.
+pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>], tokens: &[TokenRecord]) -> Result<Vec<u8>> {
+    let sums = token_sums(tokens);
+    let mean = |of: fn(&TokenSums) -> Option<f32>| {
+        Column::Number(episodes.iter().map(|e| sums.get(&(e.id.group, e.id.member)).and_then(of)).collect())
+    };
     let text = |of: fn(&Episode) -> &str| Column::Text(episodes.iter().map(|e| of(e).to_string()).collect());
     let number = |of: fn(&Episode) -> Option<f32>| Column::Number(episodes.iter().map(|e| of(e)).collect());
     let count = |of: fn(&Episode) -> u32| Column::Count(episodes.iter().map(|e| of(e)).collect());
@@ -34,7 +42,7 @@ pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>]) -> Result<Vec<u8>> 
         .with("advantage", number(|e| e.advantage))
         .with("score", number(|e| Some(e.score)))
         .with("won", Column::Flag(episodes.iter().map(|e| e.won()).collect()))
-        .with("ending", made(|e| Ok(json(&e.ending)?.trim_matches('"').to_string()))?)
+        .with("ending", made(|e| word(&e.ending))?)
         .with("task_id", text(|e| &e.task.id))
         .with("task_kind", text(|e| &e.task.kind))
         .with("task_goal", text(|e| &e.task.goal))
@@ -42,7 +50,51 @@ pub(crate) fn encode_episodes(episodes: &[Cow<'_, Episode>]) -> Result<Vec<u8>> 
         .with("last_observation", text(|e| &e.last_observation))
         .with("teacher_prompt", text(|e| &e.teacher_prompt))
         .with("skills", made(|e| json(&e.skills))?)
+        .with("turn_count", count(|e| e.turns.len() as u32))
+        .with("tokens", count(|e| e.turns.iter().map(|t| t.tokens).sum()))
+        .with("invalid", count(|e| e.turns.iter().filter(|t| !t.valid).count() as u32))
+        .with("gap", mean(|s| s.gap.mean()))
+        .with("gate", mean(|s| s.gate.mean()))
+        .with("hot", mean(|s| s.gap.mean().map(|_| s.hot as f32)))
         .encode()
+}
+
+/// Sums over the sampled tokens of one rollout.
+#[derive(Default)]
+struct TokenSums {
+    gap: Mean,
+    gate: Mean,
+    hot: u32,
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, value: Option<f32>) {
+        if let Some(value) = value.filter(|v| v.is_finite()) {
+            self.sum += f64::from(value);
+            self.count += 1;
+        }
+    }
+
+    fn mean(&self) -> Option<f32> {
+        (self.count > 0).then(|| (self.sum / f64::from(self.count)) as f32)
+    }
+}
+
+fn token_sums(tokens: &[TokenRecord]) -> HashMap<(u32, u32), TokenSums> {
+    let mut sums: HashMap<(u32, u32), TokenSums> = HashMap::new();
+    for token in tokens.iter().filter(|t| t.mask) {
+        let sum = sums.entry((token.group, token.member)).or_default();
+        sum.gap.add(token.gap());
+        sum.gate.add(token.gate);
+        sum.hot += u32::from(token.is_hot());
+    }
+    sums
 }
 
 /// Episodes of a file written by [`encode_episodes`].
@@ -52,7 +104,7 @@ pub(crate) fn decode_episodes(file: File) -> Result<Vec<Episode>> {
     if rows == 0 {
         return Ok(Vec::new());
     }
-    let mut text = |name: &str| Ok::<_, ParquetError>(table.texts(name)?.into_iter());
+    let mut text = |name: &str| Ok::<_, ParquetError>(Strings::new(table.texts(name)?));
     let (mut ids, mut kinds, mut goals) = (text("task_id")?, text("task_kind")?, text("task_goal")?);
     let (mut prompts, mut teacher_prompts) = (text("prompt")?, text("teacher_prompt")?);
     let (mut turns, mut skills, mut endings) = (text("turns")?, text("skills")?, text("ending")?);
@@ -64,16 +116,16 @@ pub(crate) fn decode_episodes(file: File) -> Result<Vec<Episode>> {
         .map(|row| {
             Ok(Episode {
                 id: EpisodeId { step: steps[row], group: groups[row], member: members[row] },
-                task: Task { id: next(&mut ids)?, kind: next(&mut kinds)?, goal: next(&mut goals)? },
-                turns: parse(&next(&mut turns)?)?,
-                last_observation: next(&mut last_observations)?,
-                ending: ending(&next(&mut endings)?)?,
+                task: Task { id: ids.next()?, kind: kinds.next()?, goal: goals.next()? },
+                turns: parse(&turns.next()?)?,
+                last_observation: last_observations.next()?,
+                ending: ending(&endings.next()?)?,
                 reward: rewards[row].unwrap_or(0.0),
                 score: scores[row].unwrap_or(0.0),
                 advantage: advantages[row],
-                prompt: next(&mut prompts)?,
-                teacher_prompt: next(&mut teacher_prompts)?,
-                skills: parse(&next(&mut skills)?)?,
+                prompt: prompts.next()?,
+                teacher_prompt: teacher_prompts.next()?,
+                skills: parse(&skills.next()?)?,
             })
         })
         .collect()
@@ -83,25 +135,42 @@ pub(crate) fn decode_episodes(file: File) -> Result<Vec<Episode>> {
 pub(crate) fn encode_tokens(step: u64, tokens: &[TokenRecord]) -> Result<Vec<u8>> {
     let count = |of: fn(&TokenRecord) -> u32| Column::Count(tokens.iter().map(of).collect());
     let number = |of: fn(&TokenRecord) -> Option<f32>| Column::Number(tokens.iter().map(of).collect());
-    Table::default()
+    let flag = |of: fn(&TokenRecord) -> bool| Column::Flag(tokens.iter().map(of).collect());
+    let name = |of: fn(&TokenRecord) -> Result<String>| {
+        Ok::<_, ParquetError>(Column::Text(tokens.iter().map(of).collect::<Result<_>>()?))
+    };
+    let mut table = Table::default()
         .with("step", Column::Long(vec![step; tokens.len()]))
         .with("group", count(|t| t.group))
         .with("member", count(|t| t.member))
         .with("position", count(|t| t.position))
         .with("turn", count(|t| t.turn))
         .with("id", count(|t| t.id))
-        .with("mask", Column::Flag(tokens.iter().map(|t| t.mask).collect()))
+        .with("mask", flag(|t| t.mask))
+        .with("action", flag(|t| t.action))
+        .with("view", name(|t| word(&t.view))?)
+        .with("role", name(|t| t.role.as_ref().map_or(Ok(String::new()), word))?)
+        .with("chosen", flag(|t| t.chosen))
         .with("sampled", number(|t| t.sampled))
         .with("old", number(|t| t.old))
         .with("student", number(|t| t.student))
         .with("teacher", number(|t| t.teacher))
+        .with("teacher_entropy", number(|t| t.teacher_entropy))
         .with("reference", number(|t| t.reference))
         .with("entropy", number(|t| t.entropy))
         .with("gate", number(|t| t.gate))
         .with("advantage", number(|t| t.advantage))
         .with("coefficient", number(|t| t.coefficient))
-        .with("gap", number(TokenRecord::gap))
-        .encode()
+        .with("gap", number(TokenRecord::gap));
+    for k in 0..tokens.iter().map(|t| t.top.len()).max().unwrap_or(0) {
+        let at = |of: fn(&Listed) -> f32| Column::Number(tokens.iter().map(|t| t.top.get(k).map(of)).collect());
+        let ids = Column::Count(tokens.iter().map(|t| t.top.get(k).map_or(u32::MAX, |l| l.id)).collect());
+        table = table
+            .with(&format!("top_{k}_id"), ids)
+            .with(&format!("top_{k}_student"), at(|l| l.student))
+            .with(&format!("top_{k}_teacher"), at(|l| l.teacher));
+    }
+    table.encode()
 }
 
 /// Tokens of a file written by [`encode_tokens`].
@@ -119,6 +188,26 @@ pub(crate) fn decode_tokens(file: File) -> Result<Vec<TokenRecord>> {
     let (sampled, old, student) = (number("sampled")?, number("old")?, number("student")?);
     let (teacher, reference, entropy) = (number("teacher")?, number("reference")?, number("entropy")?);
     let (gate, advantage, coefficient) = (number("gate")?, number("advantage")?, number("coefficient")?);
+    // columns that files of older versions do not have
+    let teacher_entropy = number("teacher_entropy").ok();
+    let (actions, chosen) = (table.flags("action").ok(), table.flags("chosen").ok());
+    let (views, roles) = (table.texts("view").ok(), table.texts("role").ok());
+    let mut listed = Vec::new();
+    while let Ok(ids) = table.counts(&format!("top_{}_id", listed.len())) {
+        let number = |table: &mut Table, of: &str| table.numbers(&format!("top_{}_{of}", listed.len()));
+        let (student, teacher) = (number(&mut table, "student")?, number(&mut table, "teacher")?);
+        listed.push((ids, student, teacher));
+    }
+    let top = |row: usize| {
+        let one = |(ids, student, teacher): &(Vec<u32>, Vec<Option<f32>>, Vec<Option<f32>>)| {
+            let of = |column: &[Option<f32>]| column.get(row).copied().flatten();
+            // an absent number is that of a token that was not listed, or -inf
+            let id = *ids.get(row).filter(|id| **id != u32::MAX)?;
+            let number = |column| of(column).unwrap_or(f32::NEG_INFINITY);
+            Some(Listed { id, student: number(student), teacher: number(teacher) })
+        };
+        listed.iter().filter_map(one).collect()
+    };
     let token = |row: usize| TokenRecord {
         group: groups[row],
         member: members[row],
@@ -126,15 +215,21 @@ pub(crate) fn decode_tokens(file: File) -> Result<Vec<TokenRecord>> {
         turn: turns[row],
         id: ids[row],
         mask: masks[row],
+        action: actions.as_ref().is_some_and(|c| c[row]),
+        view: views.as_ref().and_then(|c| named(&c[row])).unwrap_or_default(),
+        role: roles.as_ref().and_then(|c| named(&c[row])),
+        chosen: chosen.as_ref().is_some_and(|c| c[row]),
         sampled: sampled[row],
         old: old[row],
         student: student[row],
         teacher: teacher[row],
+        teacher_entropy: teacher_entropy.as_ref().and_then(|c| c[row]),
         reference: reference[row],
         entropy: entropy[row],
         gate: gate[row],
         advantage: advantage[row],
         coefficient: coefficient[row],
+        top: top(row),
     };
     Ok((0..rows).map(token).collect())
 }
@@ -158,19 +253,39 @@ fn quoted(text: &str) -> String {
     text.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
 }
 
-fn next(values: &mut impl Iterator<Item = String>) -> Result<String> {
-    values.next().ok_or_else(|| ParquetError::General("a text column is too short".to_string()))
+/// The values of a text column, one after the other.
+pub(super) struct Strings(std::vec::IntoIter<String>);
+
+impl Strings {
+    pub(super) fn new(values: Vec<String>) -> Strings {
+        Strings(values.into_iter())
+    }
+
+    /// The next value. Fails if there is none.
+    pub(super) fn next(&mut self) -> Result<String> {
+        self.0.next().ok_or_else(|| ParquetError::General("a text column is too short".to_string()))
+    }
 }
 
-fn ending(name: &str) -> Result<Ending> {
+pub(super) fn ending(name: &str) -> Result<Ending> {
     let unknown = |error: ValueError| ParquetError::General(error.to_string());
     Ending::deserialize(StrDeserializer::new(name)).map_err(unknown)
+}
+
+/// A name as [`word`] wrote it; `None` if it is none (also of a newer version).
+fn named<'a, T: Deserialize<'a>>(name: &'a str) -> Option<T> {
+    T::deserialize(StrDeserializer::<ValueError>::new(name)).ok()
+}
+
+/// The name of a variant.
+fn word<T: serde::Serialize>(variant: &T) -> Result<String> {
+    Ok(json(variant)?.trim_matches('"').to_string())
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| ParquetError::General(error.to_string()))
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| ParquetError::General(error.to_string()))
 }

@@ -89,13 +89,15 @@ impl Recorder {
     /// since the last call and the last one told; earlier turns must not change any more.
     pub fn turn(&mut self, episode: &Episode) -> Result<()> {
         let mut bad = 0;
-        self.live(episode.id.step)?.update(&clean_episode(episode, &mut bad))
+        let at_ms = (self.clock)();
+        self.live(episode.id.step)?.update(&clean_episode(episode, &mut bad), at_ms)
     }
 
     /// Writes a training episode whole to the live file of its step: it has ended, or anything about it has changed.
     pub fn episode(&mut self, episode: &Episode) -> Result<()> {
         let mut bad = 0;
-        self.live(episode.id.step)?.whole(&clean_episode(episode, &mut bad))
+        let at_ms = (self.clock)();
+        self.live(episode.id.step)?.whole(&clean_episode(episode, &mut bad), at_ms)
     }
 
     /// Closes a training step: its tokens and episodes as Parquet, each file wholly or not at all, then the live file
@@ -106,7 +108,7 @@ impl Recorder {
         let path = self.folder.tokens(step);
         atomic_write(&path, &encode_tokens(step, tokens).map_err(RunError::damaged(&path))?)?;
         let episodes = clean_all(episodes, &mut bad);
-        atomic_write(&rollouts, &encode_episodes(&episodes).map_err(RunError::damaged(&rollouts))?)?;
+        atomic_write(&rollouts, &encode_episodes(&episodes, tokens).map_err(RunError::damaged(&rollouts))?)?;
         self.live = None;
         let live = self.folder.live_rollouts(step);
         match fs::remove_file(&live) {
@@ -121,7 +123,7 @@ impl Recorder {
         let mut bad = 0;
         let path = self.folder.eval_rollouts(step);
         let episodes = clean_all(episodes, &mut bad);
-        atomic_write(&path, &encode_episodes(&episodes).map_err(RunError::damaged(&path))?)?;
+        atomic_write(&path, &encode_episodes(&episodes, &[]).map_err(RunError::damaged(&path))?)?;
         self.warn_of_numbers(step, bad, "evaluation rollouts")
     }
 

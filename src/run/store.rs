@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -9,9 +10,10 @@ use parquet::errors::ParquetError;
 
 use super::error::{Result, RunError};
 use super::folder::{RunFolder, numbered};
+use super::index::{RolloutRow, Shared, decode_rows};
 use super::live::read_live;
 use super::parquet_rows::{decode_episodes, decode_tokens};
-use crate::core::{Episode, TokenRecord};
+use crate::core::{Episode, EpisodeId, TokenRecord};
 
 /// Reads the rollouts and tokens of a run. Keeps nothing; a caller that asks often keeps what it got.
 #[derive(Clone, Debug)]
@@ -63,10 +65,38 @@ impl Store {
             match read_live(&self.folder.live_rollouts(step)) {
                 // The step was closed between looking and reading.
                 Err(RunError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => {}
-                episodes => return episodes,
+                read => return read.map(|(episodes, _)| episodes),
             }
         }
         read(&self.folder.rollouts(step), decode_episodes)
+    }
+
+    /// When each episode of the step being played last moved on, in milliseconds since the Unix epoch; empty if the step
+    /// is closed. 0 where it was not recorded.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn heard(&self, step: u64) -> Result<Vec<(EpisodeId, u64)>> {
+        if !self.is_live(step) {
+            return Ok(Vec::new());
+        }
+        match read_live(&self.folder.live_rollouts(step)) {
+            Err(RunError::Io { cause, .. }) if cause.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            read => read.map(|(_, heard)| heard.into_iter().collect()),
+        }
+    }
+
+    /// One small row for each episode of a closed training step; empty while it is being played.
+    ///
+    /// # Errors
+    /// An I/O error, or [`RunError::Damaged`].
+    pub fn rows(&self, step: u64, shared: &mut Shared) -> Result<Vec<RolloutRow>> {
+        read(&self.folder.rollouts(step), |file| decode_rows(file, shared))
+    }
+
+    /// When a training step was closed; `None` while it is being played.
+    pub fn closed_at(&self, step: u64) -> Option<SystemTime> {
+        modified(&self.folder.rollouts(step))
     }
 
     /// Episodes of the evaluation after `step`; empty if there was none.
@@ -90,10 +120,10 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|meta| meta.modified()).ok()
 }
 
-fn read<T>(path: &Path, decode: fn(File) -> std::result::Result<Vec<T>, ParquetError>) -> Result<Vec<T>> {
+fn read<T>(path: &Path, decode: impl FnOnce(File) -> std::result::Result<Vec<T>, ParquetError>) -> Result<Vec<T>> {
     match File::open(path) {
         // The Parquet library panics on some damaged files; here that is one more way to be damaged.
-        Ok(file) => match std::panic::catch_unwind(|| decode(file)) {
+        Ok(file) => match std::panic::catch_unwind(AssertUnwindSafe(|| decode(file))) {
             Ok(decoded) => decoded.map_err(RunError::damaged(path)),
             Err(_) => Err(RunError::damaged(path)("its tables contradict each other")),
         },
@@ -105,7 +135,7 @@ fn read<T>(path: &Path, decode: fn(File) -> std::result::Result<Vec<T>, ParquetE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Ending, EpisodeId, RunEvent, Stop, Task, Turn};
+    use crate::core::{Ending, EpisodeId, Listed, Role, RunEvent, Stop, Task, Turn, View};
     use crate::run::{Recorder, Source};
     use proptest::prelude::*;
 
@@ -150,15 +180,21 @@ mod tests {
             turn: 2,
             id: 151_645,
             mask: position.is_multiple_of(2),
+            action: position.is_multiple_of(3),
+            view: [View::Plain, View::Skilled, View::Teacher][position as usize % 3],
+            role: [None, Some(Role::NoProgress), Some(Role::Decisive)][position as usize % 3],
+            chosen: position.is_multiple_of(5),
             sampled,
             old,
             student,
             teacher,
+            teacher_entropy: entropy,
             reference,
             entropy,
             gate,
             advantage,
             coefficient,
+            top: vec![Listed { id: position, student: -0.5, teacher: f32::NEG_INFINITY }; position as usize % 3],
         }
     }
 
@@ -182,10 +218,12 @@ mod tests {
         fs::write(&live, [fs::read(&live).unwrap(), b"{\"from\":0,".to_vec()].concat()).unwrap();
         assert_eq!(store.episodes(3).unwrap()[0], done);
         assert!(store.is_live(3));
+        let heard = store.heard(3).unwrap();
+        assert!(heard.len() == 2 && heard.iter().all(|(id, at_ms)| id.step == 3 && *at_ms > 0), "{heard:?}");
         done.advantage = Some(-0.87);
         recorder.close_step(3, &[done.clone(), episode(3, 1, 5)], &[]).unwrap();
         assert_eq!(store.episodes(3).unwrap(), [done, episode(3, 1, 5)]);
-        assert!(!live.exists() && !store.is_live(3));
+        assert!(!live.exists() && !store.is_live(3) && store.heard(3).unwrap().is_empty());
         recorder.close_eval(0, &[episode(0, 0, 1)]).unwrap();
         recorder.turn(&episode(4, 0, 0)).unwrap();
         assert_eq!(store.steps(), [3, 4]);

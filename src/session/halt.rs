@@ -39,6 +39,16 @@ impl Halt {
         }
     }
 
+    /// Has the step that runs given up, without an end of the run: until [`Halt::go_on`].
+    pub fn give_up_step(&self) {
+        self.interrupt.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets steps run again, unless the run is to end now.
+    pub fn go_on(&self) {
+        self.interrupt.store(self.asked() >= Some(Urgency::Now), Ordering::SeqCst);
+    }
+
     /// The strongest request so far.
     pub fn asked(&self) -> Option<Urgency> {
         let level = self.level.load(Ordering::SeqCst);
@@ -118,6 +128,18 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::{Halt, Urgency};
+
+    #[test]
+    fn a_step_can_be_given_up_without_an_end() {
+        let halt = Halt::default();
+        halt.give_up_step();
+        assert!(halt.interrupt().load(Ordering::SeqCst) && halt.asked().is_none());
+        halt.go_on();
+        assert!(!halt.interrupt().load(Ordering::SeqCst));
+        halt.ask(Urgency::Now);
+        halt.go_on();
+        assert!(halt.interrupt().load(Ordering::SeqCst), "an end stays asked for");
+    }
 
     #[test]
     fn requests_only_grow() {

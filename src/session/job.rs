@@ -50,9 +50,18 @@ pub trait Job {
         Ok(())
     }
 
+    /// Gives the memory of the model back, after [`Job::save`] and [`Job::land`]; [`Job::start`] takes up the same state.
+    fn release(&mut self) {}
+
     /// Takes an edited bank of skills into use, between steps, and says what changed.
     fn reskill(&mut self, _bank: Bank) -> Vec<KeyChange> {
         Vec::new()
+    }
+
+    /// Takes an edited file of the environment into use, between steps, and says what changed; the error is a sentence
+    /// with its place, and nothing changed.
+    fn reword(&mut self, _text: &str) -> Result<Vec<KeyChange>, String> {
+        Ok(Vec::new())
     }
 
     /// Takes over what may change while running; called between steps only.

@@ -45,9 +45,14 @@ impl Session<'_> {
         match command {
             Command::Pause => self.hold = true,
             Command::Hold => (self.hold, self.frozen) = (true, !held),
+            Command::Release if self.released => {}
+            Command::Release => {
+                (self.hold, self.release, self.frozen) = (true, true, false);
+                halt.give_up_step();
+            }
             Command::Resume => {
                 self.journal.flush().map_err(|error| format!("records still cannot be written: {error:#}"))?;
-                (self.hold, self.frozen) = (false, false);
+                (self.hold, self.frozen, self.release) = (false, false, false);
                 // what could not be written is tried once more
                 self.save |= std::mem::take(&mut self.stuck);
             }
@@ -105,6 +110,8 @@ fn answer(command: &Command, held: bool) -> &'static str {
         Command::Pause => "pausing after this step",
         Command::Hold if held => "paused",
         Command::Hold => "pausing before the engine is called next",
+        Command::Release if held => "giving the model's memory back, after a checkpoint",
+        Command::Release => "giving up this step, then a checkpoint; the model's memory is given back",
         Command::Resume => "running",
         Command::Step => "doing one step",
         Command::Save if held => "saving",

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::journal::{Journal, Written};
 use super::reply::Standing;
 use super::tuning::Tuning;
 use crate::config::{ConfigError, Recipe};
-use crate::core::event::{Status, Verdict};
+use crate::core::event::{KeyChange, Status, Verdict};
 use crate::core::exit::Exit;
 use crate::core::{Phase, Record, RunEvent};
 use crate::run::status::State;
@@ -34,6 +35,8 @@ pub struct Desk<'a> {
     pub edits: Receiver<Result<Recipe, ConfigError>>,
     /// Edits of the skills.
     pub banks: Receiver<Result<Bank, BankError>>,
+    /// Edits of the environment's file: its new text.
+    pub wordings: Receiver<String>,
     /// What earlier processes of this run recorded.
     pub past: RunView,
     /// Requests to end.
@@ -68,6 +71,7 @@ pub(super) struct Links<'a> {
     pub(super) orders: Receiver<Order>,
     pub(super) edits: Receiver<Result<Recipe, ConfigError>>,
     pub(super) banks: Receiver<Result<Bank, BankError>>,
+    pub(super) wordings: Receiver<String>,
     pub(super) halt: Arc<Halt>,
     pub(super) beat: &'a mut dyn FnMut(&Standing),
     pub(super) persist: &'a mut dyn FnMut(&str, &str) -> Result<Recipe, ConfigError>,
@@ -87,6 +91,9 @@ pub(super) struct Session<'a> {
     pub(super) hold: bool,
     /// Whether it is to hold now, in the middle of a step.
     pub(super) frozen: bool,
+    /// Whether the model's memory is to be given back while holding, and whether it is.
+    pub(super) release: bool,
+    pub(super) released: bool,
     /// While holding: do one step all the same.
     pub(super) one_step: bool,
     /// Whether readers were told that the run holds.
@@ -117,6 +124,7 @@ impl<'a> Session<'a> {
                 orders: desk.orders,
                 edits: desk.edits,
                 banks: desk.banks,
+                wordings: desk.wordings,
                 halt: desk.halt,
                 beat: desk.beat,
                 persist: desk.persist,
@@ -128,6 +136,8 @@ impl<'a> Session<'a> {
             refused: vec![],
             hold: false,
             frozen: false,
+            release: false,
+            released: false,
             one_step: false,
             announced: false,
             save: false,
@@ -152,9 +162,13 @@ impl<'a> Session<'a> {
                 return self.wind_down(job, urgency);
             }
             if self.hold && !std::mem::take(&mut self.one_step) {
+                if std::mem::take(&mut self.release) {
+                    self.let_go(job);
+                }
                 self.wait();
                 continue;
             }
+            self.take_up(job)?;
             if let Some(aborted) = self.step(job)? {
                 return Ok(aborted);
             }
@@ -192,11 +206,36 @@ impl<'a> Session<'a> {
         match guarded(|| job.step(&mut |event| self.hear(event), halt.interrupt())) {
             Err(error) if halt.asked() >= Some(Urgency::Now) => Ok(Some(End::Aborted(format!("{error:#}")))),
             Err(error) => Err(error),
-            Ok(()) if job.done() == before && halt.asked() < Some(Urgency::Now) => {
+            Ok(()) if job.done() == before && !halt.interrupt().load(Ordering::SeqCst) => {
                 bail!("internal error: step {} ended without being done", before + 1)
             }
             Ok(()) => Ok(None),
         }
+    }
+
+    /// Gives the model's memory back until the run goes on. What cannot be saved is kept.
+    fn let_go(&mut self, job: &mut dyn Job) {
+        self.save_or_hold(job);
+        let landed = guarded(|| job.land(&mut |event| self.hear(event), true));
+        if !self.stuck && landed.is_ok() {
+            job.release();
+            self.released = true;
+        }
+    }
+
+    /// Before a step: loads what was given back. Readers know that the run goes on; it does not begin anew.
+    fn take_up(&mut self, job: &mut dyn Job) -> Result<()> {
+        self.links.halt.go_on();
+        if !std::mem::take(&mut self.released) {
+            return Ok(());
+        }
+        guarded(|| {
+            job.start(&mut |event| {
+                if !matches!(event, RunEvent::Started { .. }) {
+                    self.hear(event);
+                }
+            })
+        })
     }
 
     /// Between steps: answers commands, takes over edits, tells the job and the readers.
@@ -216,7 +255,7 @@ impl<'a> Session<'a> {
         for error in std::mem::take(&mut self.refused) {
             self.write(RunEvent::ConfigRejected { step: self.standing.step, message: error.to_string() });
         }
-        self.reskill(job);
+        self.reread(job);
         if let Some(changed) = self.tuning.apply(self.standing.step) {
             self.alarms.set_rules(&self.tuning.live.alerts.rules);
             job.retune(&self.tuning.live);
@@ -235,17 +274,25 @@ impl<'a> Session<'a> {
         self.beat();
     }
 
-    /// Takes over edited skills; a bank that does not parse changes nothing.
-    fn reskill(&mut self, job: &mut dyn Job) {
-        let step = self.standing.step;
+    /// Takes over edited skills and prompts; a file that does not parse changes nothing.
+    fn reread(&mut self, job: &mut dyn Job) {
         while let Ok(edit) = self.links.banks.try_recv() {
-            let changed = match edit {
-                Ok(bank) => self.tuning.also(step, job.reskill(bank)),
-                Err(error) => Some(RunEvent::ConfigRejected { step, message: error.to_string() }),
-            };
-            self.standing.revision = self.tuning.revision;
-            changed.into_iter().for_each(|event| self.write(event));
+            self.adopt(edit.map(|bank| job.reskill(bank)).map_err(|error| error.to_string()));
         }
+        while let Ok(text) = self.links.wordings.try_recv() {
+            self.adopt(job.reword(&text));
+        }
+    }
+
+    /// Records an edit that the job has taken over or refused.
+    fn adopt(&mut self, edit: Result<Vec<KeyChange>, String>) {
+        let step = self.standing.step;
+        let event = match edit {
+            Ok(changes) => self.tuning.also(step, changes),
+            Err(message) => Some(RunEvent::ConfigRejected { step, message }),
+        };
+        self.standing.revision = self.tuning.revision;
+        event.into_iter().for_each(|event| self.write(event));
     }
 
     /// Takes one event of the job; between events, readers are answered.

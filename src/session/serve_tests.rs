@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 
 use super::{Asserts, Desk, Halt, Job, Order, Out, Reply, Standing, Urgency, serve};
 use crate::config::{ConfigError, Recipe};
+use crate::core::event::{KeyChange, Scope};
 use crate::core::exit::Exit;
 use crate::core::{Command, Metrics, Phase, Record, RunEvent};
 use crate::run::status::State;
@@ -21,6 +22,7 @@ type Hook = Box<dyn FnMut(u64, &World)>;
 struct World {
     orders: Sender<Order>,
     edits: Sender<Result<Recipe, ConfigError>>,
+    wordings: Sender<String>,
     halt: Arc<Halt>,
     replies: Rc<RefCell<Vec<Reply>>>,
     answers: std::sync::mpsc::Receiver<Reply>,
@@ -43,10 +45,14 @@ struct Counter {
     hook: Hook,
     lr: Rc<RefCell<Vec<f64>>>,
     no_signal: f64,
+    released: bool,
 }
 
 impl Job for Counter {
-    fn start(&mut self, _: Out) -> Result<()> {
+    fn start(&mut self, out: Out) -> Result<()> {
+        if std::mem::take(&mut self.released) {
+            out(RunEvent::Warned { step: self.done, message: "loaded again".into() });
+        }
         Ok(())
     }
 
@@ -78,6 +84,20 @@ impl Job for Counter {
         }
         out(RunEvent::Checkpointed { step: self.done, path: "c".into(), bytes: 1, seconds: 0.0 });
         Ok(())
+    }
+
+    fn release(&mut self) {
+        self.released = true;
+    }
+
+    fn reword(&mut self, text: &str) -> Result<Vec<KeyChange>, String> {
+        let change = |after: &str| KeyChange {
+            key: "envs/k.toml/prompt.a.first".into(),
+            before: "x".into(),
+            after: after.into(),
+            scope: Scope::NextStep,
+        };
+        if text.is_empty() { Err("envs/k.toml:1:1: nothing".into()) } else { Ok(vec![change(text)]) }
     }
 
     fn retune(&mut self, recipe: &Recipe) {
@@ -127,20 +147,29 @@ fn play_all(
     let (orders, order_queue) = channel();
     let (orders_when_paused, mut when_paused) = (orders.clone(), when_paused.into_iter());
     let (edits, edit_queue) = channel();
+    let (wordings, wording_queue) = channel();
     let (answer_to, answers) = channel();
     let (halt, replies, disk_full, lr) =
         <(Arc<Halt>, Rc<RefCell<Vec<Reply>>>, Rc<Cell<bool>>, Rc<RefCell<Vec<f64>>>)>::default();
     let world = World {
         orders,
         edits,
+        wordings,
         halt: halt.clone(),
         replies: replies.clone(),
         answers,
         disk_full: disk_full.clone(),
         answer_to,
     };
-    let mut job =
-        Counter { done: 0, total: recipe.run.steps, world, hook: Box::new(hook), lr: lr.clone(), no_signal: 0.9 };
+    let mut job = Counter {
+        done: 0,
+        total: recipe.run.steps,
+        world,
+        hook: Box::new(hook),
+        lr: lr.clone(),
+        no_signal: 0.9,
+        released: false,
+    };
     let mut events = Vec::new();
     let mut last = None;
     let exit = serve(
@@ -150,6 +179,7 @@ fn play_all(
             orders: order_queue,
             edits: edit_queue,
             banks: channel().1,
+            wordings: wording_queue,
             past: Default::default(),
             halt,
             asserts: Asserts::parse(&asserts).unwrap(),
@@ -184,6 +214,7 @@ fn name(event: &RunEvent) -> String {
         RunEvent::ConfigChanged { step, revision, .. } => format!("config {revision} at {step}"),
         RunEvent::ConfigRejected { step, .. } => format!("rejected at {step}"),
         RunEvent::Alerted { step, rule, .. } => format!("alert {rule} at {step}"),
+        RunEvent::Warned { message, .. } => message.clone(),
         RunEvent::Paused { step } => format!("paused {step}"),
         RunEvent::Resumed { step } => format!("resumed {step}"),
         RunEvent::Finished { status, exit, assert: None, .. } => format!("{status:?} {exit}"),
@@ -290,6 +321,40 @@ fn a_run_can_hold_in_the_middle_of_a_step() {
         ["paused 0", "step 1", "saved 1", "Stopped 75"],
         "the step is finished first"
     );
+}
+
+#[test]
+fn a_held_run_can_give_its_memory_back() {
+    let hook = |step, world: &World| {
+        if step == 3 && !world.disk_full.get() {
+            world.order(Command::Release);
+        }
+    };
+    let mut times = 0;
+    let once = move |step, world: &World| {
+        times += u32::from(step == 3);
+        if times == 1 {
+            hook(step, world);
+        }
+    };
+    let resumed = play_paused(recipe(3), once, vec![Command::Resume]);
+    let expected =
+        ["step 1", "step 2", "saved 2", "paused 2", "resumed 2", "loaded again", "step 3", "saved 3", "Ok 0"];
+    assert_eq!(without_progress(&resumed), expected, "the step is given up, and done after all");
+    let stopped = play_paused(recipe(3), hook, vec![Command::Stop]);
+    let expected = ["step 1", "step 2", "saved 2", "paused 2", "Stopped 75"];
+    assert_eq!(without_progress(&stopped), expected, "what is saved is not saved again");
+}
+
+#[test]
+fn edited_prompts_are_told_and_bad_ones_refused() {
+    let story = play(recipe(3), |step, world| match step {
+        1 => world.wordings.send("y".into()).unwrap(),
+        2 => world.wordings.send(String::new()).unwrap(),
+        _ => {}
+    });
+    let expected = ["step 1", "config 1 at 1", "step 2", "saved 2", "rejected at 2", "step 3", "saved 3", "Ok 0"];
+    assert_eq!(without_progress(&story), expected);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::job::{Job, Out};
 use super::learned::LearnedFiles;
 use super::saver::Saver;
 use super::skills::{self, differences};
-use crate::config::{self, Device, Overrides, Recipe, RecordedTokens};
+use crate::config::{self, Device, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
@@ -27,7 +27,7 @@ use crate::text::{Message, Text};
 use crate::train::checkpoint::{Found, Keep, Notes};
 use crate::train::learn::Learning;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Settings, Trainer, budget, checkpoint, evaluate, placement, weights};
+use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, placement, weights};
 
 /// A training that is loaded when it starts.
 pub struct Training {
@@ -37,6 +37,10 @@ pub struct Training {
     /// Where the model lies; known once the training has started.
     place: PathBuf,
     trainer: Option<Trainer>,
+    /// Steps done when the trainer was given back.
+    released_at: u64,
+    /// The environment's file as it is in use.
+    wording: String,
     /// The recipe of the state that was resumed.
     before: Option<Recipe>,
     /// Whether the panel was played after the present step, and its success.
@@ -61,6 +65,8 @@ impl Training {
             recorder,
             place: PathBuf::new(),
             trainer: None,
+            released_at: 0,
+            wording: String::new(),
             before: None,
             evaluated: false,
             success: None,
@@ -129,6 +135,7 @@ impl Job for Training {
         self.place = model_place(&self.recipe, found.as_ref())?;
         let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
         let mut trainer = open(&self.recipe, &self.place, options)?;
+        self.wording = env::file(trainer.world.kind())?.text.into_owned();
         if trainer.settings.sampling.layout == Layout::Transcript {
             trainer.text.transcript()?.into_iter().for_each(&mut warn);
         }
@@ -196,7 +203,7 @@ impl Job for Training {
     }
 
     fn done(&self) -> u64 {
-        self.trainer.as_ref().map_or(0, |t| t.done)
+        self.trainer.as_ref().map_or(self.released_at, |t| t.done)
     }
 
     fn total(&self) -> u64 {
@@ -221,11 +228,27 @@ impl Job for Training {
         self.saver.land(out, wait)
     }
 
+    fn release(&mut self) {
+        self.released_at = self.done();
+        self.trainer = None;
+    }
+
     fn reskill(&mut self, bank: Bank) -> Vec<KeyChange> {
         let Some(trainer) = &mut self.trainer else { return Vec::new() };
         let changes = differences(trainer.skills.files(), &bank);
         trainer.skills.replace_bank(bank);
         changes
+    }
+
+    fn reword(&mut self, text: &str) -> Result<Vec<KeyChange>, String> {
+        let Some(trainer) = &mut self.trainer else { return Ok(Vec::new()) };
+        let (kind, style) = (trainer.world.kind(), trainer.world.style());
+        let name = env::path(kind).display().to_string();
+        let prompts = env::edit::read(&name, text, style)?;
+        let changes = env::edit::differences(&name, &self.wording, text, style);
+        trainer.prompts = prompts.with_history(trainer.settings.sampling.history);
+        self.wording = text.to_owned();
+        Ok(changes)
     }
 
     fn retune(&mut self, recipe: &Recipe) {
@@ -337,7 +360,7 @@ pub fn settings(recipe: &Recipe) -> Settings {
             with_skills: eval.with_skills,
             first: eval.first,
         },
-        record_tokens: recipe.record.tokens == RecordedTokens::All,
+        record: Record::of(&recipe.record),
     }
 }
 

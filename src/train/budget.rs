@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::Record;
 use crate::config::Recipe;
 use crate::engine::candle::memory::{self, Dims, Load, Plan, TAPE_BYTES};
 use crate::engine::candle::{self, Architecture, Lora, Options};
@@ -50,7 +51,7 @@ pub fn load(recipe: &Recipe, architecture: &Architecture) -> Result<Load> {
         Layout::History => (episodes * turns, rollout.history as usize + 1),
     };
     let shown = if rollout.layout == Layout::Transcript { turns } else { 1 };
-    let needs = recipe.method.build().needs();
+    let needs = Record::of(&recipe.record).with(recipe.method.build().needs());
     Ok(Load {
         dtype: recipe.model.dtype,
         adapter: recipe.model.lora.adapters().map(|lora| lora.parameters(architecture)),

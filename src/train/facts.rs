@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::rollout::Played;
 use super::row::Row;
-use crate::core::{Episode, rng};
+use crate::core::Episode;
+use crate::method::view::anchor;
 use crate::method::{RowFacts, TurnFacts};
 
 /// Facts of one row of an episode; token places count the sampled tokens of the row.
@@ -34,11 +35,6 @@ fn turn(episode: &Episode, index: u32, tokens: Range<usize>) -> TurnFacts {
         valid: turn.is_some_and(|turn| turn.valid),
         ..TurnFacts::default()
     }
-}
-
-/// Key of a state: the observation without history, as GiGPO's authors use it.
-pub fn anchor(observation: &str) -> u64 {
-    rng::seed(0, observation, &[])
 }
 
 /// The sampled tokens of each turn, numbered inside the row.

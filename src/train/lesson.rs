@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 
 use super::row::Row;
-use crate::core::{EpisodeId, TokenRecord};
+use crate::core::{self, EpisodeId, TokenRecord};
 use crate::engine::{Coefficients, Engine, ScoreRow, Scores};
 use crate::method::view::Top;
 use crate::method::{Credit, Method, Plan, RowFacts, Tokens};
@@ -42,6 +42,17 @@ pub struct Listed {
     pub k: usize,
     pub ids: Vec<u32>,     // [n * K]
     pub teacher: Vec<f32>, // [n * K]
+    /// By the student: at the step's start, then as the update saw them. [n * K]
+    pub student: Vec<f32>,
+}
+
+impl Listed {
+    /// What is listed at the i-th sampled token.
+    fn at(&self, i: usize) -> Vec<core::Listed> {
+        let part = i * self.k..(i + 1) * self.k;
+        let one = |at: usize| core::Listed { id: self.ids[at], student: self.student[at], teacher: self.teacher[at] };
+        part.map(one).collect()
+    }
 }
 
 /// Signals of the update itself. [n]
@@ -120,6 +131,9 @@ pub fn update(
             gate: plan.gate.as_ref().map(|g| g[range.clone()].to_vec()),
             coefficient: plan.d_logp[range.clone()].to_vec(),
         });
+        if let Some(listed) = &mut lesson.listed {
+            listed.student = flat.top_student[range.start * flat.k..range.end * flat.k].to_vec();
+        }
     }
     Ok(())
 }
@@ -178,10 +192,12 @@ impl Flat {
                 Some(listed) => {
                     flat.top_ids.extend(&listed.ids);
                     flat.top_teacher.extend(&listed.teacher);
+                    flat.top_student.extend(&listed.student);
                 }
                 None => {
                     flat.top_ids.extend(std::iter::repeat_n(u32::MAX, size));
                     flat.top_teacher.extend(std::iter::repeat_n(f32::NEG_INFINITY, size));
+                    flat.top_student.extend(std::iter::repeat_n(f32::NEG_INFINITY, size));
                 }
             }
         }
@@ -194,7 +210,7 @@ impl Flat {
 
     /// Takes the student's log-probs of the listed tokens.
     fn see_listed(&mut self, scores: &[Scores]) {
-        self.top_student.clear();
+        self.top_student.clear(); // those of the step's start
         for (row, score) in self.rows.iter().zip(scores).filter(|_| self.k > 0) {
             match score.given.is_empty() {
                 true => self.top_student.extend(std::iter::repeat_n(f32::NEG_INFINITY, row.len() * self.k)),
@@ -245,6 +261,7 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
         let i = row.mask[position].then_some(next);
         next += usize::from(row.mask[position]);
         let at = |values: Option<&Vec<f32>>| Some(values?[i?]);
+        let turn = i.and_then(|i| lesson.facts.turns.iter().find(|turn| turn.tokens.contains(&i)));
         let seen = lesson.seen.as_ref();
         TokenRecord {
             group: lesson.id.group,
@@ -253,15 +270,21 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
             turn: row.turns[position],
             id: row.ids[position],
             mask: row.mask[position],
+            action: i.is_some_and(|i| turn.is_some_and(|turn| turn.action.contains(&i))),
+            view: lesson.facts.view,
+            role: turn.and_then(|turn| turn.role),
+            chosen: turn.is_some_and(|turn| turn.chosen),
             sampled: at(Some(&row.sampled)),
             old: at(Some(&row.sampled)),
             student: at(seen.map(|s| &s.student)),
             teacher: at(lesson.teacher.as_ref()),
+            teacher_entropy: at(lesson.teacher_entropy.as_ref()),
             reference: at(lesson.reference.as_ref()),
             entropy: at(seen.map(|s| &s.entropy)).or(i.and_then(|i| row.entropy.get(i).copied())),
             gate: at(seen.and_then(|s| s.gate.as_ref())),
             advantage: i.and_then(|i| lesson.advantage.get(i).copied()),
             coefficient: at(seen.map(|s| &s.coefficient)),
+            top: i.zip(lesson.listed.as_ref()).map_or(vec![], |(i, listed)| listed.at(i)),
         }
     };
     (0..row.ids.len()).map(&mut record).collect()

@@ -79,7 +79,7 @@ impl StepMetrics {
         put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
         put("optim/skipped", self.skipped as f64);
         put("lr", self.lr);
-        if trainer.method.needs().teacher.is_some() {
+        if trainer.needs().teacher.is_some() {
             put("skills/lost_tokens", lost as f64);
         }
         let sampled: usize = lessons.iter().map(|l| l.row.sampled.len()).sum();

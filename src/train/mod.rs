@@ -3,8 +3,10 @@
 pub mod budget;
 pub mod checkpoint;
 pub mod context;
+mod embed;
 pub mod evaluate;
 pub mod facts;
+mod jobs;
 pub mod learn;
 pub mod lesson;
 pub mod metrics;
@@ -24,12 +26,13 @@ use rand::seq::SliceRandom;
 use self::lesson::{Lesson, Sums};
 use self::metrics::StepMetrics;
 use self::rollout::{Played, Sampling, Seat, Table};
+use crate::config::{RecordSettings, RecordedTokens};
 use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
-use crate::method::Method;
-use crate::method::needs::TeacherWeights;
+use crate::method::needs::{TeacherNeed, TeacherWeights};
+use crate::method::{Method, Needs};
 use crate::skill::SkillBook;
 use crate::text::Text;
 
@@ -50,8 +53,44 @@ pub struct Settings {
     /// Most tokens of skill text in a teacher prompt; 0 = no limit.
     pub skill_budget: usize,
     pub eval: evaluate::Panel,
+    pub record: Record,
+}
+
+/// What is written of the tokens, beside what the method asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
     /// Whether every token is recorded.
-    pub record_tokens: bool,
+    pub tokens: bool,
+    /// Whether a teacher scores them although the method has none.
+    pub teacher: bool,
+    /// Whether reference weights score them although the method has none.
+    pub reference: bool,
+    /// Tokens listed per position although the method lists none; 0 = none.
+    pub top_k: u32,
+}
+
+impl Record {
+    /// As the recipe says.
+    pub fn of(settings: &RecordSettings) -> Self {
+        Self {
+            tokens: settings.tokens == RecordedTokens::All,
+            teacher: settings.teacher,
+            reference: settings.reference,
+            top_k: settings.top_k,
+        }
+    }
+
+    /// The method's needs and those of the recording.
+    pub fn with(self, mut needs: Needs) -> Needs {
+        if self.teacher && needs.teacher.is_none() {
+            needs.teacher = Some(TeacherNeed::default());
+        }
+        if needs.teacher.is_some() && needs.top.k == 0 {
+            needs.top.k = self.top_k;
+        }
+        needs.reference |= self.reference;
+        needs
+    }
 }
 
 /// Where a trainer's doings go: records, and the files of a step. What cannot be written is the sink's business:
@@ -96,7 +135,7 @@ impl Trainer {
 
         let mut played = self.rollout(step, &tasks, sink, abort)?;
         clock.lap(Phase::Rollout);
-        if self.method.needs().off_policy {
+        if self.needs().off_policy {
             teacher::as_plain(self, &mut played)?;
         }
         let mut lessons = self.lessons(&played);
@@ -106,7 +145,7 @@ impl Trainer {
             sink.event(RunEvent::Retrieved { step, choices: taught.choices.clone() });
         }
         clock.lap(Phase::Teacher);
-        if self.method.needs().reference {
+        if self.needs().reference {
             teacher::score_reference(self, &mut lessons)?;
         }
         clock.lap(Phase::Score);
@@ -125,6 +164,11 @@ impl Trainer {
         self.done = step;
         sink.event(RunEvent::Stepped { step, metrics, skills });
         Ok(())
+    }
+
+    /// What the method must be given, and what shall be recorded beside it.
+    pub fn needs(&self) -> Needs {
+        self.settings.record.with(self.method.needs())
     }
 
     /// Tasks of a step: the same for every method and model under one seed.
@@ -161,7 +205,7 @@ impl Trainer {
 
     /// Who plays what: members of a group play the same task, some of them with skills if the method says so.
     fn seats(&self, step: u64, tasks: &[Task]) -> Vec<Seat> {
-        let (needs, members) = (self.method.needs(), self.settings.members);
+        let (needs, members) = (self.needs(), self.settings.members);
         let share = if needs.off_policy { 1.0 } else { needs.skilled_share };
         let skilled = (share * f64::from(members)).round() as u32;
         let mut seats = vec![];
@@ -221,7 +265,7 @@ impl Trainer {
         let size = order.len().div_ceil(self.settings.minibatches.max(1));
         let batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
         let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
-        let live = self.method.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
+        let live = self.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
         let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
         for (i, batch) in batches.iter().enumerate() {
             sink.event(progress(step, Phase::Student, i, batches.len()));
@@ -245,7 +289,7 @@ impl Trainer {
 
     fn record(&self, step: u64, played: Vec<Played>, lessons: &[Lesson], sink: &mut dyn Sink) {
         let tokens: Vec<TokenRecord> =
-            if self.settings.record_tokens { lessons.iter().flat_map(lesson::records).collect() } else { vec![] };
+            if self.settings.record.tokens { lessons.iter().flat_map(lesson::records).collect() } else { vec![] };
         let episodes: Vec<Episode> = played.into_iter().map(|p| p.episode).collect();
         sink.close_step(step, &episodes, &tokens);
     }

@@ -71,7 +71,7 @@ pub struct Played {
     pub penalty: f32,
 }
 
-/// Told after every turn: the episode that has moved on, and how many are over. An error stops the rollout.
+/// Told when an episode begins and after every turn: the episode, and how many are over. An error stops the rollout.
 pub type Watch<'a> = dyn FnMut(&Episode, usize) -> Result<()> + 'a;
 
 /// Plays all seats to the end. Every episode goes at its own pace: its environment steps as soon as its reply ends,
@@ -87,6 +87,9 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
     }
     let first = games.iter().filter_map(|game| game.request(&scene)).collect();
     let mut over = games.iter().filter(|game| !game.playing()).count();
+    for game in &games {
+        watch(&game.episode, over)?;
+    }
     table.engine.sample(&Sampler { longest, ..sampler }, first, &mut |finished| {
         let game = &mut games[finished.slot];
         game.turn(&scene, finished.sample)?;

@@ -29,7 +29,7 @@ pub struct Taught {
 /// say of under it.
 pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &mut [Lesson]) -> Result<Taught> {
     let mut taught = Taught::default();
-    let Some(need) = trainer.method.needs().teacher else { return Ok(taught) };
+    let Some(need) = trainer.needs().teacher else { return Ok(taught) };
     let contexts = context::of_step(trainer, step, need.context, need.rows, played)?;
     for (p, context) in played.iter_mut().zip(&contexts) {
         let Some(context) = context else { continue };
@@ -55,7 +55,7 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
         lesson.teacher_row = Some((row.ids, row.mask));
     }
     let set = weights::teacher_set(trainer, &need.weights)?;
-    let (temperature, top) = (trainer.settings.sampling.temperature, trainer.method.needs().top);
+    let (temperature, top) = (trainer.settings.sampling.temperature, trainer.needs().top);
     let mut all: Vec<&mut Lesson> = lessons.iter_mut().collect();
     if top.k > 0 {
         list(&mut *trainer.engine, set, &mut all, temperature, top)?;
@@ -66,7 +66,8 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
 }
 
 /// Lists the most likely tokens of every position of the taught rows: the student's, or the teacher's. The sampled
-/// token is always among them, in the place of the least likely one where it would be missing.
+/// token is always among them, in the place of the least likely one where it would be missing. The present student's
+/// log-probs of them are noted.
 fn list(
     engine: &mut dyn Engine,
     set: WeightSet,
@@ -74,32 +75,41 @@ fn list(
     temperature: f32,
     top: Top,
 ) -> Result<()> {
-    let row = |lesson: &'_ Lesson| -> Option<(Vec<u32>, Vec<bool>)> {
+    let mut taught: Vec<&mut &mut Lesson> = lessons.iter_mut().filter(|l| l.teacher_row.is_some()).collect();
+    let row = |lesson: &Lesson| -> Option<(Vec<u32>, Vec<bool>)> {
         match top.of {
             Whose::Student => Some((lesson.row.ids.clone(), lesson.row.mask.clone())),
             Whose::Teacher => lesson.teacher_row.clone(),
         }
     };
-    let rows: Vec<(Vec<u32>, Vec<bool>)> =
-        lessons.iter().filter(|lesson| lesson.teacher_row.is_some()).filter_map(|lesson| row(lesson)).collect();
+    let rows: Vec<(Vec<u32>, Vec<bool>)> = taught.iter().filter_map(|lesson| row(lesson)).collect();
     let k = top.k as usize;
     let asked: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow { top: k, ..ScoreRow::new(ids, mask) }).collect();
     let whose = if top.of == Whose::Student { WeightSet::Live } else { set };
     let scores = engine.score(whose, &asked, temperature)?;
-    for (lesson, score) in lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some()).zip(scores) {
-        let mut ids: Vec<u32> = score.top.iter().map(|(id, _)| *id).collect();
-        let sampled: Vec<u32> = lesson.row.positions().map(|t| lesson.row.ids[t]).collect();
-        let k = ids.len() / sampled.len().max(1); // fewer than asked for in a small vocabulary
-        for (listed, id) in ids.chunks_exact_mut(k.max(1)).zip(sampled) {
-            if !listed.contains(&id)
-                && let Some(last) = listed.last_mut()
-            {
-                *last = id;
-            }
-        }
-        lesson.listed = Some(Listed { k, ids, teacher: vec![] });
+    for (lesson, score) in taught.iter_mut().zip(scores) {
+        lesson.listed = Some(listed(lesson, &score.top));
+    }
+    let rows: Vec<ScoreRow> = taught.iter().map(|lesson| lesson.score_row()).collect();
+    let scores = engine.score(WeightSet::Live, &rows, temperature)?;
+    for (lesson, score) in taught.iter_mut().zip(scores) {
+        lesson.listed.iter_mut().for_each(|listed| listed.student.clone_from(&score.given));
     }
     Ok(())
+}
+
+fn listed(lesson: &Lesson, top: &[(u32, f32)]) -> Listed {
+    let mut ids: Vec<u32> = top.iter().map(|(id, _)| *id).collect();
+    let sampled: Vec<u32> = lesson.row.positions().map(|t| lesson.row.ids[t]).collect();
+    let k = ids.len() / sampled.len().max(1); // fewer than asked for in a small vocabulary
+    for (listed, id) in ids.chunks_exact_mut(k.max(1)).zip(sampled) {
+        if !listed.contains(&id)
+            && let Some(last) = listed.last_mut()
+        {
+            *last = id;
+        }
+    }
+    Listed { k, ids, ..Listed::default() }
 }
 
 /// Scores the teacher rows of those lessons that have one.

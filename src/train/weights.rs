@@ -11,7 +11,7 @@ use crate::method::needs::{Privileged, TeacherNeed, TeacherWeights};
 
 /// Refuses what no part of the trainer can provide, with what is missing and what to do.
 pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
-    let (needs, name) = (trainer.method.needs(), trainer.method.name());
+    let (needs, name) = (trainer.needs(), trainer.method.name());
     if let Some(TeacherNeed { context: Privileged::StepFeedback, .. }) = needs.teacher {
         bail!("method `{name}` asks for feedback on single turns, which needs a judge; there is none yet");
     }
@@ -30,7 +30,7 @@ pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
 /// Makes every kept set that the method reads. `model` is the model the run started from.
 pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
     refuse_unmet(trainer)?;
-    let needs = trainer.method.needs();
+    let needs = trainer.needs();
     if needs.reference {
         keep_first(trainer, WeightSet::Reference, model)?;
     }

@@ -1,13 +1,20 @@
 //! The state of the screen: one selection shared by all screens, and how it looks at the run.
 
+use std::path::PathBuf;
+
 use crossterm::event::{KeyCode, KeyEvent};
 
 use super::data::StepData;
 use super::feed::Liveness;
+use super::find::Find;
 use super::history::History;
-use super::keys::{self, Action, Key, ScreenId};
+use super::keys::{Action, Key, Keymap, ScreenId};
+use super::lens::Lens;
+use super::mouse::Hits;
 pub use super::options::{Exit, Mode, Options};
 use super::overlay::{Overlay, Response};
+use super::screens::States;
+pub use super::select::Pick;
 use super::theme::Themes;
 use super::tokens::Channel;
 use crate::core::event::Command;
@@ -22,18 +29,25 @@ pub enum Effect {
     Suspend,
     Redraw,
     Copy(String),
+    /// Take what the mouse does, or leave it to the terminal.
+    Mouse(bool),
+    /// Write a picture or table: what, and the end of the file's name.
+    Export(Export),
+    /// Open a file in `$EDITOR`; the screen comes back when it is closed.
+    Edit(PathBuf),
+    /// Show another run in place of this one.
+    Open(String),
+    /// An action, from a menu.
+    Act(Action),
 }
 
-/// The one selection. Indices count what is there, not what records call it; they are clamped when used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pick {
-    /// The chosen step; `None` follows the newest.
-    pub step: Option<u64>,
-    pub group: usize,
-    pub member: usize,
-    pub turn: usize,
-    /// Token of the turn.
-    pub token: usize,
+/// A picture to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Export {
+    ScreenSvg,
+    ScreenHtml,
+    ScreenText,
+    ChartSvg,
 }
 
 /// How much of a rollout is unfolded.
@@ -62,12 +76,19 @@ pub struct App {
     pub screen: ScreenId,
     pub pick: Pick,
     /// The focused pane of each screen.
-    pub focus: [usize; 3],
+    pub focus: [usize; 6],
     pub zoomed: bool,
-    /// Index into [`SMOOTHING`].
-    pub smooth: usize,
-    /// Bit `i`: chart `i` has a logarithmic axis.
-    pub log: u32,
+    /// How charts are looked at.
+    pub lens: Lens,
+    /// What each screen remembers.
+    pub states: States,
+    /// What was looked for last.
+    pub find: Option<Find>,
+    pub keymap: Keymap,
+    /// What the mouse can reach in the frame drawn last.
+    pub hits: Hits,
+    /// Whether the mouse is ours; else the terminal selects text with it.
+    pub mouse: bool,
     pub folds: Folds,
     pub channel: Channel,
     pub raw: bool,
@@ -92,9 +113,6 @@ pub struct App {
     pub clock_ms: u64,
 }
 
-/// Weights of the charts' moving average one can choose from; 0 draws the raw values.
-pub const SMOOTHING: [f64; 4] = [0.6, 0.9, 0.97, 0.0];
-
 impl App {
     /// An app without data. Fails if a theme file is wrong or the wanted theme is unknown.
     pub fn new(options: &Options) -> anyhow::Result<Self> {
@@ -103,10 +121,14 @@ impl App {
             mode: options.mode,
             screen: ScreenId::Dash,
             pick: Pick::default(),
-            focus: [0; 3],
+            focus: [0; 6],
             zoomed: false,
-            smooth: 0,
-            log: 0,
+            lens: Lens::default(),
+            states: States::default(),
+            find: None,
+            keymap: Keymap::default(),
+            hits: Hits::default(),
+            mouse: true,
             folds: Folds::Chosen,
             channel: Channel::Gate,
             raw: false,
@@ -194,11 +216,10 @@ impl App {
         match self.overlay.on_key(key) {
             Response::Pass => {}
             Response::Done => return vec![],
-            Response::Jump(step) => return self.jump(step),
-            Response::Effects(effects) => return effects,
+            response => return super::command::answer(self, response),
         }
         self.notice = None;
-        keys::action(key, self.screen, self.mode).map_or(vec![], |action| self.update(action))
+        self.keymap.action(key, self.screen, self.mode).map_or(vec![], |action| self.update(action))
     }
 
     /// Handles pasted or typed text the same way as keys.
@@ -232,17 +253,6 @@ impl App {
     pub(super) fn seek(&mut self, position: usize) {
         self.history.seek(position);
         self.pick.step = None;
-    }
-
-    pub(super) fn jump(&mut self, step: u64) -> Vec<Effect> {
-        if self.mode == Mode::Replay {
-            self.history.seek_step(step);
-            self.pick.step = None;
-        } else {
-            let known = self.view().steps.iter().map(|s| s.step).filter(|s| *s <= step).max();
-            self.pick.step = known;
-        }
-        vec![]
     }
 
     /// Takes an action; see [`Action`]. What only the main loop can do is returned.

@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use crate::core::episode::{Episode, TokenRecord};
-
-/// Tokens whose gap is at least this far from zero are worth jumping to.
-pub const HOT_GAP: f32 = 0.5;
+use crate::core::episode::{Episode, HOT_GAP, TokenRecord};
 
 /// What was kept of one step.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +107,7 @@ impl TokenSignal {
 
 /// Whether a token is worth jumping to.
 pub fn is_hot(token: &TokenRecord) -> bool {
-    token.mask && token.gap().is_some_and(|gap| gap.abs() >= HOT_GAP)
+    token.is_hot()
 }
 
 /// A reply split into what the model thought (if it closed or opened a thought) and the rest.

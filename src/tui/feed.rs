@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 
-use crate::core::Record;
+use super::find::Find;
 use crate::core::episode::{Episode, TokenRecord};
 use crate::core::event::Command;
+use crate::core::{EpisodeId, Record};
+use crate::run::index::StepRows;
+use crate::run::search::Found;
 
 /// Whether someone still trains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +34,24 @@ pub trait Feed {
 
     /// Raw bytes of each token. A token may hold a part of a character only.
     fn token_text(&self, ids: &[u32]) -> Vec<Vec<u8>>;
+
+    /// Rows of closed steps found since the last call. The first call begins to look for them, in the background.
+    fn rows(&mut self) -> Vec<StepRows> {
+        vec![]
+    }
+
+    /// When the episodes of the step being played last moved on, in milliseconds since the Unix epoch.
+    fn heard(&mut self, _step: u64) -> Vec<(EpisodeId, u64)> {
+        vec![]
+    }
+
+    /// Begins to look for something in every text of the run, in place of what was looked for before.
+    fn search(&mut self, _find: &Find) {}
+
+    /// What that search found since the last call.
+    fn found(&mut self) -> Vec<Found> {
+        vec![]
+    }
 
     /// Asks the trainer for something. Fails if nobody listens.
     fn send(&mut self, command: Command) -> Result<()>;

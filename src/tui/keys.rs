@@ -1,19 +1,38 @@
-//! The one table of keys. Dispatch, footer and help are read from it, so they cannot disagree.
+//! The one table of keys. Dispatch, footer, help, palette, commands and the keymap file are read from it, so they
+//! cannot disagree.
 //!
 //! Rules: one meaning per letter; no binding needs Alt or more than one key; what ends or changes the run is a
 //! capital or asks first; `Esc` goes one layer out and never quits.
+//!
+//! The rows that work on every screen are in [`super::bindings`]. A screen adds its own in its own file:
+//! 1. rows in its `Screen` (see [`super::screens`]), made with [`row`], with an action of this table or, for what
+//!    only that screen can do, `Action::Own("disable-skill")`;
+//! 2. what they do in its `act` function, which is offered every action before [`super::update`] sees it.
+//!
+//! Nothing else needs to know: the new row is in the footer (if it has a rank), the help, the palette, the list of
+//! `:` commands and the keymap file by itself.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::Mode;
+use super::bindings::BINDINGS;
+use super::screens::SCREENS;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Help,
+    Palette,
+    Command,
+    Find,
+    /// Next (1) or previous (-1) match.
+    Match(i32),
     Screen(ScreenId),
     PaneNext,
     PanePrevious,
+    /// The mouse chose a pane, or a line of a pane's list.
+    Pane(usize),
+    Row(usize),
     Up,
     Down,
     Left,
@@ -37,11 +56,26 @@ pub enum Action {
     Channel,
     Raw,
     Prompts,
+    /// More (1), less (-1) or all (0) of the x-axis.
+    Scale(i32),
+    /// Moves what is shown of the x-axis, in tenths of it.
+    Pan(i32),
     Log,
-    Smooth,
+    LogX,
+    Smooth(i32),
+    XAxis,
+    Outliers,
+    Link,
     Copy,
+    CopyMenu,
+    Export,
     Theme,
+    Mouse,
+    Layout,
+    Alerts,
+    Config,
     Pause,
+    Hold,
     Play,
     Faster,
     Slower,
@@ -51,6 +85,8 @@ pub enum Action {
     Redraw,
     Quit,
     QuitMenu,
+    /// What only one screen can do, by name; see [`super::screens::Screen`].
+    Own(&'static str),
 }
 
 /// The screens, in the order of their number keys.
@@ -60,21 +96,22 @@ pub enum ScreenId {
     Dash,
     Rollouts,
     Tokens,
+    Skills,
+    Runs,
+    System,
 }
 
 impl ScreenId {
     /// All screens; the first is key `1`.
-    pub const ALL: [ScreenId; 3] = [ScreenId::Dash, ScreenId::Rollouts, ScreenId::Tokens];
-
-    /// Its title.
-    pub fn name(self) -> &'static str {
-        ["Dash", "Rollouts", "Tokens"][self as usize]
-    }
+    pub const ALL: [ScreenId; 6] =
+        [ScreenId::Dash, ScreenId::Rollouts, ScreenId::Tokens, ScreenId::Skills, ScreenId::Runs, ScreenId::System];
 }
 
 /// One line of the table.
 #[derive(Debug)]
 pub struct Binding {
+    /// Its name in the keymap file and after `:`, e.g. `pane-next`.
+    pub name: &'static str,
     pub keys: &'static [Key],
     pub action: Action,
     /// What it does, as help and footer say it: the first word or two before `:` are the footer's.
@@ -94,10 +131,49 @@ impl Binding {
         (self.screens.is_empty() || self.screens.contains(&screen)) && self.mode.is_none_or(|m| m == mode)
     }
 
-    /// All its keys, as people write them.
-    pub fn label(&self) -> String {
-        self.keys.iter().map(Key::label).collect::<Vec<_>>().join(" ")
+    /// For these screens only.
+    pub const fn on(mut self, screens: &'static [ScreenId]) -> Self {
+        self.screens = screens;
+        self
     }
+
+    /// Live or in replay only.
+    pub const fn only(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// In the footer, lower ranks first.
+    pub const fn foot(mut self, rank: u8) -> Self {
+        self.footer = rank;
+        self
+    }
+}
+
+/// A row of the table: keys, the name for keymap file and `:` commands, action, help (`word: what it does`), group.
+pub const fn row(
+    keys: &'static [Key],
+    name: &'static str,
+    action: Action,
+    help: &'static str,
+    group: &'static str,
+) -> Binding {
+    Binding { name, keys, action, help, group, screens: &[], mode: None, footer: 0 }
+}
+
+/// A plain key.
+pub const fn key(code: KeyCode) -> Key {
+    Key { code, ctrl: false }
+}
+
+/// A key that writes a character.
+pub const fn ch(c: char) -> Key {
+    key(KeyCode::Char(c))
+}
+
+/// A character with Ctrl.
+pub const fn ctrl(c: char) -> Key {
+    Key { code: KeyCode::Char(c), ctrl: true }
 }
 
 /// A key, with or without Ctrl.
@@ -133,120 +209,87 @@ impl From<KeyEvent> for Key {
     }
 }
 
-/// The action of a key here, if it has one.
-pub fn action(key: Key, screen: ScreenId, mode: Mode) -> Option<Action> {
-    let here = BINDINGS.iter().filter(|b| b.applies(screen, mode));
-    here.into_iter().find(|b| b.keys.contains(&key)).map(|b| b.action)
+/// Every row: those of all screens, then each screen's own.
+pub fn all() -> impl Iterator<Item = &'static Binding> + Clone {
+    BINDINGS.iter().chain(SCREENS.iter().flat_map(|screen| screen.bindings))
 }
 
-/// The bindings a footer shows here, most relevant first.
-pub fn footer(screen: ScreenId, mode: Mode) -> Vec<&'static Binding> {
-    let mut shown: Vec<_> = BINDINGS.iter().filter(|b| b.footer > 0 && b.applies(screen, mode)).collect();
-    shown.sort_by_key(|b| b.footer);
-    // How to leave is always the last word.
-    let quit = shown.pop();
-    shown.truncate(6);
-    shown.extend(quit);
-    shown
+/// Which keys reach which row: the table's own, changed by a keymap file.
+#[derive(Clone, Debug)]
+pub struct Keymap {
+    rows: Vec<Bound>,
 }
 
-/// The bindings help lists: those that work here first, narrowed to lines that contain `query`.
-pub fn help(screen: ScreenId, mode: Mode, query: &str) -> Vec<&'static Binding> {
-    let query = query.to_lowercase();
-    let hit = |b: &&Binding| format!("{} {} {}", b.label(), b.help, b.group).to_lowercase().contains(&query);
-    let (mut here, elsewhere): (Vec<_>, Vec<_>) = BINDINGS.iter().filter(hit).partition(|b| b.applies(screen, mode));
-    here.extend(elsewhere);
-    here
+/// A row with the keys it has now.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    pub binding: &'static Binding,
+    pub keys: Vec<Key>,
 }
 
-const fn key(code: KeyCode) -> Key {
-    Key { code, ctrl: false }
-}
-
-const fn ch(c: char) -> Key {
-    key(KeyCode::Char(c))
-}
-
-const fn ctrl(c: char) -> Key {
-    Key { code: KeyCode::Char(c), ctrl: true }
-}
-
-const fn row(keys: &'static [Key], action: Action, help: &'static str, group: &'static str) -> Binding {
-    Binding { keys, action, help, group, screens: &[], mode: None, footer: 0 }
-}
-
-impl Binding {
-    const fn on(mut self, screens: &'static [ScreenId]) -> Self {
-        self.screens = screens;
-        self
+impl Bound {
+    /// All its keys, as people write them.
+    pub fn label(&self) -> String {
+        self.keys.iter().map(Key::label).collect::<Vec<_>>().join(" ")
     }
 
-    const fn only(mut self, mode: Mode) -> Self {
-        self.mode = Some(mode);
-        self
-    }
-
-    const fn foot(mut self, rank: u8) -> Self {
-        self.footer = rank;
-        self
+    /// The word a footer says.
+    pub fn word(&self) -> &'static str {
+        self.binding.help.split(':').next().unwrap_or("")
     }
 }
 
-use Action as A;
-use ScreenId::{Dash, Rollouts, Tokens};
+impl Default for Keymap {
+    fn default() -> Self {
+        Self { rows: all().map(|binding| Bound { binding, keys: binding.keys.to_vec() }).collect() }
+    }
+}
 
-/// Every key there is.
-pub const BINDINGS: &[Binding] = &[
-    row(&[ch('?')], A::Help, "help: search all keys", "everywhere").foot(1),
-    row(&[ch('1')], A::Screen(Dash), "dash: curves, alerts, live rollouts", "everywhere"),
-    row(&[ch('2')], A::Screen(Rollouts), "rollouts: groups, members, turns", "everywhere"),
-    row(&[ch('3')], A::Screen(Tokens), "tokens: what the teacher thinks of each", "everywhere"),
-    row(&[key(KeyCode::Tab)], A::PaneNext, "pane: next", "everywhere").foot(2),
-    row(&[key(KeyCode::BackTab)], A::PanePrevious, "pane: previous", "everywhere"),
-    row(&[key(KeyCode::Enter)], A::Enter, "open: one layer in", "everywhere").foot(3),
-    row(&[key(KeyCode::Esc)], A::Escape, "back: one layer out, never quits", "everywhere"),
-    row(&[ch('z')], A::Zoom, "zoom: this pane alone, or all", "everywhere"),
-    row(&[ctrl('z')], A::Suspend, "suspend: the screen only, training goes on", "everywhere"),
-    row(&[ctrl('l')], A::Redraw, "redraw: the whole screen", "everywhere"),
-    row(&[ch('q')], A::Quit, "quit: asks while the run is live", "everywhere").foot(9),
-    row(&[ctrl('c')], A::QuitMenu, "quit menu: detach, stop, abort, cancel", "everywhere"),
-    row(&[ch('k'), key(KeyCode::Up)], A::Up, "up: previous line", "move"),
-    row(&[ch('j'), key(KeyCode::Down)], A::Down, "down: next line", "move"),
-    row(&[ch('h'), key(KeyCode::Left)], A::Left, "left: crosshair, pane or token", "move"),
-    row(&[ch('l'), key(KeyCode::Right)], A::Right, "right: crosshair, pane or token", "move"),
-    row(&[ch('g'), key(KeyCode::Home)], A::Top, "top: first", "move"),
-    row(&[ch('G'), key(KeyCode::End)], A::Bottom, "bottom: last", "move"),
-    row(&[ctrl('u'), key(KeyCode::PageUp)], A::HalfUp, "half page up", "move"),
-    row(&[ctrl('d'), key(KeyCode::PageDown)], A::HalfDown, "half page down", "move"),
-    row(&[ch('[')], A::Step(-1), "step: previous", "move"),
-    row(&[ch(']')], A::Step(1), "step: next", "move").foot(5),
-    row(&[ch('<')], A::Step(-10), "step: ten back", "move"),
-    row(&[ch('>')], A::Step(10), "step: ten on", "move"),
-    row(&[ch('@')], A::Jump, "jump: to a step by number", "move"),
-    row(&[ch('J')], A::Rollout(1), "rollout: next", "move").on(&[Rollouts, Tokens]).foot(6),
-    row(&[ch('K')], A::Rollout(-1), "rollout: previous", "move").on(&[Rollouts, Tokens]),
-    row(&[ch('}')], A::Turn(1), "turn: next", "move").on(&[Rollouts, Tokens]).foot(7),
-    row(&[ch('{')], A::Turn(-1), "turn: previous", "move").on(&[Rollouts, Tokens]),
-    row(&[ch('w')], A::Hot(1), "hot: next token with |gap| ≥ 0.5", "move").on(&[Tokens]).foot(4),
-    row(&[ch('b')], A::Hot(-1), "hot: previous token with |gap| ≥ 0.5", "move").on(&[Tokens]),
-    row(&[ch('f')], A::Follow, "follow: the newest step", "charts").on(&[Dash]),
-    row(&[ch('L')], A::Log, "log: logarithmic axis for this chart", "charts").on(&[Dash]),
-    row(&[ch('o')], A::Smooth, "smooth: none, .6, .9, .97", "charts").on(&[Dash]).foot(6),
-    row(&[ch('=')], A::Unfold, "unfold: everything", "more or less").on(&[Rollouts, Tokens]),
-    row(&[ch('-')], A::Fold, "fold: everything", "more or less").on(&[Rollouts, Tokens]),
-    row(&[ch('t')], A::Channel, "channel: gate, gap, log-probs, entropy, ...", "data").on(&[Tokens]).foot(5),
-    row(&[ch('m')], A::Raw, "raw: exact text, or rendered", "data").on(&[Rollouts, Tokens]),
-    row(&[ch('i')], A::Prompts, "prompts: student and teacher side by side", "data").on(&[Rollouts, Tokens]).foot(8),
-    row(&[ch('y')], A::Copy, "copy: what is selected, to the clipboard", "data"),
-    row(&[ch('T')], A::Theme, "theme: next", "look"),
-    row(&[ch('p')], A::Pause, "pause: after this step, or resume", "run").only(Mode::Live).foot(4),
-    row(&[ch('s')], A::Save, "save: a checkpoint after this step", "run").only(Mode::Live),
-    row(&[ch('S')], A::Stop, "stop: after this step, resumable", "run").only(Mode::Live),
-    row(&[ch('p'), ch(' ')], A::Play, "play: or hold", "replay").only(Mode::Replay).foot(2),
-    row(&[ch('+')], A::Faster, "faster: twice the speed", "replay").only(Mode::Replay),
-    row(&[ch('_')], A::Slower, "slower: half the speed", "replay").only(Mode::Replay),
-    row(&[ch('-')], A::Slower, "slower: half the speed, on the dash", "replay").only(Mode::Replay).on(&[Dash]),
-];
+impl Keymap {
+    /// All rows.
+    pub fn rows(&self) -> &[Bound] {
+        &self.rows
+    }
+
+    /// Gives a row other keys. `false` if there is no row of that name.
+    pub fn bind(&mut self, name: &str, keys: &[Key]) -> bool {
+        let rows = self.rows.iter_mut().filter(|bound| bound.binding.name == name);
+        rows.map(|bound| bound.keys = keys.to_vec()).count() > 0
+    }
+
+    /// The action of a key here, if it has one.
+    pub fn action(&self, key: Key, screen: ScreenId, mode: Mode) -> Option<Action> {
+        let mut here = self.here(screen, mode);
+        here.find(|bound| bound.keys.contains(&key)).map(|bound| bound.binding.action)
+    }
+
+    /// The rows that work here.
+    pub fn here(&self, screen: ScreenId, mode: Mode) -> impl Iterator<Item = &Bound> {
+        self.rows.iter().filter(move |bound| bound.binding.applies(screen, mode))
+    }
+
+    /// The rows a footer shows here, most relevant first.
+    pub fn footer(&self, screen: ScreenId, mode: Mode) -> Vec<&Bound> {
+        let ranked = |bound: &&Bound| bound.binding.footer > 0 && !bound.keys.is_empty();
+        let mut shown: Vec<_> = self.here(screen, mode).filter(ranked).collect();
+        shown.sort_by_key(|bound| bound.binding.footer);
+        // How to leave is always the last word.
+        let quit = shown.pop();
+        shown.truncate(8);
+        shown.extend(quit);
+        shown
+    }
+
+    /// The rows help lists: those that work here first, narrowed to lines that contain `query`.
+    pub fn help(&self, screen: ScreenId, mode: Mode, query: &str) -> Vec<&Bound> {
+        let query = query.to_lowercase();
+        let line = |b: &Bound| format!("{} {} {}", b.label(), b.binding.help, b.binding.group).to_lowercase();
+        let hits = self.rows.iter().filter(|bound| line(bound).contains(&query));
+        let (mut here, elsewhere): (Vec<_>, Vec<_>) = hits.partition(|b| b.binding.applies(screen, mode));
+        here.extend(elsewhere);
+        here
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -254,34 +297,36 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things_on_one_screen() {
+        let keymap = Keymap::default();
         for screen in ScreenId::ALL {
             for mode in [Mode::Live, Mode::Replay] {
-                let here: Vec<_> = BINDINGS.iter().filter(|b| b.applies(screen, mode)).collect();
-                let keys: Vec<_> = here.iter().flat_map(|b| b.keys).collect();
+                let keys: Vec<_> = keymap.here(screen, mode).flat_map(|b| &b.keys).collect();
                 for (at, key) in keys.iter().enumerate() {
                     assert!(!keys[..at].contains(key), "`{}` twice on {screen:?} in {mode:?}", key.label());
                 }
-                assert!((5..=7).contains(&footer(screen, mode).len()), "{screen:?} {mode:?}");
+                assert!((4..=9).contains(&keymap.footer(screen, mode).len()), "{screen:?} {mode:?}");
             }
         }
     }
 
     #[test]
     fn every_binding_is_reached_by_its_keys() {
-        for binding in BINDINGS {
+        let keymap = Keymap::default();
+        for binding in all() {
             let screens = if binding.screens.is_empty() { &ScreenId::ALL } else { binding.screens };
             let mode = binding.mode.unwrap_or(Mode::Live);
             for (screen, key) in screens.iter().flat_map(|s| binding.keys.iter().map(move |k| (*s, *k))) {
-                assert_eq!(action(key, screen, mode), Some(binding.action));
+                assert_eq!(keymap.action(key, screen, mode), Some(binding.action));
             }
         }
     }
 
     #[test]
     fn help_lists_every_binding_and_can_be_searched() {
-        assert_eq!(help(Dash, Mode::Live, "").len(), BINDINGS.len());
-        let found = help(Tokens, Mode::Live, "gap");
-        assert!(!found.is_empty() && found.len() < BINDINGS.len());
-        assert!(found.iter().any(|b| b.action == Action::Hot(1)));
+        let keymap = Keymap::default();
+        assert_eq!(keymap.help(ScreenId::Dash, Mode::Live, "").len(), all().count());
+        let found = keymap.help(ScreenId::Tokens, Mode::Live, "gap");
+        assert!(!found.is_empty() && found.len() < all().count());
+        assert!(found.iter().any(|b| b.binding.action == Action::Hot(1)));
     }
 }

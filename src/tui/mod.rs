@@ -11,27 +11,34 @@
 //!    [`app::Effect`]s that only [`shell::run`] carries out.
 //! 3. Every pane is a pure function `draw(frame, area, &Scene)`.
 //!
-//! Keys, footer and help come from one table ([`keys::BINDINGS`]); colours from one table of roles
+//! Keys, footer, help, palette and commands come from one table ([`keys`]); colours from one table of roles
 //! ([`theme::Role`]); what a terminal without Unicode sees from one table of glyphs ([`glyph`]).
 
 pub mod app;
+pub mod bindings;
 pub mod chart;
+pub mod command;
 pub mod data;
+pub mod diff;
 pub mod feed;
+pub mod find;
 pub mod glyph;
 pub mod history;
 pub mod keys;
+pub mod lens;
 pub mod loader;
+pub mod mouse;
 pub mod options;
 pub mod overlay;
 pub mod pace;
 pub mod scene;
 pub mod screens;
+pub mod select;
 pub mod shell;
 pub mod text;
 pub mod theme;
 pub mod tokens;
-mod update;
+pub mod update;
 
 pub use feed::{Feed, Liveness};
 pub use options::{Exit, Mode, Options};

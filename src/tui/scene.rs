@@ -6,8 +6,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
-use super::app::{App, SMOOTHING};
-use super::keys::ScreenId;
+use super::app::App;
+use super::mouse::Target;
 use super::text;
 use super::theme::{Role, Theme};
 use super::tokens::Channel;
@@ -50,9 +50,9 @@ impl<'a> Scene<'a> {
         self.metric(name).map_or("—".into(), text::number)
     }
 
-    /// Weight of the charts' moving average.
-    pub fn smooth(&self) -> f64 {
-        SMOOTHING[self.app.smooth]
+    /// Says what the mouse reaches in an area of the frame being drawn; later calls lie over earlier ones.
+    pub fn hit(&self, area: Rect, target: Target) {
+        self.app.hits.add(area, target);
     }
 
     /// Draws a pane's frame and returns what is inside. The focused one has a bold frame and a mark.
@@ -108,26 +108,4 @@ pub fn signals(token: &TokenRecord) -> Vec<(&'static str, Option<f32>)> {
         push.1 = token.coefficient;
     }
     out
-}
-
-/// The text `y` puts on the clipboard: what is selected on the screen.
-pub fn copied(app: &App) -> Option<String> {
-    let episode = app.episode();
-    match app.screen {
-        ScreenId::Dash => {
-            let step = app.step();
-            let found = app.view().steps.iter().find(|s| s.step == step)?;
-            let mut lines = vec![format!("step\t{step}")];
-            for (name, value) in &found.metrics {
-                lines.push(format!("{name}\t{}", value.map_or("null".into(), |v| v.to_string())));
-            }
-            Some(lines.join("\n"))
-        }
-        ScreenId::Rollouts if app.focus[1] == 0 => episode.map(|e| format!("{}\t{}", e.task.id, e.task.goal)),
-        ScreenId::Rollouts => episode.map(|e| serde_json::to_string_pretty(e).unwrap_or_default()),
-        ScreenId::Tokens => {
-            let (tokens, _) = app.turn_tokens();
-            tokens.get(app.pick.token).map(|t| serde_json::to_string(t).unwrap_or_default())
-        }
-    }
 }

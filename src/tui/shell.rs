@@ -80,6 +80,7 @@ fn show(
 fn draw(terminal: &mut DefaultTerminal, app: &mut App) -> Result<()> {
     let size = terminal.size()?;
     app.size = (size.width, size.height);
+    app.hits.clear();
     execute!(stdout(), BeginSynchronizedUpdate)?;
     let drawn = terminal.draw(|frame| screens::draw(frame, &Scene::of(app))).map(|_| ());
     execute!(stdout(), EndSynchronizedUpdate)?;
@@ -116,6 +117,7 @@ fn carry_out(
             Effect::Redraw => terminal.clear()?,
             Effect::Suspend => suspend(terminal)?,
             Effect::Copy(text) => copy(&text)?,
+            other => app.notify(format!("{other:?} is not possible here")),
         }
     }
     Ok(None)

@@ -131,6 +131,18 @@ impl Themes {
         &self.all[self.current]
     }
 
+    /// Names of all themes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|theme| theme.name.as_str())
+    }
+
+    /// Switches to a theme by name; false if there is none such.
+    pub fn choose(&mut self, name: &str) -> bool {
+        let found = self.all.iter().position(|theme| theme.name == name);
+        self.current = found.unwrap_or(self.current);
+        found.is_some()
+    }
+
     /// Switches to the next theme.
     pub fn next(&mut self) {
         self.current = (self.current + 1) % self.all.len();

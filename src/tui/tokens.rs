@@ -227,14 +227,7 @@ mod tests {
     use super::*;
 
     fn token(mask: bool) -> TokenRecord {
-        let none = None;
-        let (sampled, old, student, teacher, reference) = (none, none, none, none, none);
-        let (entropy, gate, advantage, coefficient) = (none, none, none, none);
-        let (group, member, position, turn, id) = (0, 0, 0, 0, 0);
-        #[rustfmt::skip]
-        let token = TokenRecord { group, member, position, turn, id, mask, sampled, old, student, teacher, reference,
-            entropy, gate, advantage, coefficient };
-        token
+        TokenRecord { mask, ..TokenRecord::default() }
     }
 
     #[test]

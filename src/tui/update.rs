@@ -1,41 +1,49 @@
 //! What every action does to the state. Nothing here touches the terminal, the run or a clock.
 
-use super::app::{App, Effect, Exit, Folds, Mode, SMOOTHING};
-use super::data::is_hot;
+use super::app::{App, Effect, Exit, Folds};
 use super::keys::{Action, ScreenId};
-use super::overlay::Overlay;
-use super::screens::dash::Pane;
-use super::tokens;
+use super::overlay::{Ask, Overlay};
+use super::select::{self, Go, PAGE, set_turn};
 use crate::core::event::Command;
 
-/// Applies one action.
+/// Applies one action: the screen's own way, else the way all screens share.
 pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
+    if let Some(effects) = (app.screen.screen().act)(app, action) {
+        return effects;
+    }
     match action {
-        Action::Up => vertical(app, Go::By(-1)),
-        Action::Down => vertical(app, Go::By(1)),
-        Action::HalfUp => vertical(app, Go::By(-PAGE)),
-        Action::HalfDown => vertical(app, Go::By(PAGE)),
-        Action::Top => vertical(app, Go::First),
-        Action::Bottom => vertical(app, Go::Last),
-        Action::Left => horizontal(app, -1),
-        Action::Right => horizontal(app, 1),
-        Action::Step(by) => step(app, by),
-        Action::Rollout(by) => rollout(app, by),
-        Action::Turn(by) => {
-            let turn = app.chosen().2;
-            set_turn(app, offset(turn, by.into()));
-        }
-        Action::Hot(by) => hot(app, by),
         Action::Screen(screen) => go(app, screen),
         Action::PaneNext => pane(app, 1),
         Action::PanePrevious => pane(app, -1),
-        Action::Enter => enter(app),
+        Action::Pane(pane) => {
+            app.focus[app.screen as usize] = pane;
+            app.scroll = 0;
+        }
+        Action::Step(by) => select::step(app, by),
+        Action::Rollout(by) => select::rollout(app, Go::By(by.into())),
+        Action::Turn(by) => {
+            let turn = app.chosen().2;
+            set_turn(app, select::offset(turn, by.into()));
+        }
+        Action::Hot(by) => select::hot(app, by),
+        Action::Match(by) => find(app, by),
         Action::Escape => escape(app),
-        Action::Pause | Action::Save | Action::Stop => return control(app, action),
+        Action::Pause | Action::Hold | Action::Save | Action::Stop => return control(app, action),
         Action::Quit | Action::QuitMenu => return quit(app),
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Copy => return copy(app),
+        Action::CopyMenu => super::command::copy_menu(app),
+        Action::Export => super::command::export_menu(app),
+        Action::Mouse => {
+            app.mouse ^= true;
+            app.notify(if app.mouse {
+                "the mouse is ours"
+            } else {
+                "the mouse is the terminal's: select text with it"
+            });
+            return vec![Effect::Mouse(app.mouse)];
+        }
         other => switch(app, other),
     }
     vec![]
@@ -43,23 +51,33 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
 
 /// Actions that flip one thing.
 fn switch(app: &mut App, action: Action) {
-    let focus = app.focus[ScreenId::Dash as usize];
     match action {
         Action::Help => app.overlay = Overlay::Help { query: String::new(), scroll: 0 },
-        Action::Jump => app.overlay = Overlay::Jump { text: String::new() },
+        Action::Palette => app.overlay = Overlay::Palette { query: String::new(), item: 0 },
+        Action::Command => app.overlay = Overlay::Line { ask: Ask::Command, text: String::new() },
+        Action::Find => app.overlay = Overlay::Line { ask: Ask::Find, text: String::new() },
+        Action::Jump => app.overlay = Overlay::Line { ask: Ask::Jump, text: String::new() },
         Action::Zoom => app.zoomed ^= true,
-        Action::Follow => app.pick.step = None,
+        Action::Follow => {
+            app.pick.step = None;
+            app.lens.follow();
+        }
         Action::Unfold => app.folds = Folds::Open,
         Action::Fold => app.folds = if app.folds == Folds::Closed { Folds::Chosen } else { Folds::Closed },
         Action::Channel => app.channel = app.channel.next(),
         Action::Raw => app.raw ^= true,
         Action::Prompts => (app.prompts, app.scroll) = (!app.prompts, 0),
-        Action::Log => app.log ^= 1 << focus,
-        Action::Smooth => app.smooth = (app.smooth + 1) % SMOOTHING.len(),
-        Action::Theme => app.themes.next(),
+        Action::Theme => {
+            app.themes.next();
+            app.notify(format!("theme {}", app.themes.current().name));
+        }
         Action::Faster => app.transport.speed = (app.transport.speed * 2).min(64),
         Action::Slower => app.transport.speed = (app.transport.speed / 2).max(1),
         Action::Play => play(app),
+        Action::Smooth(_) | Action::XAxis | Action::LogX | Action::Outliers | Action::Link => {
+            let said = app.lens.flip(action);
+            app.notify(said);
+        }
         _ => {}
     }
 }
@@ -74,150 +92,28 @@ fn play(app: &mut App) {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Go {
-    By(i64),
-    First,
-    Last,
+/// Scrolls the focused pane, for screens whose panes only scroll.
+pub fn scroll(app: &mut App, action: Action) -> bool {
+    let Some(to) = vertical(action) else { return false };
+    app.scroll = to.from(app.scroll, MOST_LINES);
+    true
 }
 
-impl Go {
-    fn from(self, at: usize, len: usize) -> usize {
-        let last = len.saturating_sub(1);
-        match self {
-            Go::By(by) => offset(at, by).min(last),
-            Go::First => 0,
-            Go::Last => last,
-        }
-    }
+/// Where an action leads in a list.
+pub fn vertical(action: Action) -> Option<Go> {
+    Some(match action {
+        Action::Up => Go::By(-1),
+        Action::Down => Go::By(1),
+        Action::HalfUp => Go::By(-PAGE),
+        Action::HalfDown => Go::By(PAGE),
+        Action::Top => Go::First,
+        Action::Bottom => Go::Last,
+        _ => return None,
+    })
 }
 
-fn vertical(app: &mut App, to: Go) {
-    let (group, member, turn) = app.chosen();
-    if app.prompts {
-        return app.scroll = to.from(app.scroll, MOST_LINES);
-    }
-    match (app.screen, app.focus[app.screen as usize]) {
-        (ScreenId::Dash, focus) => vertical_dash(app, Pane::ALL[focus], to),
-        (ScreenId::Rollouts, 0) => {
-            let group = to.from(group, app.data.groups.len());
-            set_episode(app, group, 0);
-        }
-        (ScreenId::Rollouts, 1) => {
-            let member = to.from(member, app.data.members(group).len());
-            set_episode(app, group, member);
-        }
-        (ScreenId::Rollouts, _) => match to {
-            Go::By(by) if by.abs() == PAGE => app.scroll = offset(app.scroll, by),
-            to => {
-                let turns = app.episode().map_or(0, |e| e.turns.len());
-                set_turn(app, to.from(turn, turns));
-            }
-        },
-        (ScreenId::Tokens, _) => match to {
-            Go::By(by) => set_token(app, tokens::line_move(app, by)),
-            Go::First => app.pick.token = 0,
-            Go::Last => app.pick.token = app.turn_tokens().0.len().saturating_sub(1),
-        },
-    }
-}
-
-fn vertical_dash(app: &mut App, pane: Pane, to: Go) {
-    match pane {
-        Pane::Live => {
-            let flat: Vec<(usize, usize)> = episodes(app);
-            let (group, member, _) = app.chosen();
-            let at = flat.iter().position(|e| *e == (group, member)).unwrap_or(0);
-            if let Some((group, member)) = flat.get(to.from(at, flat.len())).copied() {
-                set_episode(app, group, member);
-            }
-        }
-        Pane::Alerts | Pane::Numbers | Pane::Skills => app.scroll = to.from(app.scroll, MOST_LINES),
-        Pane::Chart(_) => {
-            if let Go::By(by) = to {
-                self::pane(app, if by > 0 { 1 } else { -1 });
-            }
-        }
-    }
-}
-
-fn horizontal(app: &mut App, by: i32) {
-    match app.screen {
-        ScreenId::Dash => crosshair(app, by),
-        ScreenId::Rollouts => app.focus[1] = offset(app.focus[1], by.into()).min(2),
-        ScreenId::Tokens => set_token(app, tokens::stop_move(app, by)),
-    }
-}
-
-/// Chooses a neighbouring recorded step; the last one means "follow".
-fn crosshair(app: &mut App, by: i32) {
-    let steps: Vec<u64> = app.view().steps.iter().map(|s| s.step).collect();
-    let now = app.step();
-    let at = steps.partition_point(|s| *s < now);
-    let next = offset(at, by.into()).min(steps.len().saturating_sub(1));
-    app.pick.step = steps.get(next).copied().filter(|_| next + 1 < steps.len());
-}
-
-fn step(app: &mut App, by: i32) {
-    if app.mode == Mode::Replay {
-        app.transport.playing = false;
-        let position = offset(app.history.position().0, by.into());
-        app.seek(position);
-    } else {
-        crosshair(app, by);
-    }
-}
-
-fn rollout(app: &mut App, by: i32) {
-    let flat = episodes(app);
-    let (group, member, _) = app.chosen();
-    let at = flat.iter().position(|e| *e == (group, member)).unwrap_or(0);
-    if let Some((group, member)) = flat.get(offset(at, by.into())).copied() {
-        set_episode(app, group, member);
-    }
-}
-
-fn episodes(app: &App) -> Vec<(usize, usize)> {
-    let groups = app.data.groups.iter().enumerate();
-    groups.flat_map(|(group, range)| (0..range.len()).map(move |member| (group, member))).collect()
-}
-
-/// Next or previous hot token of the rollout, across turns.
-fn hot(app: &mut App, by: i32) {
-    let (all, here) = (app.rollout_tokens(), app.token_at());
-    let found = match by {
-        1.. => (here + 1..all.len()).find(|at| is_hot(&all[*at])),
-        _ => (0..here.min(all.len())).rev().find(|at| is_hot(&all[*at])),
-    };
-    set_token(app, found);
-    if found.is_none() {
-        app.notify("no more hot tokens in this rollout");
-    }
-}
-
-/// Puts the cursor on a token of the rollout, and on its turn.
-fn set_token(app: &mut App, token: Option<usize>) {
-    if let Some((at, turn)) = token.and_then(|at| Some((at, app.rollout_tokens().get(at)?.turn as usize))) {
-        app.pick.turn = turn;
-        app.pick.token = at - app.turn_tokens().1;
-    }
-}
-
-fn set_episode(app: &mut App, group: usize, member: usize) {
-    app.pick.group = group;
-    app.pick.member = member;
-    set_turn(app, 0);
-}
-
-/// The cursor goes to the first sampled token: that is what was learned from.
-fn set_turn(app: &mut App, turn: usize) {
-    app.pick.turn = turn;
-    app.pick.turn = app.chosen().2;
-    app.scroll = 0;
-    app.pick.token = app.turn_tokens().0.iter().position(|t| t.mask).unwrap_or(0);
-}
-
-fn go(app: &mut App, screen: ScreenId) {
+/// Goes to another screen.
+pub fn go(app: &mut App, screen: ScreenId) {
     if app.screen != screen {
         (app.screen, app.zoomed, app.scroll) = (screen, false, 0);
     }
@@ -229,28 +125,27 @@ fn go(app: &mut App, screen: ScreenId) {
 
 fn pane(app: &mut App, by: i64) {
     let screen = app.screen as usize;
-    let count = [Pane::ALL.len(), 3, 2][screen] as i64;
+    let count = app.screen.screen().panes.len() as i64;
     app.focus[screen] = (app.focus[screen] as i64 + by).rem_euclid(count) as usize;
     app.scroll = 0;
 }
 
-fn enter(app: &mut App) {
-    match (app.screen, app.focus[1]) {
-        (ScreenId::Dash, _) => go(app, ScreenId::Rollouts),
-        (ScreenId::Rollouts, 0 | 1) => app.focus[1] += 1,
-        (ScreenId::Rollouts, _) => go(app, ScreenId::Tokens),
-        (ScreenId::Tokens, _) => app.zoomed = true,
+/// Goes to a place that was looked for.
+pub fn find(app: &mut App, by: i32) {
+    let Some(find) = app.find.clone() else { return app.notify("nothing was looked for yet, type / first") };
+    if !(app.screen.screen().find)(app, &find, by) {
+        app.notify(format!("`{}` is not here", find.typed));
     }
 }
 
+/// One layer out: what was zoomed, then back to the dash, then the newest step.
 fn escape(app: &mut App) {
-    match (app.screen, app.focus[1]) {
+    match app.screen {
         _ if app.prompts => app.prompts = false,
         _ if app.zoomed => app.zoomed = false,
-        (ScreenId::Tokens, _) => go(app, ScreenId::Rollouts),
-        (ScreenId::Rollouts, 1..) => app.focus[1] -= 1,
-        (ScreenId::Rollouts, 0) => go(app, ScreenId::Dash),
-        (ScreenId::Dash, _) => app.pick.step = None,
+        _ if app.find.take().is_some() => {}
+        ScreenId::Dash => app.pick.step = None,
+        _ => go(app, ScreenId::Dash),
     }
 }
 
@@ -263,6 +158,7 @@ fn control(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Save => (Command::Save, "a checkpoint is written after this step"),
         Action::Stop => (Command::Stop, "stopping after this step"),
         _ if app.view().paused => (Command::Resume, "resuming"),
+        Action::Hold => (Command::Hold, "holding before the model is called next"),
         _ => (Command::Pause, "pausing after this step"),
     };
     app.notify(text);
@@ -278,18 +174,13 @@ fn quit(app: &mut App) -> Vec<Effect> {
 }
 
 fn copy(app: &mut App) -> Vec<Effect> {
-    let Some(text) = super::scene::copied(app) else {
+    let Some((name, text)) = (app.screen.screen().copied)(app).into_iter().next() else {
         app.notify("nothing to copy here");
         return vec![];
     };
-    app.notify("copied");
+    app.notify(format!("copied: {name}"));
     vec![Effect::Copy(text)]
 }
 
-fn offset(at: usize, by: i64) -> usize {
-    at.saturating_add_signed(by.try_into().unwrap_or(0))
-}
-
-const PAGE: i64 = 10;
 /// Lists that only scroll stop here at the latest; drawing clamps to what there is.
-const MOST_LINES: usize = 10_000;
+const MOST_LINES: usize = 100_000;

@@ -8,12 +8,15 @@ use anyhow::{Context, Result, bail};
 use super::View;
 use crate::core::episode::{Episode, TokenRecord};
 use crate::core::event::Command;
-use crate::core::{Record, RunEvent};
+use crate::core::{EpisodeId, Record, RunEvent};
+use crate::run::index::{Indexer, StepRows};
 use crate::run::recorder::now_ms;
+use crate::run::search::{Found, Searcher};
 use crate::run::status::{Life, life};
 use crate::run::{Heartbeat, RunFolder, Source, Store};
 use crate::session;
 use crate::text::Text;
+use crate::tui::find::Find;
 use crate::tui::{Feed, Liveness};
 
 /// Reads one run folder, live or saved.
@@ -25,6 +28,11 @@ pub struct FolderFeed {
     text: Option<Text>,
     view: View,
     begun: bool,
+    /// Begun when they are first asked for.
+    index: Option<Indexer>,
+    search: Option<Searcher>,
+    /// Records that closed a step since the index last looked.
+    closed: bool,
 }
 
 impl FolderFeed {
@@ -37,6 +45,9 @@ impl FolderFeed {
             text: None,
             view,
             begun: false,
+            index: None,
+            search: None,
+            closed: false,
         })
     }
 
@@ -58,7 +69,9 @@ impl Feed for FolderFeed {
         self.load_text();
         let (most, budget) = if self.begun { (RECORDS, BUDGET) } else { (usize::MAX, FIRST_BUDGET) };
         self.begun = true;
-        Ok(passing_dropped(self.source.read(most, budget)?))
+        let records = passing_dropped(self.source.read(most, budget)?);
+        self.closed |= records.iter().any(|r| matches!(r.event, RunEvent::Stepped { .. }));
+        Ok(records)
     }
 
     fn episodes(&mut self, step: u64) -> Result<Vec<Episode>> {
@@ -67,6 +80,28 @@ impl Feed for FolderFeed {
 
     fn tokens(&mut self, step: u64) -> Result<Vec<TokenRecord>> {
         Ok(self.store.tokens(step)?)
+    }
+
+    fn rows(&mut self) -> Vec<StepRows> {
+        let index = self.index.get_or_insert_with(|| Indexer::start(&self.store));
+        if std::mem::take(&mut self.closed) {
+            index.look_again();
+        }
+        index.take(MOST_STEPS)
+    }
+
+    fn heard(&mut self, step: u64) -> Vec<(EpisodeId, u64)> {
+        // idle times are a convenience: what cannot be read is not shown
+        self.store.heard(step).unwrap_or_default()
+    }
+
+    fn search(&mut self, find: &Find) {
+        let find = find.clone();
+        self.search = Some(Searcher::start(&self.store, Box::new(move |line| find.hits(line))));
+    }
+
+    fn found(&mut self) -> Vec<Found> {
+        self.search.as_ref().map_or(vec![], Searcher::take)
     }
 
     fn token_text(&self, ids: &[u32]) -> Vec<Vec<u8>> {
@@ -130,3 +165,5 @@ const FIRST_BUDGET: Duration = Duration::from_millis(700);
 /// Records read at once, and the time that may take, while the screen is open.
 const RECORDS: usize = 2000;
 const BUDGET: Duration = Duration::from_millis(20);
+/// Steps whose rows are taken over at once, so that a frame is never late.
+const MOST_STEPS: usize = 500;

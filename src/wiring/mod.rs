@@ -20,6 +20,7 @@ use crate::config::{self, Overrides, Recipe, Watch};
 use crate::core::RunEvent;
 use crate::core::event::Status;
 use crate::core::exit::Exit;
+use crate::env;
 use crate::run::recorder::{Tap, now_ms};
 use crate::run::view::RunView;
 use crate::run::{Heartbeat, Manifest, Recorder, RunFolder, RunLock, Source, atomic_write};
@@ -67,12 +68,13 @@ pub fn create_run(recipe: &Recipe, source: &str) -> Result<RunFolder> {
         name => RunFolder::create(root, name)?,
     };
     let text = config::render(recipe);
-    atomic_write(&folder.config(), text.as_bytes())?;
     atomic_write(&folder.recipe(), text.as_bytes())?;
     let mut manifest = Manifest::gather(&folder, &text, Path::new("."), now_ms());
     manifest.seeds.insert("run".into(), recipe.run.seed);
     manifest.notes.insert("recipe".into(), source.into());
     manifest.write(&folder)?;
+    // last: a folder with a configuration is a run, and whoever finds one must find all of it
+    atomic_write(&folder.config(), text.as_bytes())?;
     Ok(folder)
 }
 
@@ -100,11 +102,11 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
     watch_signals(halt.clone())?;
     // last: whoever started this process takes a bound socket for a trainer that works
     let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
-    let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE))?;
-    let (banks, _bank_watch) = match recipe.skills.bank.as_str() {
-        "" => (channel().1, None),
-        bank => watch(&recorder, "skills", watch_bank(Path::new(bank)))?,
-    };
+    let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE).map(Some))?;
+    let bank = recipe.skills.bank.as_str();
+    let bank = if bank.is_empty() { Ok(None) } else { watch_bank(Path::new(bank)).map(Some) };
+    let (banks, _bank_watch) = watch(&recorder, "skills", bank)?;
+    let (wordings, _env_watch) = watch(&recorder, "environment's file", watch_env(recipe.env.name()))?;
     let (config, status) = (folder.config(), folder.clone());
     let mut missed = false;
     let pulse = Pulse::start(HEARTBEAT, move |standing: &Standing| beat(&status, standing, &mut missed));
@@ -115,6 +117,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
             orders,
             edits,
             banks,
+            wordings,
             past,
             halt,
             asserts,
@@ -132,6 +135,9 @@ pub fn batch_tap(folder: &RunFolder, verbose: bool) -> Tap {
         if let (true, RunEvent::Progress { step, phase, done, total }) = (verbose, &record.event) {
             eprintln!("step {step}: {} {done} of {total}", phase.name());
         }
+        if let RunEvent::Finished { status: Status::Failed, message, .. } = &record.event {
+            eprintln!("error: {message}");
+        }
         if let Err(error) = printer.print(record) {
             eprintln!("a line could not be printed: {error}");
         }
@@ -144,10 +150,16 @@ pub fn replay_batch(folder: &RunFolder) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Messages of a watch, and the watch. Where watching is impossible the run goes on without, and says so.
-fn watch<T>(recorder: &SharedRecorder, what: &str, watch: Result<Watch<T>>) -> Result<(Receiver<T>, Option<Watch<T>>)> {
+/// Messages of a watch, and the watch. Where watching is impossible the run goes on without, and says so; where there is
+/// nothing to watch it says nothing.
+fn watch<T>(
+    recorder: &SharedRecorder,
+    what: &str,
+    watch: Result<Option<Watch<T>>>,
+) -> Result<(Receiver<T>, Option<Watch<T>>)> {
     match watch {
-        Ok(mut watch) => Ok((std::mem::replace(&mut watch.edits, channel().1), Some(watch))),
+        Ok(Some(mut watch)) => Ok((std::mem::replace(&mut watch.edits, channel().1), Some(watch))),
+        Ok(None) => Ok((channel().1, None)),
         Err(error) => {
             let message = format!("edits of the {what} will not be noticed: {error:#}");
             recorder.borrow_mut().record(RunEvent::Warned { step: 0, message })?;
@@ -166,6 +178,13 @@ fn watch_bank(folder: &Path) -> Result<Watch<Result<Bank, BankError>>> {
         changed.then_some(found)
     };
     Watch::of(folder, &[folder.to_path_buf()], SETTLE, read)
+}
+
+/// Watches the file of an environment; without a folder for it the built-in text is in use, which nobody edits.
+fn watch_env(kind: &str) -> Result<Option<Watch<String>>> {
+    let path = env::path(kind);
+    let watched = path.parent().is_some_and(Path::is_dir);
+    watched.then(|| Watch::file(&path, SETTLE, str::to_owned)).transpose()
 }
 
 /// The last record of a run that went through all its steps.

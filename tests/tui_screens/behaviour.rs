@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier};
 use ratatui::{Terminal, TerminalOptions, Viewport, layout::Rect};
 use sdlab::core::event::Command;
 use sdlab::tui::app::{App, Effect};
-use sdlab::tui::keys::{self, Action, BINDINGS, Key, ScreenId};
+use sdlab::tui::keys::{self, Action, Key, ScreenId};
 use sdlab::tui::overlay::Overlay;
 use sdlab::tui::scene::Scene;
 use sdlab::tui::{Exit, Mode, screens};
@@ -147,18 +147,19 @@ fn replay_walks_a_prefix_and_plays_to_the_end() {
 #[test]
 fn every_action_is_reachable_and_help_shows_every_binding() {
     let mut feed = fixture();
-    let mut app = app(Mode::Live, (100, 80), &mut feed);
+    let mut app = app(Mode::Live, (100, 120), &mut feed);
     app.update(Action::Help);
-    let shown = text(&draw(&mut app, (100, 80)));
-    for binding in BINDINGS {
+    let shown = text(&draw(&mut app, (100, 120)));
+    let keymap = keys::Keymap::default();
+    for binding in keys::all() {
         let what: String = binding.help.chars().take(43).collect();
         assert!(shown.contains(&what), "`{}` is missing from help", binding.help);
         let screen = binding.screens.first().copied().unwrap_or_default();
         let mode = binding.mode.unwrap_or(Mode::Live);
-        assert!(binding.keys.iter().all(|k: &Key| keys::action(*k, screen, mode) == Some(binding.action)));
+        assert!(binding.keys.iter().all(|k: &Key| keymap.action(*k, screen, mode) == Some(binding.action)));
     }
     press(&mut app, &mut feed, "gap");
-    let narrowed = text(&draw(&mut app, (100, 80)));
+    let narrowed = text(&draw(&mut app, (100, 120)));
     assert!(narrowed.contains("|gap|") && !narrowed.contains("theme: next"), "{narrowed}");
 }
 

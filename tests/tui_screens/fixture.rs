@@ -256,7 +256,7 @@ const ACTIONS: [&str; 6] = [
 ];
 
 pub fn episode(step: u64, group: u32, member: u32) -> Episode {
-    let seed = step as usize * 7 + group as usize * 5 + member as usize * 4;
+    let seed = (step % 100_000) as usize * 7 + group as usize * 5 + member as usize * 4;
     let playing = step > STEPS && (group, member) > (4, 0);
     let won = !playing && group != 2 && (group == 1 || seed.is_multiple_of(3));
     let count = if won {
@@ -367,6 +367,7 @@ fn token(episode: &Episode, turn: u32, position: u32, mask: bool) -> TokenRecord
         gate: on(gate),
         advantage: mask.then_some(()).and(episode.advantage),
         coefficient: on(-0.0007 * gate),
+        ..TokenRecord::default()
     }
 }
 

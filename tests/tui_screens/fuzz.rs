@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use sdlab::core::event::{Metrics, Phase, Record, RunEvent};
 use sdlab::tui::Mode;
-use sdlab::tui::keys::{Action, BINDINGS, ScreenId};
+use sdlab::tui::keys::{self, Action, ScreenId};
 use sdlab::tui::theme::Depth;
 
 use super::fixture::{Fixture, START_MS, app_with, draw, fixture, settle};
@@ -75,7 +75,7 @@ proptest! {
 
     #[test]
     fn any_walk_over_the_actions_draws(
-        steps in prop::collection::vec((0..BINDINGS.len(), 1u16..200, 1u16..60), 1..20),
+        steps in prop::collection::vec((0..keys::all().count(), 1u16..200, 1u16..60), 1..20),
         which in 0usize..4,
         replay: bool,
     ) {
@@ -83,7 +83,7 @@ proptest! {
         let mut feed = [a, b, c, d].into_iter().nth(which).expect("four feeds");
         let mut app = app_with(if replay { Mode::Replay } else { Mode::Live }, (80, 24), &mut feed, Depth::Sixteen);
         for (at, width, height) in steps {
-            app.update(BINDINGS[at].action);
+            app.update(keys::all().nth(at).expect("in range").action);
             settle(&mut app, &mut feed);
             assert_printable(&draw(&mut app, (width, height)));
         }

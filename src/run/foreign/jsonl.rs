@@ -170,8 +170,6 @@ fn node_tokens(node: &Value, turn: u32, into: &mut Vec<TokenRecord>) {
         let sampled = mask.get(at).is_some_and(is_true);
         let of = |name: &str| if sampled { number(name, nth) } else { None };
         into.push(TokenRecord {
-            group: 0,
-            member: 0,
             position: into.len() as u32,
             turn,
             id: id.as_u64().unwrap_or(0) as u32,
@@ -179,12 +177,10 @@ fn node_tokens(node: &Value, turn: u32, into: &mut Vec<TokenRecord>) {
             sampled: of("logprobs"),
             old: of("logprobs"),
             student: of("trainer_logprobs"),
-            teacher: None,
             reference: of("reference_logprobs"),
             entropy: of("entropies"),
-            gate: None,
             advantage: of("advantages"),
-            coefficient: None,
+            ..TokenRecord::default()
         });
         nth += usize::from(sampled);
     }

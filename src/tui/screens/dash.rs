@@ -11,14 +11,29 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::{Room, live, panes};
+use super::tabs::tabs;
+use super::{Room, Screen, curves, live, notes, panes};
+use crate::tui::app::{App, Effect};
+use crate::tui::keys::{Action, ScreenId};
 use crate::tui::scene::Scene;
-use crate::tui::theme::Role;
+use crate::tui::select::{self, Go};
+use crate::tui::update;
+
+/// The row of this screen.
+pub const SCREEN: Screen = Screen { act, copied, ..Screen::new(ScreenId::Dash, ("Dash", "Dash"), &NAMES, draw) };
+
+/// What this screen remembers.
+#[derive(Debug, Default)]
+pub struct State {}
+
+/// Names of [`Pane::ALL`].
+const NAMES: [&str; 11] =
+    ["reward", "success", "no-signal", "gate", "gap", "entropy", "kl", "alerts", "live", "skills", "numbers"];
 
 /// The panes of the screen; the focus walks them in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pane {
-    /// A row of [`panes::CHARTS`].
+    /// A row of [`curves::CHARTS`].
     Chart(usize),
     Alerts,
     Live,
@@ -41,17 +56,45 @@ impl Pane {
         Pane::Skills,
         Pane::Numbers,
     ];
+}
 
-    /// Name for tabs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Pane::Chart(i) => panes::CHARTS[i].title,
-            Pane::Alerts => "alerts",
-            Pane::Live => "live",
-            Pane::Skills => "skills",
-            Pane::Numbers => "numbers",
+fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+    let pane = Pane::ALL[app.focus[0].min(Pane::ALL.len() - 1)];
+    match action {
+        Action::Left => select::crosshair(app, -1),
+        Action::Right => select::crosshair(app, 1),
+        Action::Enter => update::go(app, ScreenId::Rollouts),
+        Action::Alerts => app.focus[0] = 7,
+        Action::Log => {
+            if let Pane::Chart(at) = pane {
+                let name = curves::CHARTS[at].title;
+                if !app.lens.log.remove(name) {
+                    app.lens.log.insert(name.to_owned());
+                }
+            }
         }
+        _ => vertical(app, pane, update::vertical(action)?, action),
     }
+    Some(vec![])
+}
+
+fn vertical(app: &mut App, pane: Pane, to: Go, action: Action) {
+    match (pane, to) {
+        (Pane::Live, _) => select::rollout(app, to),
+        (Pane::Alerts | Pane::Numbers | Pane::Skills, _) => drop(update::scroll(app, action)),
+        (Pane::Chart(_), Go::By(by)) => drop(app.update(if by > 0 { Action::PaneNext } else { Action::PanePrevious })),
+        (Pane::Chart(_), _) => {}
+    }
+}
+
+fn copied(app: &App) -> Vec<(&'static str, String)> {
+    let step = app.step();
+    let Some(found) = app.view().steps.iter().find(|s| s.step == step) else { return vec![] };
+    let mut lines = vec![format!("step\t{step}")];
+    for (name, value) in &found.metrics {
+        lines.push(format!("{name}\t{}", value.map_or("null".into(), |v| v.to_string())));
+    }
+    vec![("numbers of the step", lines.join("\n"))]
 }
 
 /// Draws the screen in the room there is.
@@ -59,9 +102,8 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let focus = Pane::ALL[scene.app.focus[0].min(Pane::ALL.len() - 1)];
     match Room::of(frame.area()) {
         Room::Card | Room::One => {
-            let [tabs, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
-            let names: Vec<_> = Pane::ALL.iter().map(|p| p.name()).collect();
-            panes::tabs(frame, tabs, scene, &names);
+            let [top, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+            tabs(frame, top, scene);
             pane(frame, body, scene, focus);
         }
         _ if scene.app.zoomed => pane(frame, area, scene, focus),
@@ -106,19 +148,10 @@ fn row(frame: &mut Frame, area: Rect, scene: &Scene, which: &[Pane]) {
 fn pane(frame: &mut Frame, area: Rect, scene: &Scene, which: Pane) {
     let focused = Pane::ALL.get(scene.app.focus[0]) == Some(&which);
     match which {
-        Pane::Chart(i) => panes::chart(frame, area, scene, i),
-        Pane::Alerts => panes::alerts(frame, area, scene, focused),
+        Pane::Chart(i) => curves::chart(frame, area, scene, i),
+        Pane::Alerts => notes::alerts(frame, area, scene, focused),
         Pane::Live => live::draw(frame, area, scene, focused),
         Pane::Skills => panes::skills(frame, area, scene, focused),
-        Pane::Numbers => panes::numbers(frame, area, scene, focused),
+        Pane::Numbers => notes::numbers(frame, area, scene, focused),
     }
 }
-
-/// What one looks at first, in one short line for terminals that show only one pane.
-pub fn headline(scene: &Scene) -> String {
-    let value = |name| scene.figure(name);
-    format!("r {}  ✔ {}  ∅ {} ", value("reward/mean"), value("success/mean"), value("groups/no_signal"))
-}
-
-/// Role of an alert's level, with its sign.
-pub const LEVELS: [(&str, Role); 3] = [("●", Role::Info), ("▲", Role::Warn), ("✖", Role::Bad)];

@@ -4,8 +4,9 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use crate::tui::keys;
-use crate::tui::overlay::Overlay;
+use crate::tui::command;
+use crate::tui::mouse::Target;
+use crate::tui::overlay::{Ask, Overlay};
 use crate::tui::scene::Scene;
 use crate::tui::text;
 use crate::tui::theme::Role;
@@ -14,29 +15,43 @@ use crate::tui::theme::Role;
 pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let app = scene.app;
     let line = match (&app.overlay, &app.notice) {
-        (Overlay::Jump { text }, _) => Line::from(vec![
-            scene.span(Role::Accent, " go to step: "),
-            scene.span(Role::Text, text.clone()),
-            scene.span(Role::Select, " "),
-            scene.span(Role::Dim, "  Enter go  Esc cancel"),
-        ]),
+        (Overlay::Line { ask, text }, _) => typed_line(scene, ask, text),
         (_, Some((notice, _))) => Line::styled(
             format!(" {}", text::fit(notice, usize::from(area.width).saturating_sub(2))),
             scene.style(Role::Accent),
         ),
-        _ => keys_line(scene, usize::from(area.width)),
+        _ => keys_line(scene, area),
     };
     scene.lines(frame, area, vec![line]);
 }
 
-fn keys_line<'a>(scene: &Scene<'a>, cells: usize) -> Line<'a> {
+/// The line being typed, and what it may become.
+fn typed_line<'a>(scene: &Scene<'a>, ask: &Ask, typed: &str) -> Line<'a> {
+    let (prompt, hint) = match ask {
+        Ask::Jump => (" go to step, alert or mark: ", "  Enter go  Esc cancel".to_owned()),
+        Ask::Find => (" /", "  Enter keep  n N walk  Esc cancel".to_owned()),
+        Ask::Own(_, prompt) => (*prompt, "  Enter  Esc cancel".to_owned()),
+        Ask::Command => (" :", format!("  {}", command::completions(scene.app, typed).join("  "))),
+    };
+    Line::from(vec![
+        scene.span(Role::Accent, prompt),
+        scene.span(Role::Text, text::clean(typed)),
+        scene.span(Role::Select, " "),
+        scene.span(Role::Dim, hint),
+    ])
+}
+
+fn keys_line<'a>(scene: &Scene<'a>, area: Rect) -> Line<'a> {
+    let cells = usize::from(area.width);
     let mut line = Line::default();
-    for binding in keys::footer(scene.app.screen, scene.app.mode) {
-        let key = binding.keys.first().map_or(String::new(), |k| k.label());
-        let word = binding.help.split(':').next().unwrap_or("");
-        if line.width() + text::width(&key) + text::width(word) + 4 <= cells {
+    for bound in scene.app.keymap.footer(scene.app.screen, scene.app.mode) {
+        let key = bound.keys.first().map_or(String::new(), |k| k.label());
+        let width = text::width(&key) + text::width(bound.word()) + 3;
+        if line.width() + width <= cells {
+            let place = Rect { x: area.x + line.width() as u16, width: width as u16, height: 1, ..area };
+            scene.hit(place, Target::Key(bound.binding.action));
             line.push_span(scene.span(Role::Key, format!(" {key}")));
-            line.push_span(scene.span(Role::Dim, format!(" {word} ")));
+            line.push_span(scene.span(Role::Dim, format!(" {} ", bound.word())));
         }
     }
     line

@@ -11,14 +11,78 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::live::outcome;
-use super::panes::{nothing, tabs};
-use super::{Room, prompts, turns};
+use super::panes::nothing;
+use super::tabs::tabs;
+use super::{Room, Screen, prompts, turns};
 use crate::core::Episode;
+use crate::tui::app::{App, Effect};
 use crate::tui::data::{GroupSignal, TokenSignal};
 use crate::tui::glyph;
+use crate::tui::keys::{Action, ScreenId};
 use crate::tui::scene::{Scene, window};
+use crate::tui::select::{self, Go, PAGE};
 use crate::tui::text;
 use crate::tui::theme::Role;
+use crate::tui::update;
+
+/// The row of this screen.
+pub const SCREEN: Screen = Screen {
+    act,
+    copied,
+    ..Screen::new(ScreenId::Rollouts, ("Rollouts", "Roll"), &["tasks", "rollouts", "turns"], draw)
+};
+
+/// What this screen remembers.
+#[derive(Debug, Default)]
+pub struct State {}
+
+fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+    let focus = &mut app.focus[1];
+    match action {
+        Action::Left => *focus = focus.saturating_sub(1),
+        Action::Right => *focus = (*focus + 1).min(2),
+        Action::Enter if *focus < 2 => *focus += 1,
+        Action::Enter => update::go(app, ScreenId::Tokens),
+        Action::Escape if *focus > 0 && !app.zoomed && !app.prompts => *focus -= 1,
+        Action::Row(at) => list(app, Go::By(0), Some(at)),
+        _ if app.prompts && update::vertical(action).is_some() => drop(update::scroll(app, action)),
+        _ => list(app, update::vertical(action)?, None),
+    }
+    Some(vec![])
+}
+
+/// Moves in the focused list, or to a line of it.
+fn list(app: &mut App, to: Go, row: Option<usize>) {
+    let (group, member, turn) = app.chosen();
+    let place = |at: usize, len: usize| row.unwrap_or(to.from(at, len));
+    match (app.focus[1], to) {
+        (0, _) => {
+            let group = place(group, app.data.groups.len());
+            select::set_episode(app, group, 0);
+        }
+        (1, _) => {
+            let member = place(member, app.data.members(group).len());
+            select::set_episode(app, group, member);
+        }
+        (_, Go::By(by)) if by.abs() == PAGE => app.scroll = select::offset(app.scroll, by),
+        _ => {
+            let turns = app.episode().map_or(0, |e| e.turns.len());
+            select::set_turn(app, place(turn, turns));
+        }
+    }
+}
+
+fn copied(app: &App) -> Vec<(&'static str, String)> {
+    let Some(episode) = app.episode() else { return vec![] };
+    let mut all = vec![
+        ("task", format!("{}\t{}", episode.task.id, episode.task.goal)),
+        ("rollout", serde_json::to_string_pretty(episode).unwrap_or_default()),
+    ];
+    if app.focus[1] > 0 {
+        all.swap(0, 1);
+    }
+    all
+}
 
 /// Draws the screen in the room there is.
 pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
@@ -27,7 +91,7 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let mut body = area;
     if room <= Room::One {
         let [top, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
-        tabs(frame, top, scene, &["tasks", "rollouts", "turns"]);
+        tabs(frame, top, scene);
         body = rest;
     }
     if scene.app.prompts {

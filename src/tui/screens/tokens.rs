@@ -10,14 +10,47 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use super::panes::{nothing, tabs};
-use super::{Room, prompts};
+use super::panes::nothing;
+use super::tabs::tabs;
+use super::{Room, Screen, prompts};
 use crate::core::TokenRecord;
+use crate::tui::app::{App, Effect};
 use crate::tui::data::TokenSignal;
+use crate::tui::keys::{Action, ScreenId};
 use crate::tui::scene::{Scene, signals, window};
+use crate::tui::select::{self, Go};
 use crate::tui::theme::Role;
-use crate::tui::tokens::{Channel, Flow, FlowLine, Scale, Stop};
-use crate::tui::{glyph, text};
+use crate::tui::tokens::{Channel, Flow, FlowLine, Scale, Stop, line_move, stop_move};
+use crate::tui::{glyph, text, update};
+
+/// The row of this screen.
+pub const SCREEN: Screen =
+    Screen { act, copied, ..Screen::new(ScreenId::Tokens, ("Tokens", "Tok"), &["text", "cursor"], draw) };
+
+/// What this screen remembers.
+#[derive(Debug, Default)]
+pub struct State {}
+
+fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
+    match action {
+        Action::Left => select::set_token(app, stop_move(app, -1)),
+        Action::Right => select::set_token(app, stop_move(app, 1)),
+        Action::Enter => app.zoomed = true,
+        Action::Escape if !app.zoomed && !app.prompts => update::go(app, ScreenId::Rollouts),
+        _ if app.prompts && update::vertical(action).is_some() => drop(update::scroll(app, action)),
+        _ => match update::vertical(action)? {
+            Go::By(by) => select::set_token(app, line_move(app, by)),
+            Go::First => app.pick.token = 0,
+            Go::Last => app.pick.token = app.turn_tokens().0.len().saturating_sub(1),
+        },
+    }
+    Some(vec![])
+}
+
+fn copied(app: &App) -> Vec<(&'static str, String)> {
+    let token = app.turn_tokens().0.get(app.pick.token);
+    token.map(|t| ("token", serde_json::to_string(t).unwrap_or_default())).into_iter().collect()
+}
 
 /// Draws the screen in the room there is.
 pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
@@ -25,7 +58,7 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let mut body = area;
     if room <= Room::One {
         let [top, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
-        tabs(frame, top, scene, &["text", "cursor"]);
+        tabs(frame, top, scene);
         body = rest;
     }
     if scene.app.prompts {

@@ -1,0 +1,69 @@
+//! Panes of what happened and of all numbers: alerts and changes, every metric by name.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use super::panes::nothing;
+use crate::run::view::MarkKind;
+use crate::tui::scene::Scene;
+use crate::tui::theme::Role;
+use crate::tui::{glyph, text};
+
+/// Alerts, changes and checkpoints, newest first.
+pub fn alerts(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
+    let view = scene.view;
+    let warned = view.alerts.iter().filter(|a| a.level > crate::core::event::Level::Info).count();
+    let count = scene.span(if warned > 0 { Role::Warn } else { Role::Dim }, format!(" {warned} "));
+    let inner = scene.pane_with(frame, area, scene.title("alerts", focused).into(), count.into(), focused);
+    let alert = |a: &crate::run::view::AlertView| {
+        let (sign, role) = LEVELS[a.level as usize];
+        (a.step, sign, role, format!("{} {}", a.rule, a.message))
+    };
+    let mark = |m: &crate::run::view::Mark| match m.kind {
+        MarkKind::Config => Some((m.step, "✎", Role::MarkConfig, m.text.clone())),
+        MarkKind::Checkpoint => Some((m.step, "◇", Role::MarkCheckpoint, "checkpoint saved".into())),
+        MarkKind::Resume => Some((m.step, "↻", Role::MarkConfig, m.text.clone())),
+        MarkKind::Alert => None,
+    };
+    let mut rows: Vec<_> = view.alerts.iter().map(alert).chain(view.marks.iter().filter_map(mark)).collect();
+    rows.sort_by_key(|(step, ..)| std::cmp::Reverse(*step));
+    let cells = usize::from(inner.width).saturating_sub(8);
+    let height = usize::from(inner.height);
+    let first = if focused { scene.app.scroll.min(rows.len().saturating_sub(height)) } else { 0 };
+    let line = |(step, sign, role, what): &(u64, &'static str, Role, String)| {
+        Line::from(vec![
+            scene.span(*role, format!("{sign} ")),
+            scene.span(Role::Dim, format!("{step:>5} ")),
+            scene.span(Role::Text, text::fit(what, cells)),
+        ])
+    };
+    let lines: Vec<_> = rows[first..].iter().take(height).map(line).collect();
+    scene.lines(frame, inner, if lines.is_empty() { nothing(scene, "all quiet") } else { lines });
+}
+
+/// Every metric by name with its last value and recent course; new metrics appear by themselves.
+pub fn numbers(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
+    let names: Vec<&str> = scene.view.metric_names().into_keys().filter(|n| !n.starts_with("time/")).collect();
+    let count = scene.span(Role::Dim, format!(" {} ", names.len()));
+    let inner = scene.pane_with(frame, area, scene.title("numbers", focused).into(), count.into(), focused);
+    let height = usize::from(inner.height);
+    let first = if focused { scene.app.scroll.min(names.len().saturating_sub(height)) } else { 0 };
+    let cells = usize::from(inner.width);
+    let spark = cells.saturating_sub(28).min(24);
+    let step = scene.app.step();
+    let line = |name: &&str| {
+        let upto: Vec<f64> =
+            scene.view.series(name).iter().filter(|(s, _)| *s <= step).filter_map(|(_, v)| *v).collect();
+        Line::from(vec![
+            scene.span(Role::Dim, text::pad(name, 18)),
+            scene.span(Role::Text, format!("{:>8} ", scene.figure(name))),
+            scene.span(Role::Series1, glyph::sparkline(&upto, spark)),
+        ])
+    };
+    let lines: Vec<_> = names[first..].iter().take(height).map(line).collect();
+    scene.lines(frame, inner, if lines.is_empty() { nothing(scene, "no data yet") } else { lines });
+}
+
+/// Role of an alert's level, with its sign.
+pub const LEVELS: [(&str, Role); 3] = [("●", Role::Info), ("▲", Role::Warn), ("✖", Role::Bad)];
