@@ -3,9 +3,11 @@
 pub mod budget;
 pub mod checkpoint;
 pub mod context;
+mod embed;
 pub mod evaluate;
 pub mod extra;
 pub mod facts;
+mod jobs;
 pub mod judge;
 pub mod learn;
 pub mod lesson;
