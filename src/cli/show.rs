@@ -1,7 +1,7 @@
 //! What only prints: the configuration, the methods.
 
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -90,6 +90,13 @@ fn method_page(method: &MethodInfo) -> String {
 pub(super) fn exported(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Result<Exit> {
     let files = export::export(folder, format, pick, out)?;
     print(&files.iter().map(|file| format!("{}\n", file.display())).collect::<String>())
+}
+
+/// `sdlab report`: the file that was written.
+pub(super) fn report(folder: &RunFolder, out: Option<PathBuf>) -> Result<Exit> {
+    let path = out.unwrap_or_else(|| PathBuf::from(format!("{}.html", folder.name())));
+    export::report(folder, &path)?;
+    print(&format!("{}\n", path.display()))
 }
 
 pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {
