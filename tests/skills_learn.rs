@@ -246,3 +246,55 @@ fn advice_that_does_harm_is_seen_and_retired() {
 
 const POISON: &str = "category = \"general\"\n\
     [[skill]]\nid = \"poison\"\ntitle = \"Wrong\"\ntext = \"Put the object only into the garbagecan.\"\n";
+
+#[test]
+fn every_placement_and_every_retrieval_reaches_the_teacher() {
+    let bank = format!("skills.bank={}/skills/household", env!("CARGO_MANIFEST_DIR"));
+    let ways = [
+        ("placement", "user-slot"),
+        ("placement", "prefix-raw"),
+        ("placement", "system"),
+        ("placement", "at-turn"),
+        ("layout", "full"),
+        ("retrieval", "bm25"),
+        ("retrieval", "embedding"),
+        ("retrieval", "ucb"),
+        ("retrieval", "task-type"),
+        ("retrieval", "keyword-substring"),
+    ];
+    let root = tempfile::tempdir().unwrap();
+    for (key, value) in ways {
+        let way = format!("skills.{key}={value}");
+        let plain = ["skills.learn.author=none", "skills.retrieval=keyword", "rollout.groups=1", "rollout.members=2"];
+        let folder = run(root.path(), 1, &[&plain[..], &[&bank, &way]].concat());
+        let exit = train_here(&folder, None, Asserts::default()).unwrap();
+        let view = view(&folder);
+        assert_eq!(exit, Exit::Done, "{way}: {:?}", view.finished);
+        let numbers = &view.steps[0].metrics;
+        assert!(numbers["gap/rms"] > Some(1e-3), "{way}: the teacher reads what the student reads");
+        assert_eq!(numbers["skills/lost_tokens"], Some(0.0), "{way}");
+        assert!(!view.bank.choices(1)[0].picks.is_empty(), "{way}");
+        let prompt = &sdlab::run::Store::new(&folder).episodes(1).unwrap()[0].teacher_prompt;
+        let first = view.bank.at(1).into_iter().find(|card| card.id == view.bank.choices(1)[0].picks[0].id).unwrap();
+        assert!(prompt.contains(&first.text), "{way}: {prompt}");
+    }
+}
+
+#[test]
+fn skill_text_that_does_not_fit_is_counted_and_told() {
+    let bank = format!("skills.bank={}/skills/household", env!("CARGO_MANIFEST_DIR"));
+    let root = tempfile::tempdir().unwrap();
+    let few = ["skills.learn.author=none", "rollout.groups=1", "rollout.members=2", "skills.retrieval=full"];
+    // a budget, and no budget but the model's context
+    let cases = [
+        ("skills.budget_tokens=20", "skills.placement=user-slot"),
+        ("skills.budget_tokens=0", "skills.placement=at-turn"),
+    ];
+    for (budget, placement) in cases {
+        let folder = run(root.path(), 1, &[&few[..], &[&bank, placement, budget]].concat());
+        assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done);
+        let view = view(&folder);
+        assert!(view.steps[0].metrics["skills/lost_tokens"] > Some(0.0), "{budget}");
+        assert!(view.alerts.iter().any(|alert| alert.rule == "skills/lost_tokens > 0"), "{budget}: {:?}", view.alerts);
+    }
+}
