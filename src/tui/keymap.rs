@@ -25,7 +25,7 @@ pub fn parse(name: &str, text: &str) -> Result<Keymap, String> {
     let document = Document::parse(text)
         .map_err(|error| at(error.span(), error.message().lines().collect::<Vec<_>>().join(", ")))?;
     let mut keymap = Keymap::default();
-    for (table, item) in document.iter().filter(|(table, _)| *table != "keys") {
+    if let Some((table, item)) = document.iter().find(|(table, _)| *table != "keys") {
         return Err(at(item.span(), format!("unknown table `{table}`, the keys are under `[keys]`")));
     }
     let Some(keys) = document.get("keys").and_then(Item::as_table) else { return Ok(keymap) };
