@@ -1,8 +1,8 @@
 //! Tokens as a flow of cells: what each shows, how it is coloured, and how the cursor walks.
 
 use super::app::{App, Folds};
-use super::{glyph, text};
 use super::theme::Role;
+use super::{glyph, text};
 use crate::core::TokenRecord;
 
 /// One number per token that can colour the text.

@@ -30,8 +30,7 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     }
     let columns = [Constraint::Fill(5), Constraint::Fill(4), Constraint::Fill(3)];
     let gaps_room = Constraint::Fill(if room == Room::Three { 3 } else { 0 });
-    let [left, middle, right, last] =
-        Layout::horizontal([columns[0], columns[1], columns[2], gaps_room]).areas(area);
+    let [left, middle, right, last] = Layout::horizontal([columns[0], columns[1], columns[2], gaps_room]).areas(area);
     token(frame, left, scene, focused);
     likely(frame, middle, scene);
     sums(frame, right, scene);
@@ -90,10 +89,8 @@ fn likely(frame: &mut Frame, area: Rect, scene: &Scene) {
     let bar = cells.saturating_sub(12 + 2 * 6) / 2;
     let mut listed = token.top.clone();
     listed.sort_by(|a, b| b.student.max(b.teacher).total_cmp(&a.student.max(a.teacher)));
-    let mut lines = vec![Line::styled(
-        format!(" {:<11}{:<w$}{}", "", "student", "teacher", w = bar + 6),
-        scene.style(Role::Dim),
-    )];
+    let mut lines =
+        vec![Line::styled(format!(" {:<11}{:<w$}{}", "", "student", "teacher", w = bar + 6), scene.style(Role::Dim))];
     lines.extend(listed.iter().take(usize::from(inner.height).saturating_sub(1)).map(|one| {
         let (student, teacher) = (f64::from(one.student.exp()), f64::from(one.teacher.exp()));
         let name = names.get(&one.id).map_or_else(|| format!("⟨{}⟩", one.id), Clone::clone);
@@ -117,18 +114,19 @@ fn lenses(frame: &mut Frame, area: Rect, scene: &Scene) {
     let at = app.episode().map_or(0, |e| app.data.token_start(e)) + app.token_at();
     let names = Lenses::names();
     let number = |v: Option<f32>| v.map_or("—".into(), |v| text::number(f64::from(v)));
-    let head = format!(" {:<12}{:>8}{:>8}{:>8}{:>9}", "", "push", "adv", "weight", "loss");
+    let loss = |said: String| if inner.width >= 42 { format!("{said:>9}") } else { String::new() };
+    let head = format!(" {:<10}{:>7}{:>7}{:>8}{}", "", "push", "adv", "weight", loss("loss".into()));
     let mut lines = vec![Line::styled(head, scene.style(Role::Dim))];
     for method in [state.first, state.second].into_iter().flatten() {
         let seen = state.seen(method, at);
         let push = state.push(method, at);
         let role = push.map_or(Role::Text, |p| Channel::Lens.role(p));
         lines.push(Line::from(vec![
-            scene.span(Role::Text, format!(" {}", text::pad(names.get(method).copied().unwrap_or(""), 12))),
+            scene.span(Role::Text, format!(" {}", text::pad(names.get(method).copied().unwrap_or(""), 10))),
             scene.span(role, format!("{:>7}", number(push))),
-            scene.span(Role::Text, format!("{:>8}", number(seen.map(|s| s.advantage)))),
+            scene.span(Role::Text, format!("{:>7}", number(seen.map(|s| s.advantage)))),
             scene.span(Role::Text, format!("{:>8}", number(seen.and_then(|s| s.weight)))),
-            scene.span(Role::Text, format!("{:>9}", number(seen.map(|s| s.loss)))),
+            scene.span(Role::Text, loss(number(seen.map(|s| s.loss)))),
         ]));
     }
     let cells = usize::from(inner.width).saturating_sub(2);

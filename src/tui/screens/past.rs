@@ -27,7 +27,8 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     if steps < 2 && past.left == 0 {
         return scene.lines(frame, inner, nothing(scene, "the task was played in this step only"));
     }
-    let same = |entry: &Entry| entry.tokens.get(before).filter(|t| Some(t.id) == wanted).and_then(|t| app.channel.value(t));
+    let same =
+        |entry: &Entry| entry.tokens.get(before).filter(|t| Some(t.id) == wanted).and_then(|t| app.channel.value(t));
     let course: Vec<f64> = past.entries.iter().map(|e| same(e).map_or(f64::NAN, f64::from)).collect();
     let cells = usize::from(inner.width);
     let word = format!(" {} of the token at the cursor ", app.channel.name());
@@ -47,7 +48,10 @@ fn line<'a>(scene: &Scene<'a>, entry: &Entry, (place, value): (usize, Option<f32
     let (sign, role) = if entry.won { ("✔", Role::Good) } else { ("✘", Role::Warn) };
     let number = value.map_or("—".into(), |v| text::number(f64::from(v)));
     let mut line = Line::from(vec![
-        scene.span(if here { Role::Select } else { Role::Text }, format!("{:>5} #{:<2}", entry.id.step, entry.id.member + 1)),
+        scene.span(
+            if here { Role::Select } else { Role::Text },
+            format!("{:>5} #{:<2}", entry.id.step, entry.id.member + 1),
+        ),
         scene.span(role, format!(" {sign} ")),
         scene.span(Role::Text, format!("{number:>8}  ")),
     ]);

@@ -52,12 +52,18 @@ const DATA: &str = "data";
 const HERE: &[ScreenId] = &[ScreenId::Rollouts];
 
 const OWN: &[Binding] = &[
-    row(&[ch('F')], "filter", A::Own("filter"), "filter: reward>0 & task~clean, ? lists the words", DATA).on(HERE).foot(9),
+    row(&[ch('F')], "filter", A::Own("filter"), "filter: reward>0 & task~clean, ? lists the words", DATA)
+        .on(HERE)
+        .foot(9),
     row(&[ch('\\')], "grep", A::Own("grep"), "grep: a text or pattern in all rollouts", DATA).on(HERE),
-    row(&[ch('W')], "whole", A::Own("whole"), "whole: rollouts of the run, or tasks of the step", DATA).on(HERE).foot(10),
+    row(&[ch('W')], "whole", A::Own("whole"), "whole: rollouts of the run, or tasks of the step", DATA)
+        .on(HERE)
+        .foot(10),
     row(&[ch('r')], "order", A::Own("order"), "order: newest, |A|, reward, |gap|, tokens, turns", DATA).on(HERE),
     row(&[ch(' ')], "mark", A::Own("mark"), "mark: this rollout, to compare with", DATA).on(HERE),
-    row(&[ch('d')], "diff", A::Own("diff"), "diff: with the marked rollout, or one of its group", DATA).on(HERE).foot(11),
+    row(&[ch('d')], "diff", A::Own("diff"), "diff: with the marked rollout, or one of its group", DATA)
+        .on(HERE)
+        .foot(11),
     row(&[ch('*')], "pin", A::Own("pin"), "pin: this task, a probe to follow over steps", DATA).on(HERE),
     row(&[ch('.')], "fold-turn", A::Own("fold-turn"), "fold: this turn, or unfold it", "more or less").on(HERE),
     row(&[ch(',')], "fold-roles", A::Own("fold-roles"), "roles: without thoughts, observations, both", "more or less")
@@ -105,8 +111,8 @@ fn own(app: &mut App, name: &str) {
     let turn = app.chosen().2;
     let state = &mut app.states.rollouts;
     match (name, chosen) {
-        ("filter", _) => app.overlay = Overlay::ask("filter", "filter", state.typed.clone()),
-        ("grep", _) => app.overlay = Overlay::ask("grep", "in all rollouts", ""),
+        ("filter", _) => app.overlay = Overlay::ask("filter", " filter: ", state.typed.clone()),
+        ("grep", _) => app.overlay = Overlay::ask("grep", " find in all rollouts: ", ""),
         ("whole", _) => {
             state.whole ^= true;
             app.focus[1] = 0;
@@ -117,11 +123,7 @@ fn own(app: &mut App, name: &str) {
             app.notify(said);
         }
         ("mark", Some((id, _))) => state.mark(id),
-        ("pin", Some((_, task))) => {
-            if !state.pins.remove(&task) {
-                state.pins.insert(task);
-            }
-        }
+        ("pin", Some((_, task))) => state.pin(task),
         ("fold-turn", Some((id, _))) => state.folds.turn(id, turn),
         ("fold-roles", _) => {
             let (next, said) = state.folds.left_out.next();
@@ -161,8 +163,8 @@ fn submit(app: &mut App, name: &str, text: &str) -> Vec<Effect> {
         ("filter", _) => match app.states.rollouts.set_filter(text) {
             Ok(()) => app.focus[1] = 0,
             Err(error) => {
-                app.overlay = Overlay::ask("filter", "filter", text);
-                app.notify(error);
+                app.overlay = Overlay::ask("filter", " filter: ", text);
+                (app.states.rollouts.whole, app.states.rollouts.error) = (true, Some(error));
             }
         },
         ("grep", _) => {

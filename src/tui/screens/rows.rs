@@ -48,6 +48,9 @@ fn notes<'a>(scene: &Scene<'a>, cells: usize) -> Vec<Line<'a>> {
         let said = text::fit(&said, cells.saturating_sub(word.len() + 2));
         lines.push(Line::from(vec![scene.span(Role::Dim, format!(" {word} ")), scene.span(role, said)]));
     };
+    if let Some(error) = &state.error {
+        add(Role::Bad, "filter", error.clone());
+    }
     if !state.typed.is_empty() {
         add(Role::Accent, "filter", state.typed.clone());
     }
@@ -72,24 +75,20 @@ fn line<'a>(scene: &Scene<'a>, row: &RolloutRow, chosen: bool, cells: usize) -> 
     let advantage = row.advantage.map_or("     ·".into(), |a| format!("{a:>+6.2}"));
     let gap = row.gap.map_or("     ·".into(), |g| format!("{g:>+6.2}"));
     let numbers = format!(" A{advantage} gap{gap} {:>3}t ", row.turns);
-    let signs = [
-        (state.pins.contains(&row.task.id), "☆"),
-        (state.marks.contains(&row.id), "●"),
-        (row.silent, "∅"),
-    ];
+    let signs = [(state.pins.contains(&row.task.id), "☆"), (state.marks.contains(&row.id), "●"), (row.silent, "∅")];
     let signs: String = signs.into_iter().map(|(on, sign)| if on { sign } else { " " }).collect();
     let said = match state.grep.as_ref().and_then(|g| g.hits.get(&row.id)) {
         Some(hit) => hit.line.as_str(),
         None => row.task.goal.as_str(),
     };
     let head = format!("{:>5} #{:<2}", row.id.step, row.id.member + 1);
-    let room = cells.saturating_sub(1 + text::width(&head) + 8 + text::width(&numbers) + 4);
+    let room = cells.saturating_sub(1 + text::width(&head) + 9 + text::width(&numbers) + 4);
     // a narrow list keeps the task rather than the numbers
     let (numbers, room) = if room < 12 { (" ".to_owned(), room + text::width(&numbers) - 1) } else { (numbers, room) };
     Line::from(vec![
         scene.span(Role::Accent, if chosen { "▸" } else { " " }),
         scene.span(if chosen { Role::Select } else { Role::Text }, head),
-        scene.span(role, format!(" {sign}{:>+6.2}", row.reward)),
+        scene.span(role, format!(" {sign}{:>+7.2}", row.reward)),
         scene.span(Role::Dim, numbers),
         scene.span(if chosen { Role::Select } else { Role::Text }, text::pad(said, room)),
         scene.span(Role::Accent, format!(" {signs}")),

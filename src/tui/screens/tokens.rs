@@ -258,9 +258,12 @@ fn stream(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let shown = rows[first..].iter().take(height).map(|(line, under)| match (line, *under) {
         (FlowLine::Heading(turn), _) => heading(scene, *turn, usize::from(text.width).saturating_sub(2)),
         (FlowLine::Stops(stops), 0) => words(scene, stops, tokens, &paint),
-        (FlowLine::Stops(stops), row) => {
-            glyphs(scene, stops, tokens, if row == 1 { &paint.values } else { paint.second.as_ref().unwrap_or(&paint.values) })
-        }
+        (FlowLine::Stops(stops), row) => glyphs(
+            scene,
+            stops,
+            tokens,
+            if row == 1 { &paint.values } else { paint.second.as_ref().unwrap_or(&paint.values) },
+        ),
     });
     let pad = Rect { x: text.x + text.width.min(1), width: text.width.saturating_sub(2), ..text };
     scene.lines(frame, pad, shown.collect());
