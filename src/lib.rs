@@ -34,13 +34,17 @@
 //! - Rows are one per episode by default (`transcript`); the papers' one row per turn is `rollout.layout = "history"`.
 //! - The decoder's backward pass is written out over packed rows instead of using candle's autograd, which drops
 //!   gradients of several operations without a word.
-//! - A group's rollouts share one choice of skills.
+//! - A group's rollouts share one choice of skills, which counts as one retrieval; its reason is recorded once per group.
+//! - A skill's utility is known only where students read skills: in methods that play part of a group with them, or where
+//!   the panel is also played with skills. SkillRL's update of weak task types looks at one step's episodes.
+//! - Skills by an endpoint come in when they come; a resumed run takes those that were recorded from the records.
 //! - A trust-region teacher is a mixture of two sets of weights; SDPO mixes their logits.
 //! - `dtype = "bf16"` computes with bf16 numbers held in f32: a CPU gains the same rounding and smaller files, no speed.
 //! - Adapters have no dropout: what scores must be what sampled.
 
 pub mod batch;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod core;
 pub mod engine;

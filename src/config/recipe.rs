@@ -26,6 +26,7 @@ pub struct Recipe {
     pub eval: EvalSettings,
     pub checkpoint: CheckpointSettings,
     pub record: RecordSettings,
+    pub judge: JudgeSettings,
     pub alerts: AlertSettings,
 }
 
@@ -63,6 +64,8 @@ environments! {
     Shop(ShopSettings) = "shop",
     /// Answer a question by looking things up in a collection of passages.
     Search(SearchSettings) = "search",
+    /// Whatever runs elsewhere: an OpenEnv server, or a program that speaks JSON lines.
+    Bridge(BridgeSettings) = "bridge",
 }
 
 impl Default for EnvConfig {
@@ -157,25 +160,61 @@ pub enum Retrieval {
     Keyword,
     /// Skills without a condition, and every group with a keyword in the goal.
     KeywordAny,
+    /// Skills without a condition, and the first group all of whose keywords are in the goal.
+    KeywordAll,
+    /// As `keyword-any`, inside words too.
+    KeywordSubstring,
+    /// Skills without a condition, and the group that is named in the task type.
+    TaskType,
+    /// What has served best so far, with a bonus for what was seldom tried.
+    Ucb,
     /// The whole bank.
     Full,
     /// A seeded random choice (control).
     Random,
+    /// The best match of words.
+    Bm25,
+    /// The nearest in the policy's own hidden states.
+    Embedding,
     /// No skills: teacher and student read the same prompt (control).
     None,
 }
 
 impl SkillSettings {
-    /// The way to choose, as the skill book takes it.
-    pub fn choice(&self) -> skill::Retrieval {
-        match self.retrieval {
+    /// The way to choose and to show, as the skill book takes it.
+    pub fn way(&self) -> skill::Way {
+        let n = self.top_k as usize;
+        let retrieval = match self.retrieval {
             Retrieval::Keyword => skill::Retrieval::Keyword,
             Retrieval::KeywordAny => skill::Retrieval::KeywordAny,
+            Retrieval::KeywordAll => skill::Retrieval::KeywordAll,
+            Retrieval::KeywordSubstring => skill::Retrieval::KeywordSubstring,
+            Retrieval::TaskType => skill::Retrieval::TaskType,
+            Retrieval::Ucb => skill::Retrieval::Ucb { n: self.ucb_count as usize, c: self.ucb_c },
             Retrieval::Full => skill::Retrieval::Full,
             Retrieval::Random => skill::Retrieval::Random { n: self.random_count as usize },
+            Retrieval::Bm25 => skill::Retrieval::Bm25 { n },
+            Retrieval::Embedding => skill::Retrieval::Embedding { n, least: self.min_similarity },
             Retrieval::None => skill::Retrieval::None,
-        }
+        };
+        let (placement, layout, decay) = (self.placement, self.layout, self.evolve.decay);
+        skill::Way { retrieval, placement, layout, decay }
     }
+}
+
+/// Who makes skills of finished episodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Summariser {
+    /// Nobody: the bank is what its files say.
+    #[default]
+    None,
+    /// The deterministic episode distiller; no language model.
+    Distiller,
+    /// A language model behind an OpenAI-compatible endpoint; the distiller where it fails.
+    Endpoint,
+    /// The policy that is trained; the distiller where it answers in another form.
+    Policy,
 }
 
 /// Which tokens are written to `tokens/`.
@@ -187,6 +226,22 @@ pub enum RecordedTokens {
     All,
     /// None: the token screen and the lens stay empty.
     None,
+}
+
+/// Who judges turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgeBy {
+    /// Nobody: methods that ask for a judge are refused.
+    #[default]
+    None,
+    /// The policy that is trained.
+    #[serde(rename = "self")]
+    Own,
+    /// A model behind an OpenAI-compatible server.
+    Endpoint,
+    /// The environment's expert, who knows the hidden state: for tests and upper bounds.
+    Oracle,
 }
 
 /// Fires when a metric stays past a limit. With neither `above` nor `below`: when it is not a finite number.
@@ -240,7 +295,67 @@ fn default_rules() -> Vec<AlertRule> {
         },
         AlertRule {
             above: Some(0.0),
+            ..rule("skills/lost_tokens", 1, Level::Warn, "skill text did not fit the teacher's prompt and was left out")
+        },
+        AlertRule {
+            above: Some(0.0),
             ..rule("optim/skipped", 1, Level::Warn, "a gradient was not finite, its update was skipped")
+        },
+        AlertRule {
+            below: Some(-1.0),
+            ..rule(
+                "gap/mean",
+                5,
+                Level::Warn,
+                "the teacher disagrees with most of what the student says: its context may not fit",
+            )
+        },
+        AlertRule {
+            above: Some(1.0),
+            ..rule("coef/aux_to_rl", 5, Level::Warn, "distillation outweighs the reward, lower its coefficient")
+        },
+        AlertRule {
+            above: Some(0.3),
+            ..rule(
+                "clip/fraction",
+                5,
+                Level::Warn,
+                "updates leave the old policy far behind, lower `optim.lr` or `minibatches`",
+            )
+        },
+        AlertRule {
+            above: Some(0.5),
+            ..rule(
+                "rollout/cut_share",
+                5,
+                Level::Warn,
+                "most replies reach a limit: they grow, or `max_new_tokens` is small",
+            )
+        },
+        AlertRule {
+            below: Some(0.005),
+            ..rule("entropy/mean", 10, Level::Warn, "the policy hardly varies any more, groups will stop differing")
+        },
+        AlertRule {
+            above: Some(0.05),
+            ..rule("leak/share", 3, Level::Warn, "replies quote what only the teacher has read")
+        },
+        AlertRule {
+            above: Some(0.0),
+            ..rule("skills/lost_tokens", 1, Level::Info, "skill text was cut off, see `skills.budget_tokens`")
+        },
+        AlertRule {
+            above: Some(0.5),
+            ..rule(
+                "judge/unread",
+                2,
+                Level::Warn,
+                "most answers of the judge cannot be read, their episodes are not judged",
+            )
+        },
+        AlertRule {
+            above: Some(0.0),
+            ..rule("env/errors", 1, Level::Warn, "environments failed, their episodes are left out")
         },
         rule("grad/norm", 3, Level::Error, "the gradient is not finite and updates are skipped"),
     ]
@@ -383,18 +498,108 @@ tables! {
         pub style: String = "verl-agent".into(), NextRun;
     }
 
+    /// The bridge: an environment on an OpenEnv server, or a program of one's own.
+    pub struct BridgeSettings in "env.bridge" {
+        /// Which table `[server.NAME]` of `envs/bridge.toml` describes the environment.
+        pub server: String = "sdlab".into(), NextRun;
+        /// Address in place of the table's, e.g. `ws://127.0.0.1:8000/ws`; empty = the table's.
+        pub url: String = String::new(), NextRun;
+        /// Most sessions at a time, >= 1. More games than that wait for one another.
+        pub sessions: u32 = 256, NextRun;
+        /// Seconds to wait for an answer, > 0. A slower one is an environment error, not a lost game.
+        pub timeout: f64 = 30.0, NextRun;
+        /// Seconds to wait for a session while all are in use and nothing happens, > 0.
+        pub wait: f64 = 600.0, NextRun;
+        /// How often a session that is lost before its game begins is opened again; 0 = never.
+        pub retries: u32 = 3, NextRun;
+        /// File to which every episode is appended, one a line; empty = none.
+        pub record: String = String::new(), NextRun;
+        /// File of recorded episodes to play back in place of the server; empty = the server.
+        pub replay: String = String::new(), NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 50, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/bridge.toml`.
+        pub style: String = "plain".into(), NextRun;
+    }
+
     /// The skills that the teacher reads and the student does not.
     pub struct SkillSettings in "skills" {
-        /// Folder of skill files.
+        /// Folder of skill files; empty = the run starts with an empty bank.
         pub bank: String = "skills/household".into(), NextRun;
-        /// `keyword`, `keyword-any`, `full`, `random` or `none` (a control: the teacher reads the student's prompt).
+        /// `keyword` (and its variants `keyword-any`, `keyword-all`, `keyword-substring`, `task-type`), `ucb`, `bm25`,
+        /// `embedding` (the policy's own hidden states), `full`, `random` or `none` (a control: the teacher reads the
+        /// student's prompt).
         pub retrieval: Retrieval = Retrieval::Keyword, NextStep;
         /// With `random`: skills drawn for an episode; more than the bank has = all of it, 0 = none.
         pub random_count: u32 = 6, NextStep;
-        /// `user-slot` (inside the user message) or `prefix-raw` (before the rendered prompt, as SDAR's code does).
+        /// With `bm25` and `embedding`: skills chosen for an episode; 0 = none.
+        pub top_k: u32 = 6, NextStep;
+        /// With `embedding`: least cosine similarity to the goal, in [-1, 1], of vectors centred on the bank.
+        pub min_similarity: f64 = 0.0, NextStep;
+        /// With `ucb`: skills chosen for an episode (the papers choose one); 0 = none.
+        pub ucb_count: u32 = 1, NextStep;
+        /// With `ucb`: weight of the bonus for what was seldom tried, >= 0 (not printed in any paper); 0 = none.
+        pub ucb_c: f64 = 1.0, NextStep;
+        /// `user-slot` (inside the user message), `prefix-raw` (before the rendered prompt, as SDAR's code does), `system`
+        /// (a system message) or `at-turn` (before what the user says, in every turn).
         pub placement: Placement = Placement::UserSlot, NextStep;
-        /// Most tokens of skill text in one prompt; 0 = no limit.
+        /// `compact` (the text), `titled` (with its title) or `full` (with the analyses of its author).
+        pub layout: skill::Layout = skill::Layout::Compact, NextStep;
+        /// Most tokens of skill text in one prompt; 0 = no limit but the model's context.
         pub budget_tokens: u32 = 256, NextStep;
+        with learn: LearnSettings;
+        with evolve: EvolveSettings;
+    }
+
+    /// Skills made of the run's own finished episodes, successful or failed, while training goes on.
+    pub struct LearnSettings in "skills.learn" {
+        /// `none`, `distiller` (deterministic, no language model), `endpoint` (OpenAI-compatible) or `policy` (the model
+        /// that is trained).
+        pub author: Summariser = Summariser::None, NextRun;
+        /// What the distiller writes: `lessons` (single sentences, conditioned on a word of the goal) or `workflow` (one
+        /// skill a task type with success analysis, mistake analysis and golden workflow, as language models do).
+        pub form: skill::Form = skill::Form::Lessons, NextRun;
+        /// Pairs of a group's episodes that become skills: `none`, `siblings` (a success and a failure) or `best-worst`
+        /// (scores at least 0.2 apart).
+        pub contrast: skill::Contrast = skill::Contrast::None, NextRun;
+        /// Most episodes that wait for their author; when there are more, the oldest are passed over and counted. >= 1.
+        pub backlog: u32 = 256, NextRun;
+        /// With `endpoint`: address up to `/v1`.
+        pub base_url: String = "http://127.0.0.1:8000/v1".into(), NextRun;
+        /// With `endpoint`: name of the model it is asked for.
+        pub model: String = String::new(), NextRun;
+        /// With `endpoint`: environment variable that holds the key; empty = no key is sent.
+        pub key_env: String = String::new(), NextRun;
+        /// With `endpoint`: seconds to wait for one answer, > 0.
+        pub timeout: f64 = 60.0, NextRun;
+        /// With `endpoint`: further attempts after a failed one; 0 = none. Then the distiller does it.
+        pub retries: u32 = 2, NextRun;
+        /// With `endpoint`: seconds before the first further attempt, twice as long before each next one; 0 = at once.
+        pub backoff: f64 = 1.0, NextRun;
+        /// With `endpoint`: requests at a time, >= 1.
+        pub concurrent: u32 = 4, NextRun;
+        /// With `policy`: episodes of a step that are summarised (the policy cannot play meanwhile); 0 = none.
+        pub per_step: u32 = 4, NextRun;
+        /// Most tokens of one answer, >= 1.
+        pub max_tokens: u32 = 400, NextRun;
+    }
+
+    /// How the learned part of the bank changes: what it takes in, and what it lets go of.
+    pub struct EvolveSettings in "skills.evolve" {
+        /// Most learned skills; of more, those of least use go first. 0 = no limit.
+        pub max_skills: u32 = 200, NextStep;
+        /// Task types whose success stays below this get new skills from their failures (SkillRL: 0.4); 0 = none do.
+        pub below: f64 = 0.4, NextStep;
+        /// Steps between those updates; 0 = none.
+        pub every: u64 = 5, NextStep;
+        /// Weight of the newest comparison in a skill's utility, in (0, 1] (UCOB: 0.2).
+        pub decay: f64 = 0.2, NextStep;
+        /// A skill whose utility falls below this is retired, whoever wrote it, in [-1, 1]. -1 = none is.
+        pub retire_below: f64 = -0.1, NextStep;
+        /// Comparisons before a skill can be retired.
+        pub min_trials: u32 = 3, NextStep;
     }
 
     /// Playing: how experience is collected.
@@ -496,6 +701,21 @@ tables! {
         pub reference: bool = false, NextRun;
         /// Likely tokens recorded per position under both views, where there is a teacher; 0 = those of the method, if any.
         pub top_k: u32 = 0, NextRun;
+    }
+
+    /// The judge of turns, for methods that ask one.
+    pub struct JudgeSettings in "judge" {
+        /// `none`, `self` (the policy), `endpoint` (an OpenAI-compatible server) or `oracle` (the environment's expert, for
+        /// tests; named as a substitution).
+        pub by: JudgeBy = JudgeBy::None, NextRun;
+        /// Address of the server up to its version, e.g. `http://127.0.0.1:8000/v1`. Plain HTTP.
+        pub url: String = String::new(), NextRun;
+        /// Name of its model.
+        pub model: String = String::new(), NextRun;
+        /// Seconds to wait for an answer, > 0; a slower one fails the step.
+        pub timeout: f64 = 120.0, NextRun;
+        /// Most tokens of an answer, >= 1.
+        pub max_tokens: u32 = 512, NextRun;
     }
 
     /// Alerts: rules over the metrics of a step.

@@ -59,13 +59,6 @@ pub struct Provenance {
     /// SHA-256 of the prompt the author was given, in hexadecimal; none for people and the distiller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
-    /// Episodes that said the same, the first one included; 0 for people.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub episodes: u64,
-}
-
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }
 
 /// What an author made of an episode (Skill-SD's schema); empty = nothing.
@@ -220,6 +213,8 @@ pub struct SkillTotals {
     pub utility: Option<f64>,
     /// Comparisons behind `utility`.
     pub trials: u64,
+    /// Further episodes that said the same.
+    pub said: u64,
 }
 
 impl SkillTotals {

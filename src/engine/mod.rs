@@ -157,8 +157,25 @@ pub trait Engine: Send {
     /// reaches a limit is no error: see [`Finish`].
     fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()>;
 
+    /// [`Engine::sample`] with other weights.
+    fn sample_as(
+        &mut self,
+        weights: WeightSet,
+        sampler: &Sampler,
+        first: Vec<SampleRequest>,
+        next: &mut Next,
+    ) -> Result<()>;
+
     /// Scores rows without gradient.
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>>;
+
+    /// Mean over its tokens of the last hidden states (after the final norm) of every row. [rows][D]
+    ///
+    /// # Errors
+    /// An engine that does not give hidden states away, an empty row, or one longer than the context.
+    fn embed(&mut self, _weights: WeightSet, _rows: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        anyhow::bail!("this engine gives no hidden states, choose another `skills.retrieval` than `embedding`")
+    }
 
     /// Scores rows with the live weights, asks `loss` for coefficients, and adds the gradient to the
     /// accumulated one.
@@ -169,6 +186,12 @@ pub trait Engine: Send {
 
     /// Makes `set` equal to the live weights. It costs memory only from the next update on.
     fn keep(&mut self, set: WeightSet) -> Result<()>;
+
+    /// Makes the live weights equal to `set`, and forgets the optimiser's moments: a second student.
+    ///
+    /// # Errors
+    /// `set` is not kept, or adapters are trained.
+    fn restart(&mut self, set: WeightSet) -> Result<()>;
 
     /// Makes `set` equal to the weights of a folder: a model of the same architecture, or adapters of the same form.
     fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()>;

@@ -18,6 +18,7 @@ mod parquet_rows;
 mod process;
 mod supersede;
 
+pub mod absorb;
 pub mod bank;
 pub mod filter;
 pub mod folder;
@@ -33,6 +34,7 @@ pub mod store;
 pub mod sums;
 pub mod view;
 
+pub use absorb::Absorption;
 pub use error::{Result, RunError};
 pub use file::atomic_write;
 pub use finite::metrics_from;

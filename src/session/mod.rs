@@ -11,10 +11,12 @@ mod client;
 mod control;
 mod describe;
 pub mod device;
+mod endpoint;
 mod files;
 mod halt;
 mod job;
 mod journal;
+mod learned;
 mod orders;
 mod pulse;
 mod reply;
@@ -26,6 +28,9 @@ mod serve_tests;
 mod skills;
 mod socket;
 mod spawn;
+mod summarise;
+#[cfg(test)]
+mod summarise_tests;
 mod training;
 mod tuning;
 

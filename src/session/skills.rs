@@ -1,9 +1,84 @@
-//! Edited skills: what differs between two banks, as changes of the configuration.
+//! Skills of a run: who makes them, how a resumed run goes on with them, and what edited ones are told as.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Result;
+
+use super::endpoint::Endpoint;
+use super::summarise::Summariser;
+use crate::config::{Recipe, Summariser as By};
 use crate::core::event::{KeyChange, Scope};
+use crate::core::{Episode, EpisodeId};
+use crate::run::view::RunView;
+use crate::run::{RunFolder, Source, Store};
 use crate::skill::Bank;
+use crate::skill::draft::Job;
+use crate::skill::evolve::Rules;
+use crate::train::Trainer;
+use crate::train::checkpoint::Found;
+use crate::train::learn::{Course, Writer};
+
+/// Who makes skills of episodes, as a recipe says.
+///
+/// # Errors
+/// The endpoint's settings cannot work, or no thread can be started.
+pub(super) fn writer(recipe: &Recipe) -> Result<Writer> {
+    let learn = &recipe.skills.learn;
+    let endpoint = match learn.author {
+        By::None => return Ok(Writer::Nobody),
+        By::Policy => {
+            let (per_step, max_tokens) = (learn.per_step as usize, learn.max_tokens as usize);
+            return Ok(Writer::Policy { per_step, max_tokens });
+        }
+        By::Distiller => None,
+        By::Endpoint => Some(Endpoint::new(learn)?),
+    };
+    let (backlog, concurrent) = (learn.backlog as usize, learn.concurrent as usize);
+    Ok(Writer::Background(Box::new(Summariser::start(endpoint, learn.form, backlog, concurrent)?)))
+}
+
+/// What is made of which episodes, and what the bank keeps.
+pub(super) fn course(recipe: &Recipe) -> Course {
+    let (learn, evolve) = (&recipe.skills.learn, &recipe.skills.evolve);
+    Course {
+        form: learn.form,
+        contrast: learn.contrast,
+        rules: Rules {
+            max_skills: evolve.max_skills as usize,
+            retire_below: evolve.retire_below,
+            min_trials: u64::from(evolve.min_trials),
+        },
+        below: evolve.below,
+        every: evolve.every,
+    }
+}
+
+/// Takes up what was waiting when the checkpoint was written, and what the records say came in since.
+pub(super) fn go_on(folder: &RunFolder, found: &Found, trainer: &mut Trainer) -> Result<()> {
+    if !trainer.learning.is_on() {
+        return Ok(());
+    }
+    if trainer.learning.depends_on_time() {
+        let mut past = RunView::default();
+        Source::open(folder)?.for_each(|record| past.apply(record))?;
+        let late = past.bank.changes(u64::MAX).filter(|(step, _)| *step > found.step);
+        trainer.learning.replay(late.map(|(step, change)| (step, change.clone())).collect());
+    }
+    let waiting = found.waiting();
+    let steps: BTreeSet<u64> = waiting.iter().flat_map(|key| &key.episodes).map(|id| id.step).collect();
+    let mut episodes: BTreeMap<EpisodeId, Episode> = BTreeMap::new();
+    for step in steps {
+        // rollouts that are not there (a fork has none of its source) are passed over
+        let of_step = Store::new(folder).episodes(step).unwrap_or_default();
+        episodes.extend(of_step.into_iter().map(|episode| (episode.id, episode)));
+    }
+    let job = |key: &crate::skill::draft::JobKey| {
+        let episodes: Option<Vec<Episode>> = key.episodes.iter().map(|id| episodes.get(id).cloned()).collect();
+        Some(Job { task: key.task, episodes: episodes? })
+    };
+    trainer.learning.queue(waiting.iter().filter_map(job).collect());
+    Ok(())
+}
 
 /// Every skill that was added, removed or reworded, by id. The teacher reads the new bank from the next step on.
 pub(super) fn differences(before: &Bank, after: &Bank) -> Vec<KeyChange> {

@@ -6,26 +6,29 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::describe::describe;
-use super::device::{self, Gpus};
+use super::device;
 use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
+use super::learned::LearnedFiles;
 use super::saver::Saver;
-use super::skills::differences;
-use crate::config::{self, Device, Overrides, Recipe};
+use super::skills::{self, differences};
+use crate::config::{self, JudgeBy, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
-use crate::engine::candle::{CandleEngine, Options};
+use crate::engine::candle::{CandleEngine, Options, Place};
 use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
 use crate::env::prompt::Layout;
 use crate::hub;
+use crate::method::METHODS;
 use crate::run::{Manifest, RunFolder, set_aside};
-use crate::skill::{Bank, SkillBook};
-use crate::text::Text;
+use crate::skill::{Bank, Placement, SkillBook};
+use crate::text::{Message, Text};
 use crate::train::checkpoint::{Found, Keep, Notes};
+use crate::train::learn::Learning;
 use crate::train::rollout::Sampling;
-use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, weights};
+use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, placement, weights};
 
 /// A training that is loaded when it starts.
 pub struct Training {
@@ -50,6 +53,8 @@ pub struct Training {
     saver: Saver,
     /// Files of steps that could not be written yet.
     kept: Vec<Kept>,
+    /// The run's own skill files.
+    learned: LearnedFiles,
 }
 
 impl Training {
@@ -70,6 +75,7 @@ impl Training {
             is_best: false,
             saver: Saver::default(),
             kept: Vec::new(),
+            learned: LearnedFiles::default(),
         }
     }
 
@@ -128,7 +134,9 @@ impl Job for Training {
             self.continue_from(found);
         }
         self.place = model_place(&self.recipe, found.as_ref())?;
-        let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
+        let place = device::place(self.recipe.model.device)?;
+        let (options, plan) = budget::options(&self.recipe, &self.place, place, memory::available(place))?;
+        eprintln!("{}", memory_line(place, &plan));
         let mut trainer = open(&self.recipe, &self.place, options)?;
         self.wording = env::file(trainer.world.kind())?.text.into_owned();
         if trainer.settings.sampling.layout == Layout::Transcript {
@@ -140,9 +148,16 @@ impl Job for Training {
             found.restore(&mut trainer).with_context(misfit)?;
             weights::prepare(&mut trainer, &self.place)?;
         }
+        if let Some(found) = &found {
+            skills::go_on(&self.folder, found, &mut trainer)?;
+        }
+        self.learned = LearnedFiles::begin(self.folder.skills(), &trainer.skills)?;
         self.set_aside(trainer.done, out)?;
         describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
         trainer.text.keep(&self.place, &text_folder(&self.folder))?;
+        if let Some(message) = without_reward(&trainer) {
+            out(RunEvent::Warned { step: trainer.done, message });
+        }
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -157,9 +172,10 @@ impl Job for Training {
             groups: trainer.settings.groups,
             members: trainer.settings.members,
             resumed: trainer.done,
-            substitutions: vec![],
+            substitutions: substitutions(&self.recipe),
             pid: std::process::id(),
         });
+        out(RunEvent::BankLoaded { step: trainer.done, skills: trainer.skills.tell() });
         self.trainer = Some(trainer);
         Ok(())
     }
@@ -167,10 +183,18 @@ impl Job for Training {
     fn step(&mut self, out: Out, abort: &AtomicBool) -> Result<()> {
         self.evaluate(out, abort)?;
         let trainer = self.trainer.as_mut().context(NOT_STARTED)?;
+        if let Some(refusal) = self.learned.pick_up(&mut trainer.skills, trainer.done) {
+            out(refusal);
+        }
         let mut files = Files::new(self.recorder.clone(), out, &mut self.kept);
         match trainer.step(&mut files, abort) {
             Err(e) if e.is::<Aborted>() => return Ok(()),
             result => result?,
+        }
+        if let Err(error) = self.learned.write(&trainer.skills) {
+            // the records hold them too, and the next step tries again
+            let message = format!("the run's skill files could not be written: {error:#}");
+            out(RunEvent::Warned { step: trainer.done, message });
         }
         (self.evaluated, self.success, self.is_best) = (false, None, false);
         self.evaluate(out, abort)
@@ -217,7 +241,7 @@ impl Job for Training {
 
     fn reskill(&mut self, bank: Bank) -> Vec<KeyChange> {
         let Some(trainer) = &mut self.trainer else { return Vec::new() };
-        let changes = differences(trainer.skills.bank(), &bank);
+        let changes = differences(trainer.skills.files(), &bank);
         trainer.skills.replace_bank(bank);
         changes
     }
@@ -236,7 +260,8 @@ impl Job for Training {
     fn retune(&mut self, recipe: &Recipe) {
         if let Some(trainer) = &mut self.trainer {
             trainer.settings = settings(recipe);
-            trainer.skills.choose_by(recipe.skills.choice(), recipe.skills.placement);
+            trainer.skills.choose_by(recipe.skills.way());
+            trainer.learning.course = skills::course(recipe);
             if recipe.method != self.recipe.method {
                 let (name, state) = (trainer.method.name(), trainer.method.state());
                 trainer.method = recipe.method.build();
@@ -249,6 +274,13 @@ impl Job for Training {
         }
         self.recipe = recipe.clone();
     }
+}
+
+/// What the run will need of the memory where it computes.
+fn memory_line(place: Place, plan: &memory::Plan) -> String {
+    let of = if place == Place::Cpu { "" } else { " of the GPU" };
+    let free = memory::available(place).map_or(String::new(), |free| format!(", {} are free", memory::human(free)));
+    format!("memory{of}: {} at most{free} ({})", memory::human(plan.peak()), plan.words())
 }
 
 /// Where the model lies: a run whose model is gone (it came from another machine) has it in its checkpoint.
@@ -269,12 +301,6 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     if recipe.rollout.layout == Layout::Transcript {
         text.transcript()?;
     }
-    let device = device::choose(recipe.model.device, Gpus::here())?;
-    anyhow::ensure!(
-        device == Device::Cpu,
-        "`model.device` is `{}`, but this engine computes on the CPU only",
-        String::from(device)
-    );
     let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
@@ -283,16 +309,20 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
          tokenizer and weights from the same model",
         model.display()
     );
-    let bank = Bank::load(Path::new(&recipe.skills.bank))?;
-    let skills = SkillBook::new(bank, recipe.skills.choice(), recipe.skills.placement, Default::default());
+    let book = SkillBook::new(Bank::open(&recipe.skills.bank)?, recipe.skills.way());
+    if book.placement() == Placement::System {
+        let messages = [placement::system("Know this.".into()), Message::user("Go.")];
+        text.render(&messages, true).context(NO_SYSTEM_ROLE)?;
+    }
     Ok(Trainer {
         settings: settings(recipe),
         engine: Box::new(engine),
         text,
         world,
         prompts,
-        skills,
+        skills: book,
         method: recipe.method.build(),
+        learning: Learning::new(skills::course(recipe), skills::writer(recipe)?),
         done: 0,
     })
 }
@@ -338,12 +368,15 @@ pub fn settings(recipe: &Recipe) -> Settings {
             first: eval.first,
         },
         record: Record::of(&recipe.record),
+        judge: recipe.judge.clone(),
     }
 }
 
 fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
     Filter { top_k: top_k as usize, top_p: top_p as f32, min_p: min_p as f32 }
 }
+
+const NO_SYSTEM_ROLE: &str = "the model's chat template has no system message, choose another `skills.placement`";
 
 const NOT_STARTED: &str = "the training was not started";
 
@@ -354,6 +387,28 @@ const UNLIMITED_RESERVE: usize = 512;
 fn recipe_name(folder: &RunFolder) -> String {
     let notes = Manifest::read(folder).map(|m| m.notes).unwrap_or_default();
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
+}
+
+/// A word of warning about methods that learn without a reward.
+fn without_reward(trainer: &Trainer) -> Option<String> {
+    let name = trainer.method.name();
+    let info = METHODS.iter().find(|info| info.name == name)?;
+    let several = trainer.world.max_turns() > 1;
+    (info.axes.starts_with("credit none") && several).then(|| {
+        format!(
+            "`{name}` distils without a reward, which is known to stall or collapse over several turns: watch success"
+        )
+    })
+}
+
+/// Stand-ins that are named wherever the run is shown.
+fn substitutions(recipe: &Recipe) -> Vec<String> {
+    let judged = recipe.method.build().needs().judge.is_some();
+    match recipe.judge.by {
+        JudgeBy::Oracle if judged => vec!["judge: the environment's expert (oracle)".into()],
+        JudgeBy::Own if judged => vec!["judge: the policy itself".into()],
+        _ => vec![],
+    }
 }
 
 /// The run's own copy of tokenizer and template.

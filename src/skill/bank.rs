@@ -12,6 +12,11 @@
 //! text = "To clean an object, hold it and use the sinkbasin."
 //! when = "..."                    # optional: when it applies, appended to the text
 //! keywords = ["..."]              # optional: this skill only for goals with one of these, besides the group's rule
+//! disabled = true                 # optional: kept, never retrieved
+//! success_analysis = "..."        # optional, as are the next two: what was made of an episode; with one of them,
+//! mistake_analysis = "..."        # `text` may be left out, and the teacher reads them
+//! golden_workflow = "..."
+//! provenance = { author = "distiller", step = 5, task = "household/train/3", score = 1.0 }   # optional
 //! ```
 //!
 //! Rules
@@ -20,32 +25,38 @@
 //! 3. Titles, texts and `when` are neutralised: control characters (line ends too) become spaces, invisible direction
 //!    and zero-width characters go, and chat markup such as `<|im_start|>` is broken by a space, so that a bank can
 //!    neither open a role in a prompt nor steer a terminal.
+//! 4. What a run learns stands in the same form in its own `skills/` folder, a file per category ([`Bank::files`]).
+//!    Statistics are never in these files: a checkpoint and the records keep them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::Range;
 use std::path::Path;
 
-use serde::Deserialize;
-use toml::Spanned;
+use super::parse::Source;
+use crate::core::skill::{Analyses, Provenance, SkillCard};
 
 /// One piece of advice.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Skill {
     /// Unique in its bank.
     pub id: String,
     /// For people.
     pub title: String,
-    /// What the teacher reads; one line.
+    /// What the teacher reads; one line. May be empty where there are analyses.
     pub text: String,
     /// When it applies; one line.
     pub when: Option<String>,
     /// The skill is only for goals with one of these; empty = no condition. Lower case.
     pub keywords: Vec<String>,
+    /// What an author made of an episode.
+    pub analyses: Analyses,
+    /// Kept, never retrieved.
+    pub disabled: bool,
+    pub provenance: Provenance,
 }
 
 /// The skills of one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SkillGroup {
     /// `general` and `mistakes` have fixed places in a prompt; any other name is free.
     pub category: String,
@@ -55,7 +66,7 @@ pub struct SkillGroup {
 }
 
 /// Skills of one environment, in the order in which a prompt shows them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bank {
     groups: Vec<SkillGroup>,
 }
@@ -81,28 +92,19 @@ impl fmt::Display for BankError {
 }
 
 impl Bank {
+    /// The bank a recipe names: a folder, or nothing (`""`) for a run that starts with an empty one.
+    pub fn open(folder: &str) -> Result<Self, BankError> {
+        if folder.is_empty() { Ok(Self::default()) } else { Self::load(Path::new(folder)) }
+    }
+
     /// Reads every `*.toml` of `folder` (not of folders in it). A folder that cannot be read, a file that is refused,
     /// and a folder without a skill file are errors.
     pub fn load(folder: &Path) -> Result<Self, BankError> {
-        let unreadable = |path: &Path, error: std::io::Error| BankError {
-            file: path.display().to_string(),
-            place: None,
-            message: format!("cannot be read: {error}, name a folder of skill files"),
-        };
-        let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
-        let mut files = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| unreadable(folder, error))?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
-                files.push((path.display().to_string(), text));
-            }
-        }
+        let files = read_folder(folder)?;
         if files.is_empty() {
             let message = "holds no `*.toml` file, add one or choose retrieval `none`".to_owned();
             return Err(BankError { file: folder.display().to_string(), place: None, message });
         }
-        files.sort();
         Self::parse(&files)
     }
 
@@ -114,12 +116,68 @@ impl Bank {
             let source = Source { name: name.as_ref(), text: text.as_ref() };
             groups.push(source.group(&mut seen)?);
         }
+        Ok(Self::of(groups))
+    }
+
+    /// A bank of groups, brought into prompt order.
+    pub fn of(mut groups: Vec<SkillGroup>) -> Self {
         groups.sort_by_key(|group: &SkillGroup| match group.category.as_str() {
             GENERAL => 0,
             MISTAKES => 2,
             _ => 1,
         });
-        Ok(Self { groups })
+        Self { groups }
+    }
+
+    /// Both banks; of two skills with one id, that of `self`.
+    pub fn with(&self, other: &Bank) -> Self {
+        let taken: BTreeSet<&str> = self.skills().map(|(_, skill)| skill.id.as_str()).collect();
+        let mut more = other.groups.clone();
+        more.iter_mut().for_each(|group| group.skills.retain(|skill| !taken.contains(skill.id.as_str())));
+        Self::of([self.groups.clone(), more].concat())
+    }
+
+    /// Puts a skill into the group of that name that has no condition of its own, which is made if there is none.
+    pub fn add(&mut self, category: &str, skill: Skill) {
+        match self.groups.iter_mut().find(|group| group.category == category && group.keywords.is_empty()) {
+            Some(group) => group.skills.push(skill),
+            None => {
+                let group = SkillGroup { category: category.to_owned(), keywords: vec![], skills: vec![skill] };
+                *self = Self::of([std::mem::take(&mut self.groups), vec![group]].concat());
+            }
+        }
+    }
+
+    /// Takes the skill of that id out.
+    pub fn remove(&mut self, id: &str) -> Option<Skill> {
+        let mut found = None;
+        for group in &mut self.groups {
+            if let Some(at) = group.skills.iter().position(|skill| skill.id == id) {
+                found = Some(group.skills.remove(at));
+            }
+        }
+        self.groups.retain(|group| !group.skills.is_empty());
+        found
+    }
+
+    /// The skill of that id, to be changed.
+    pub fn skill_mut(&mut self, id: &str) -> Option<&mut Skill> {
+        self.groups.iter_mut().flat_map(|group| &mut group.skills).find(|skill| skill.id == id)
+    }
+
+    /// Number of skills.
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(|group| group.skills.len()).sum()
+    }
+
+    /// Whether there is no skill.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every skill as records tell it, in prompt order.
+    pub fn cards(&self) -> Vec<SkillCard> {
+        self.skills().map(|(group, skill)| skill.card(group)).collect()
     }
 
     /// Groups in prompt order: `general`, the others as their files are named, `mistakes`.
@@ -138,155 +196,46 @@ impl Bank {
     }
 }
 
+impl Skill {
+    /// The skill with all that its group says of it.
+    pub fn card(&self, group: &SkillGroup) -> SkillCard {
+        let mut keywords = [group.keywords.as_slice(), &self.keywords].concat();
+        keywords.dedup();
+        SkillCard {
+            id: self.id.clone(),
+            category: group.category.clone(),
+            title: self.title.clone(),
+            text: self.text.clone(),
+            when: self.when.clone(),
+            keywords,
+            analyses: self.analyses.clone(),
+            disabled: self.disabled,
+            provenance: self.provenance.clone(),
+        }
+    }
+}
+
+/// Names and texts of the `*.toml` files of a folder (not of folders in it), by name.
+pub(super) fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, BankError> {
+    let unreadable = |path: &Path, error: std::io::Error| BankError {
+        file: path.display().to_string(),
+        place: None,
+        message: format!("cannot be read: {error}, name a folder of skill files"),
+    };
+    let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(folder, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error))?;
+            files.push((path.display().to_string(), text));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// Category that is shown first.
 pub const GENERAL: &str = "general";
 /// Category that is shown last.
 pub const MISTAKES: &str = "mistakes";
-
-/// `text` on one line and without power over a prompt or a terminal (rule 3 of the module).
-pub fn neutralise(text: &str) -> String {
-    let visible: String = text
-        .chars()
-        .filter(|&c| !INVISIBLE.iter().any(|range| range.contains(&c)))
-        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
-        .collect();
-    // a space inside a mark breaks it, and no mark has a space in it, so that none can arise anew
-    let broken = MARKS.iter().fold(visible, |text, mark| {
-        let (head, tail) = mark.split_at(1);
-        text.replace(mark, &format!("{head} {tail}"))
-    });
-    broken.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Zero-width and direction characters.
-const INVISIBLE: [std::ops::RangeInclusive<char>; 5] = [
-    '\u{ad}'..='\u{ad}',
-    '\u{200b}'..='\u{200f}',
-    '\u{202a}'..='\u{202e}',
-    '\u{2060}'..='\u{2069}',
-    '\u{feff}'..='\u{feff}',
-];
-
-/// What opens or closes a role in common chat templates; each begins with a one-byte character.
-const MARKS: [&str; 12] = [
-    "<|",
-    "|>",
-    "<s>",
-    "</s>",
-    "<bos>",
-    "<eos>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "[INST]",
-    "[/INST]",
-    "<<SYS>>",
-    "<</SYS>>",
-];
-
-/// A file being read.
-struct Source<'a> {
-    name: &'a str,
-    text: &'a str,
-}
-
-impl Source<'_> {
-    fn group(&self, seen: &mut BTreeMap<String, String>) -> Result<SkillGroup, BankError> {
-        let file: GroupFile = toml::from_str(self.text).map_err(|error| {
-            let message = format!("{}, compare the format in `skills/household`", error.message().replace('\n', ", "));
-            BankError { message, ..self.refusal(error.span(), "") }
-        })?;
-        let keywords = self.keywords(file.keywords)?;
-        let category = file.category;
-        let free = category.get_ref() != GENERAL && category.get_ref() != MISTAKES;
-        let mut skills = Vec::with_capacity(file.skill.len());
-        for entry in file.skill {
-            if free && keywords.is_empty() && entry.keywords.is_empty() {
-                let reason = "a skill for every goal outside `general` and `mistakes`, give it or its file `keywords`";
-                return Err(self.refusal(Some(entry.id.span()), reason));
-            }
-            skills.push(self.skill(entry, seen)?);
-        }
-        Ok(SkillGroup { category: self.line(category, "category")?, keywords, skills })
-    }
-
-    fn skill(&self, entry: SkillEntry, seen: &mut BTreeMap<String, String>) -> Result<Skill, BankError> {
-        let span = entry.id.span();
-        let id = self.line(entry.id, "id")?;
-        if let Some(first) = seen.get(&id) {
-            let reason = format!("the id `{id}` is already used in {first}, give each skill its own");
-            return Err(self.refusal(Some(span), &reason));
-        }
-        seen.insert(id.clone(), self.name.to_owned());
-        Ok(Skill {
-            id,
-            title: self.line(entry.title, "title")?,
-            text: self.line(entry.text, "text")?,
-            when: entry.when.map(|when| self.line(when, "when")).transpose()?,
-            keywords: self.keywords(entry.keywords)?,
-        })
-    }
-
-    fn keywords(&self, keywords: Vec<Spanned<String>>) -> Result<Vec<String>, BankError> {
-        keywords
-            .into_iter()
-            .map(|keyword| {
-                let span = keyword.span();
-                let words = words(keyword.get_ref());
-                if words.is_empty() {
-                    return Err(self.refusal(Some(span), "a keyword without letters or digits, remove it"));
-                }
-                Ok(words.join(" "))
-            })
-            .collect()
-    }
-
-    /// Neutralised and not empty.
-    fn line(&self, value: Spanned<String>, key: &str) -> Result<String, BankError> {
-        let span = value.span();
-        let line = neutralise(value.get_ref());
-        if line.is_empty() {
-            return Err(self.refusal(Some(span), &format!("`{key}` is empty, write one or remove the skill")));
-        }
-        Ok(line)
-    }
-
-    fn refusal(&self, span: Option<Range<usize>>, message: &str) -> BankError {
-        let place = span.map(|span| {
-            // a span of the parser lies in the text it parsed
-            let before = self.text.get(..span.start).unwrap_or(self.text);
-            let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-        });
-        BankError { file: self.name.to_owned(), place, message: message.to_owned() }
-    }
-}
-
-/// The words of `text` in lower case: runs of letters and digits.
-pub(super) fn words(text: &str) -> Vec<String> {
-    text.to_lowercase()
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupFile {
-    category: Spanned<String>,
-    #[serde(default)]
-    keywords: Vec<Spanned<String>>,
-    #[serde(default)]
-    skill: Vec<SkillEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SkillEntry {
-    id: Spanned<String>,
-    title: Spanned<String>,
-    text: Spanned<String>,
-    when: Option<Spanned<String>>,
-    #[serde(default)]
-    keywords: Vec<Spanned<String>>,
-}

@@ -1,11 +1,13 @@
 use std::path::Path;
 
-use super::bank::{Bank, neutralise};
+use super::bank::Bank;
+use super::neutral::neutralise;
 use super::prompt::{Layout, Placement, fit};
-use super::retrieve::Retrieval;
-use super::{SkillBook, Statistics};
+use super::retrieve::{Arm, Query, Retrieval};
+use super::stats::{Lived, Mean};
+use super::{Shelf, SkillBook, Tally, Way};
 use crate::core::Task;
-use crate::core::event::SkillUse;
+use crate::core::skill::Happened;
 
 const GENERAL: &str = "category = 'general'\n[[skill]]\nid = 'g'\ntitle = 'G'\ntext = 'Look around.'\n";
 const MISTAKES: &str = "category = 'mistakes'\n[[skill]]\nid = 'm'\ntitle = 'M'\ntext = 'Do not stop.'\n";
@@ -28,7 +30,12 @@ fn task(goal: &str) -> Task {
 }
 
 fn ids(retrieval: Retrieval, bank: &Bank, goal: &str, seed: u64) -> Vec<String> {
-    retrieval.choose(bank, &task(goal), seed).into_iter().map(|chosen| chosen.id).collect()
+    let (shelf, task) = (Shelf::new(bank.clone()), task(goal));
+    retrieval.choose(&shelf, &Query::new(&task, seed)).into_iter().map(|chosen| chosen.id).collect()
+}
+
+fn way(retrieval: Retrieval) -> Way {
+    Way { retrieval, decay: 0.5, ..Way::default() }
 }
 
 fn refusal(text: &str) -> String {
@@ -100,7 +107,8 @@ fn keywords_choose_by_whole_words() {
     assert_eq!(ids(Retrieval::KeywordAny, &bank, goal, 0), ["g", "c", "h", "mug", "m"]);
     assert_eq!(ids(Retrieval::KeywordAny, &bank, "put some pencil on cleaner.", 0), ["g", "m"]);
     let reasons = |task: &Task| -> Vec<String> {
-        Retrieval::Keyword.choose(&bank, task, 0).into_iter().map(|chosen| chosen.reason).collect()
+        let shelf = Shelf::new(bank.clone());
+        Retrieval::Keyword.choose(&shelf, &Query::new(task, 0)).into_iter().map(|chosen| chosen.reason).collect()
     };
     assert_eq!(
         reasons(&task("put a clean mug in cabinet.")),
@@ -127,11 +135,7 @@ fn the_other_choosers_ignore_the_goal() {
 #[test]
 fn the_household_bank_says_exactly_its_sentences() {
     let bank = household();
-    let shown = |goal: &str| {
-        SkillBook::new(bank.clone(), Retrieval::Keyword, Placement::UserSlot, Layout::Compact)
-            .choose(&task(goal), 0)
-            .text
-    };
+    let shown = |goal: &str| SkillBook::new(bank.clone(), way(Retrieval::Keyword)).choose(&task(goal), 0).text;
     let general = "Open a closed receptacle before you leave it.\n\
         Do not go back to a place you have searched.\n\
         Take the object as soon as you see it.\n\
@@ -190,7 +194,7 @@ fn what_does_not_fit_goes_from_the_end_and_is_counted() {
     assert_eq!(fitted(2), (String::new(), 6));
     assert_eq!(fit("", 0, words), (String::new(), 0));
 
-    let book = SkillBook::new(small(), Retrieval::Keyword, Placement::PrefixRaw, Layout::Compact);
+    let book = SkillBook::new(small(), Way { placement: Placement::PrefixRaw, ..way(Retrieval::Keyword) });
     let mut context = book.choose(&task("put a clean cup in cabinet."), 0);
     assert_eq!(context.titles, ["G", "C", "M"]);
     context.fit(4, words);
@@ -202,28 +206,152 @@ fn what_does_not_fit_goes_from_the_end_and_is_counted() {
 }
 
 #[test]
-fn statistics_grow_and_survive_a_checkpoint() {
-    let book = || SkillBook::new(small(), Retrieval::Keyword, Placement::UserSlot, Layout::Compact);
-    let used = |id: &str, uses, won, gap| SkillUse {
-        id: id.to_owned(),
-        title: String::new(),
-        uses,
-        won,
-        gap,
-        ..SkillUse::default()
+fn variants_of_the_keyword_rule() {
+    const BOTH: &str =
+        "category = 'both'\nkeywords = ['clean', 'two']\n[[skill]]\nid = 'b'\ntitle = 'B'\ntext = 'Both.'\n";
+    let bank = Bank::parse(&[("a", CLEAN), ("b", BOTH), ("c", WHERE)]).unwrap();
+    assert_eq!(ids(Retrieval::KeywordAll, &bank, "clean a pencil", 0), ["c"]);
+    assert_eq!(ids(Retrieval::KeywordAll, &Bank::parse(&[("b", BOTH)]).unwrap(), "clean two mugs", 0), ["b"]);
+    assert_eq!(ids(Retrieval::KeywordSubstring, &bank, "uncleaned pencil", 0), ["c", "b", "pen"]);
+    let shelf = Shelf::new(bank);
+    let task = Task { kind: "pick_clean_then_place".into(), ..task("put two pens in it") };
+    let routed: Vec<String> =
+        Retrieval::TaskType.choose(&shelf, &Query::new(&task, 0)).into_iter().map(|chosen| chosen.reason).collect();
+    assert_eq!(routed, ["the task type `pick_clean_then_place`"], "the goal is not looked at");
+}
+
+#[test]
+fn ucb_tries_everything_once_then_what_serves() {
+    let shelf = Shelf::new(small());
+    let task = task("put a clean mug in cabinet.");
+    let choose = |arms: &[Arm], asked, seed| -> Vec<(String, String)> {
+        let query = Query { arms, asked, ..Query::new(&task, seed) };
+        let chosen = Retrieval::Ucb { n: 1, c: 1.0 }.choose(&shelf, &query);
+        chosen.into_iter().map(|chosen| (chosen.id, chosen.reason)).collect()
     };
-    let mut whole = book();
-    whole.learn(&[used("g", 3, 2, Some(-0.5)), used("c", 1, 1, None)]);
-    let kept = serde_json::to_string(whole.statistics()).unwrap();
-    let mut resumed = book();
-    resumed.restore(serde_json::from_str::<Statistics>(&kept).unwrap());
-    for book in [&mut whole, &mut resumed] {
-        book.learn(&[used("g", 1, 0, Some(0.1))]);
+    let firsts: std::collections::BTreeSet<String> = (0..40).map(|seed| choose(&[], 0, seed).remove(0).0).collect();
+    assert_eq!(firsts, ["c", "g", "m", "mug"].map(String::from).into(), "only skills whose condition holds");
+    assert_eq!(choose(&[], 0, 7), choose(&[], 0, 7));
+    // g c h pen mug m
+    let mut arms = [Arm { picks: 4.0, reward: 0.5 }; 6];
+    arms[4].reward = 0.75;
+    let expected = 0.75 + (16f64.ln() / 4.0).sqrt();
+    assert_eq!(choose(&arms, 16, 0), [("mug".into(), format!("UCB {expected:.3}: mean score 0.750 over 4 choices"))]);
+    arms[5] = Arm { picks: 1.0, reward: 0.5 };
+    assert_eq!(choose(&arms, 16, 0)[0].0, "m", "seldom tried");
+    let all = Retrieval::Ucb { n: 99, c: 1.0 }.choose(&shelf, &Query::new(&task, 0));
+    assert_eq!(all.iter().map(|c| c.id.as_str()).collect::<Vec<_>>(), ["g", "c", "mug", "m"], "in prompt order");
+}
+
+#[test]
+fn words_and_meanings_find_the_nearest() {
+    let bank = small();
+    assert_eq!(ids(Retrieval::Bm25 { n: 1 }, &bank, "where are the mugs", 0), ["mug"]);
+    assert!(ids(Retrieval::Bm25 { n: 3 }, &bank, "xylophone", 0).is_empty());
+    let (shelf, task) = (Shelf::new(bank), task("x"));
+    let skills: Vec<Vec<f32>> = (0..6).map(|i| if i == 3 { vec![0.6, 0.8] } else { vec![-1.0, 0.0] }).collect();
+    let query = Query { vectors: Some((&skills, &[0.0, 1.0])), ..Query::new(&task, 0) };
+    let found = Retrieval::Embedding { n: 6, least: 0.5 }.choose(&shelf, &query);
+    assert_eq!(
+        found.iter().map(|c| (c.id.as_str(), c.reason.as_str())).collect::<Vec<_>>(),
+        [("pen", "similarity 0.80")]
+    );
+    assert!(Retrieval::Embedding { n: 6, least: 0.5 }.choose(&shelf, &Query::new(&task, 0)).is_empty());
+}
+
+#[test]
+fn disabled_skills_stay_and_are_never_retrieved() {
+    let bank = Bank::parse(&[("a", GENERAL.to_owned() + "disabled = true\n")]).unwrap();
+    assert_eq!((bank.len(), Shelf::new(bank.clone()).len()), (1, 0));
+    assert!(ids(Retrieval::Full, &bank, "", 0).is_empty());
+}
+
+#[test]
+fn a_bank_is_read_as_it_was_written() {
+    const RICH: &str = "category = 'Heat it!'\nkeywords = ['heat']\n[[skill]]\nid = 'h'\ntitle = 'H \"q\"'\n\
+        golden_workflow = '1. go'\nwhen = 'Now.'\nprovenance = { author = 'distiller', step = 3, score = 0.25 }\n";
+    let bank = Bank::parse(&[("a", GENERAL), ("b", RICH), ("c", CLEAN), ("d", WHERE)]).unwrap();
+    let files: Vec<(String, String)> = bank.files().into_iter().collect();
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["clean.toml", "general.toml", "heat_it_.toml", "where.toml"]);
+    let again = Bank::parse(&files).unwrap();
+    let by_id = |bank: &Bank| {
+        let mut cards = bank.cards();
+        cards.sort_by(|a, b| a.id.cmp(&b.id));
+        cards
+    };
+    assert_eq!(by_id(&again), by_id(&bank));
+    let heat = again.skill("h").unwrap();
+    assert_eq!(Layout::Compact.line(heat), "Steps: 1. go Now.");
+    assert_eq!(Layout::Full.line(heat), "H \"q\": Steps: 1. go Now.");
+    assert!(refusal("category = 'general'\n[[skill]]\nid = 'y'\ntitle = 'T'\n").contains("says nothing"));
+}
+
+fn lived(group: u32, skills: &[&str], won: bool) -> Lived {
+    let mean = |value: f64| Mean { sum: value * 2.0, count: 2.0 };
+    Lived {
+        group,
+        kind: "k".into(),
+        skills: skills.iter().map(|id| (*id).to_owned()).collect(),
+        won,
+        score: f64::from(u8::from(won)),
+        gap: mean(if won { 0.5 } else { -1.0 }),
+        gate: mean(0.25),
+        ..Lived::default()
     }
-    assert_eq!(resumed.statistics(), whole.statistics());
-    let general = resumed.statistics()["g"];
+}
+
+#[test]
+fn statistics_grow_and_survive_a_checkpoint() {
+    let mut whole = SkillBook::new(small(), way(Retrieval::Keyword));
+    let first = whole.learn(&[lived(0, &["g", "c"], true), lived(0, &["g", "c"], false), lived(1, &["g"], false)]);
+    let g = &first[1];
+    assert_eq!((g.id.as_str(), g.title.as_str(), g.uses, g.won), ("g", "G", 3, 1));
+    assert_eq!((g.gap, g.gap_won, g.gate), (Some(-0.5), Some(0.5), Some(0.25)));
+    assert_eq!((g.total.picks, g.total.reward), (2, Some(0.25)), "a group is one retrieval");
+    assert_eq!((first[0].total.other_uses, first[0].total.other_won), (1, 0));
+    assert_eq!(first[0].total.uplift(), Some(0.5));
+    let expected = 0.25 + (2f64.ln() / 2.0).sqrt();
+    assert!((g.total.ucb.unwrap() - expected).abs() < 1e-12);
+
+    let kept = serde_json::to_string(whole.tally()).unwrap();
+    let mut resumed = SkillBook::new(small(), way(Retrieval::Keyword));
+    resumed.restore(serde_json::from_str::<Tally>(&kept).unwrap(), Bank::default());
+    for book in [&mut whole, &mut resumed] {
+        book.learn(&[lived(0, &["g"], true)]);
+    }
+    assert_eq!(resumed.tally(), whole.tally());
+    let general = resumed.stats_of("g");
     assert_eq!((general.uses, general.wins, general.win_rate()), (4, 2, Some(0.5)));
-    assert!((general.mean_gap().unwrap() + 0.35).abs() < 1e-12);
-    assert_eq!(resumed.statistics()["c"].mean_gap(), None);
-    assert_eq!(resumed.statistics().len(), 2);
+    assert!((general.mean_gap().unwrap() - (-0.5 * 3.0 + 0.5) / 4.0).abs() < 1e-12);
+}
+
+#[test]
+fn a_skill_that_does_harm_loses_its_utility() {
+    let mut book = SkillBook::new(small(), way(Retrieval::Keyword));
+    let read = |won| Lived { read: true, ..lived(0, &["c"], won) };
+    let plain = |won| lived(0, &[], won);
+    let uses = book.learn(&[read(false), read(false), plain(true), plain(false)]);
+    assert_eq!((uses[0].total.utility, uses[0].total.trials), (Some(-0.25), 1), "0.5 of a difference of -0.5");
+    let ids = ["c".to_owned()];
+    book.compare(&[(&ids, -1.0), (&ids, 0.0)]);
+    assert_eq!(book.stats_of("c").utility, -0.375);
+}
+
+#[test]
+fn news_tell_what_changed_and_why() {
+    let mut book = SkillBook::new(small(), way(Retrieval::Keyword));
+    assert_eq!(book.tell().len(), 6);
+    assert!(book.news().is_empty());
+    book.replace_bank(Bank::parse(&[("a", CLEAN.replace("Wash it", "Rinse it")), ("b", GENERAL.to_owned())]).unwrap());
+    let learned = Bank::parse(&[("l", "category = 'mistakes'\n[[skill]]\nid = 'dyn-1'\ntitle = 'L'\ntext = 'New.'\n")]);
+    book.replace_learned(learned.unwrap(), vec![("dyn-1".into(), Happened::Added, "three episodes said so".into())]);
+    let news: Vec<(Happened, String, String)> =
+        book.news().into_iter().map(|c| (c.happened, c.skill.id, c.reason)).collect();
+    let hand = |happened, id: &str| (happened, id.to_owned(), "edited by hand".to_owned());
+    let gone = ["h", "pen", "mug", "m"].map(|id| hand(Happened::Removed, id));
+    assert_eq!(news[..4], gone);
+    assert_eq!(news[4], hand(Happened::Edited, "c"));
+    assert_eq!(news[5], (Happened::Added, "dyn-1".into(), "three episodes said so".into()));
+    assert!(book.news().is_empty());
 }

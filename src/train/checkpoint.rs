@@ -9,6 +9,7 @@
 //! 2. [`newest`] takes the newest one whose checksums hold, and puts damaged ones aside.
 //! 3. There is no generator state in it: every random stream is derived from seed and counters.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,7 +21,8 @@ use super::Trainer;
 use crate::core::RunEvent;
 use crate::engine::Snapshot;
 use crate::run::{RunFolder, sums};
-use crate::skill::Statistics;
+use crate::skill::draft::JobKey;
+use crate::skill::{Bank, Statistics, Tally};
 
 const STATE: &str = "state.json";
 
@@ -30,7 +32,23 @@ struct State {
     format: u32,
     /// Completed steps.
     done: u64,
+    /// Statistics per skill.
     skills: Statistics,
+    /// Retrievals per task type.
+    #[serde(default)]
+    asked: BTreeMap<String, u64>,
+    /// Retired skills, and what they said.
+    #[serde(default)]
+    retired: BTreeMap<String, String>,
+    /// Skills learned so far.
+    #[serde(default)]
+    born: u64,
+    /// Episodes that wait for their author.
+    #[serde(default)]
+    waiting: Vec<JobKey>,
+    /// What was learned, as skill files: name to text.
+    #[serde(default)]
+    learned: BTreeMap<String, String>,
     /// What the method has accumulated over steps.
     #[serde(default)]
     method: Vec<f64>,
@@ -73,8 +91,10 @@ pub struct Pending {
 /// Copies what a checkpoint of the present state needs; all files of the folder `text` (tokenizer and template) become
 /// part of it.
 pub fn prepare(trainer: &Trainer, folder: &RunFolder, text: &Path, notes: Notes, keep: Keep) -> Result<Pending> {
-    let (skills, method) = (trainer.skills.statistics().clone(), trainer.method.state());
-    let state = State { format: 1, done: trainer.done, skills, method, notes };
+    let Tally { skills, asked, retired, born } = trainer.skills.tally().clone();
+    let waiting = trainer.learning.waiting();
+    let (learned, method) = (trainer.skills.learned().files(), trainer.method.state());
+    let state = State { format: 1, done: trainer.done, skills, asked, retired, born, waiting, learned, method, notes };
     let fresh = folder.checkpoint(trainer.done).with_extension(PARTIAL);
     clear(&fresh)?;
     fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
@@ -173,6 +193,11 @@ impl Found {
         Ok(Found { step, path, state })
     }
 
+    /// Jobs whose author had not answered yet.
+    pub fn waiting(&self) -> &[JobKey] {
+        &self.state.waiting
+    }
+
     pub fn notes(&self) -> &Notes {
         &self.state.notes
     }
@@ -180,7 +205,10 @@ impl Found {
     /// Continues from it: weights, optimiser, reference, skill statistics, step count.
     pub fn restore(&self, trainer: &mut Trainer) -> Result<()> {
         trainer.engine.restore(&self.path)?;
-        trainer.skills.restore(self.state.skills.clone());
+        let State { skills, asked, retired, born, .. } = self.state.clone();
+        let tally = Tally { skills, asked, retired, born };
+        let files: Vec<(&String, &String)> = self.state.learned.iter().collect();
+        trainer.skills.restore(tally, Bank::parse(&files)?);
         trainer.method.resume(&self.state.method);
         trainer.done = self.state.done;
         Ok(())

@@ -8,8 +8,9 @@ use anyhow::{Result, bail};
 use super::metrics::cut_share;
 use super::rollout::{self, Played, Sampling, Seat};
 use super::{Aborted, Sink, Trainer, progress, teacher};
-use crate::core::{Ending, EpisodeId, Metrics, Phase, RunEvent, Split};
+use crate::core::{Ending, Episode, EpisodeId, Metrics, Phase, RunEvent, Split, Task};
 use crate::engine::Filter;
+use crate::skill::stats::Mean;
 
 /// Which tasks are played, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,23 +48,56 @@ const SEED: u64 = 0x5eed;
 
 /// Plays the panel after `step` (without, then with skills if asked) and records it.
 pub fn evaluate(trainer: &mut Trainer, step: u64, sink: &mut dyn Sink, abort: &AtomicBool) -> Result<()> {
-    let mut episodes = vec![];
+    let mut episodes: Vec<Episode> = vec![];
     for with_skills in [false, true] {
         if with_skills && !trainer.settings.eval.with_skills {
             continue;
         }
         let played = play(trainer, step, with_skills, sink, abort)?;
+        let mut metrics = metrics(&played);
+        if with_skills {
+            metrics.extend(uplift(&episodes, &played));
+            compare(trainer, &episodes, &played);
+        }
         sink.event(RunEvent::Evaluated {
             step,
             panel: trainer.settings.eval.name(),
             with_skills,
-            metrics: metrics(&played),
+            metrics,
             outcomes: outcomes(&played),
         });
         episodes.extend(played.into_iter().map(|p| p.episode));
     }
     sink.close_eval(step, &episodes);
     Ok(())
+}
+
+/// Both playings of a task, without and with skills, where the environment failed in neither.
+fn pairs<'a>(plain: &'a [Episode], skilled: &'a [Played]) -> impl Iterator<Item = (&'a Episode, &'a Episode)> {
+    let both = plain.iter().zip(skilled.iter().map(|p| &p.episode));
+    both.filter(|(a, b)| a.ending != Ending::EnvError && b.ending != Ending::EnvError)
+}
+
+/// Success with skills less success without, on the same tasks: in all, and per task type. What shrinks over training
+/// while success without skills grows has been absorbed.
+fn uplift(plain: &[Episode], skilled: &[Played]) -> Metrics {
+    let mut kinds: BTreeMap<String, Mean> = BTreeMap::new();
+    for (a, b) in pairs(plain, skilled) {
+        let delta = f64::from(u8::from(b.won())) - f64::from(u8::from(a.won()));
+        for name in ["skills/uplift".to_owned(), format!("skills/uplift/{}", a.task.kind)] {
+            kinds.entry(name).or_default().add(delta, 1.0);
+        }
+    }
+    kinds.into_iter().map(|(name, mean)| (name, mean.value())).collect()
+}
+
+/// Lets the statistics know what reading its skills did to each task.
+fn compare(trainer: &mut Trainer, plain: &[Episode], skilled: &[Played]) {
+    let delta = |(a, b): (&Episode, &Episode)| f64::from(u8::from(b.won())) - f64::from(u8::from(a.won()));
+    let found: Vec<(Vec<String>, f64)> =
+        pairs(plain, skilled).map(|(a, b)| (b.skills.clone(), delta((a, b)))).collect();
+    let pairs: Vec<(&[String], f64)> = found.iter().map(|(ids, delta)| (ids.as_slice(), *delta)).collect();
+    trainer.skills.compare(&pairs);
 }
 
 /// Plays the panel once.
@@ -76,12 +110,16 @@ pub fn play(
 ) -> Result<Vec<Played>> {
     let panel = trainer.settings.eval;
     let mut seats = vec![];
-    for group in 0..panel.games {
-        let task = trainer.world.task(panel.split, group as u64)?;
+    let tasks: Result<Vec<Task>> = (0..panel.games).map(|n| trainer.world.task(panel.split, u64::from(n))).collect();
+    let tasks = tasks?;
+    if with_skills {
+        trainer.embed(&tasks)?;
+    }
+    for (group, task) in (0..).zip(tasks) {
         let skills = with_skills.then(|| {
-            let mut context = trainer.skills.choose(&task, group as u64);
+            let mut context = trainer.skills.choose(&task, u64::from(group));
             teacher::fit(trainer, &mut context);
-            context.text
+            context
         });
         // Member 1 marks the episodes that saw skills, so that both kinds can be recorded side by side.
         seats.push(Seat { id: EpisodeId { step, group, member: with_skills as u32 }, task, skills });
@@ -89,7 +127,7 @@ pub fn play(
     let (temperature, filter) = (panel.temperature, panel.filter);
     let sampling = Sampling { temperature, filter, reserve: 0, seed: SEED, ..trainer.settings.sampling.clone() };
     let mut told = 0;
-    rollout::play(&mut trainer.table(), &seats, &sampling, &mut |_, over| {
+    let mut played = rollout::play(&mut trainer.table(), &seats, &sampling, &mut |_, over| {
         if abort.load(Ordering::Relaxed) {
             bail!(Aborted)
         }
@@ -98,7 +136,11 @@ pub fn play(
             sink.event(progress(step, Phase::Eval, over, seats.len()));
         }
         Ok(())
-    })
+    })?;
+    for (p, seat) in played.iter_mut().zip(seats) {
+        p.episode.skills = seat.skills.map(|context| context.ids).unwrap_or_default();
+    }
+    Ok(played)
 }
 
 /// Success overall and per task type, turns, and the share of valid replies.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::judge::Asked;
 use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
-use super::{Trainer, lap};
-use crate::core::event::SkillUse;
-use crate::core::{Ending, EpisodeId, Metrics, Phase, Stop};
+use super::{Trainer, lap, monitors};
+use crate::core::{Ending, Metrics, Phase, Stop};
 use crate::engine::Update;
 
 /// Collects a step's numbers while it runs.
@@ -57,9 +57,16 @@ impl StepMetrics {
         self.lr = lr;
     }
 
+    /// Takes how the judge fared.
+    pub fn asked(&mut self, asked: Asked) {
+        if asked.episodes > 0 {
+            self.sums.insert("judge/unread", (asked.unread as f64, asked.episodes as f64));
+        }
+    }
+
     /// Takes what the method reported over all batches of the step.
     pub fn sums(&mut self, sums: Sums) {
-        self.sums = sums;
+        self.sums.extend(sums);
     }
 
     /// All numbers of the step under their names.
@@ -76,6 +83,7 @@ impl StepMetrics {
                 None => put(name, mean),
             }
         }
+        monitors::add(played, lessons, &self.sums, &mut put);
         put("mismatch/max", self.mismatch);
         put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
         put("optim/skipped", self.skipped as f64);
@@ -104,15 +112,18 @@ impl StepMetrics {
 
 /// Rewards, success, groups without signal, turns and validity.
 fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
-    let mean = |of: &dyn Fn(&Played) -> f64| played.iter().map(of).sum::<f64>() / played.len().max(1) as f64;
+    let failed = |p: &&Played| p.episode.ending == Ending::EnvError;
+    put("env/errors", played.iter().filter(failed).count() as f64 / played.len().max(1) as f64);
+    // an environment that failed says nothing about the policy
+    put("rollout/cut_share", cut_share(played));
+    let played: &[&Played] = &played.iter().filter(|p| !failed(p)).collect::<Vec<_>>();
+    let mean = |of: &dyn Fn(&Played) -> f64| played.iter().map(|p| of(p)).sum::<f64>() / played.len().max(1) as f64;
     put("reward/mean", mean(&|p| p.episode.reward as f64));
     put("success/mean", mean(&|p| p.episode.won() as u8 as f64));
     put("turns/mean", mean(&|p| p.episode.turns.len() as f64));
     put("penalty/mean", mean(&|p| p.penalty as f64));
-    put("env/errors", mean(&|p| (p.episode.ending == Ending::EnvError) as u8 as f64));
     let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
     put("valid/share", turns.iter().filter(|t| t.valid).count() as f64 / turns.len().max(1) as f64);
-    put("rollout/cut_share", cut_share(played));
     let mut groups: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
     for p in played {
         groups.entry(p.episode.id.group).or_default().push(p.episode.reward);
@@ -133,29 +144,4 @@ fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
 pub(super) fn cut_share(played: &[Played]) -> f64 {
     let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
     turns.iter().filter(|t| t.stop != Stop::Closed).count() as f64 / turns.len().max(1) as f64
-}
-
-/// Per skill: episodes it conditioned, how many of them were won, and the mean gap on their tokens.
-pub fn skill_uses(played: &[Played], lessons: &[Lesson], titles: &BTreeMap<String, String>) -> Vec<SkillUse> {
-    let mut gaps: BTreeMap<EpisodeId, (f64, f64)> = BTreeMap::new();
-    for lesson in lessons {
-        let (Some(teacher), Some(seen)) = (&lesson.teacher, &lesson.seen) else { continue };
-        let entry = gaps.entry(lesson.id).or_default();
-        for (t, s) in teacher.iter().zip(&seen.student) {
-            *entry = (entry.0 + (t - s) as f64, entry.1 + 1.0);
-        }
-    }
-    let one = |(id, title): (&String, &String)| {
-        let shown: Vec<&Played> = played.iter().filter(|p| p.episode.skills.contains(id)).collect();
-        let sum = shown.iter().filter_map(|p| gaps.get(&p.episode.id)).fold((0.0, 0.0), |a, g| (a.0 + g.0, a.1 + g.1));
-        SkillUse {
-            id: id.clone(),
-            title: title.clone(),
-            uses: shown.len() as u32,
-            won: shown.iter().filter(|p| p.episode.won()).count() as u32,
-            gap: (sum.1 > 0.0).then(|| sum.0 / sum.1),
-            ..SkillUse::default()
-        }
-    };
-    titles.iter().map(one).collect()
 }

@@ -1,11 +1,9 @@
 //! Checks of what is played: the environment opens and its prompt fits, the skill bank can be read.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::{Answer, Subject};
-use crate::config::Retrieval;
+use crate::config::{Retrieval, Summariser};
 use crate::core::Split;
 use crate::env;
 use crate::env::prompt::Layout;
@@ -19,6 +17,9 @@ pub(super) fn environment(subject: &mut Subject) -> Result<Answer> {
     let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let task = world.task(Split::Train, 0)?;
     let game = world.open(&task)?;
+    if let Some(failure) = game.failure() {
+        anyhow::bail!("{failure}");
+    }
     let observation = game.observation().to_owned();
     let prompt = match recipe.rollout.layout {
         Layout::Transcript => Prompt::Transcript { observation },
@@ -44,10 +45,15 @@ pub(super) fn environment(subject: &mut Subject) -> Result<Answer> {
 
 pub(super) fn skills(subject: &mut Subject) -> Result<Answer> {
     let skills = &subject.recipe.skills;
-    let bank = Bank::load(Path::new(&skills.bank))?;
+    let bank = Bank::open(&skills.bank)?;
     let count = bank.skills().count();
-    let message = format!("{count} skills in `{}`", skills.bank);
+    let learns = skills.learn.author != Summariser::None;
+    let message = match (skills.bank.as_str(), learns) {
+        ("", true) => "an empty bank, filled from the run's own episodes".to_owned(),
+        (bank, _) => format!("{count} skills in `{bank}`"),
+    };
     Ok(match count {
+        0 if learns => Answer::ok(message),
         0 if skills.retrieval != Retrieval::None => {
             Answer::warn(message, "the teacher will read the student's prompt: name another `skills.bank`")
         }
