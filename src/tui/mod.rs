@@ -47,6 +47,7 @@ pub mod text;
 pub mod theme;
 pub mod tokens;
 pub mod update;
+pub mod worth;
 
 pub use feed::{Feed, Liveness};
 pub use options::{Exit, Mode, Options};

@@ -45,6 +45,38 @@ fn tokens() {
 }
 
 #[test]
+fn every_rollout_of_the_run() {
+    let actions = [Action::Screen(ScreenId::Rollouts), Action::Own("whole"), Action::Own("order"), Action::Down];
+    shoot("whole", Mode::Live, &[&actions[..], &[Action::Own("mark")]].concat());
+}
+
+#[test]
+fn two_rollouts() {
+    let actions = [Action::Screen(ScreenId::Rollouts), Action::Rollout(4), Action::Rollout(4), Action::Own("diff")];
+    shoot("versus", Mode::Live, &actions);
+}
+
+#[test]
+fn tokens_through_two_lenses() {
+    let actions = [Action::Screen(ScreenId::Tokens), Action::Own("lens"), Action::Own("beside"), Action::Own("beside")];
+    shoot("lenses", Mode::Live, &[&actions[..], &[Action::Hot(1)]].concat());
+}
+
+#[test]
+fn the_same_task_over_the_steps() {
+    let actions = [Action::Screen(ScreenId::Tokens), Action::Hot(1), Action::Own("span"), Action::Right, Action::Right];
+    let past = [Action::Own("past"); 1];
+    // every drain reads one more step
+    let waits = [Action::Rollout(0); 12];
+    shoot("past", Mode::Live, &[&actions[..], &past, &waits].concat());
+}
+
+#[test]
+fn skills() {
+    shoot("skills", Mode::Live, &[Action::Screen(ScreenId::Skills), Action::Down]);
+}
+
+#[test]
 fn prompts() {
     shoot("prompts", Mode::Live, &[Action::Screen(ScreenId::Tokens), Action::Prompts]);
 }
