@@ -13,7 +13,10 @@ import sys
 import tempfile
 import time
 
-ROWS, TOKENS, PROMPT, NEW = 16, 256, 32, 128
+# rows and tokens of a train step; rows, prompt and new tokens of a decode
+WORK = {"600m": ((8, 1024), (64, 128, 256))}
+SMALL = ((16, 256), (16, 32, 128))
+DEVICE = os.environ.get("DEVICE", "cpu")
 GROUPS, G, GRPO_PROMPT, COMPLETION = 8, 8, 64, 64
 ADAMW = dict(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
 
@@ -47,7 +50,8 @@ def row(r, tokens, vocab):
 def load(folder):
     from transformers import Qwen3ForCausalLM
 
-    return Qwen3ForCausalLM.from_pretrained(folder, dtype="float32", attn_implementation="sdpa")
+    dtype = "float32" if DEVICE == "cpu" else "bfloat16"
+    return Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").to(DEVICE)
 
 
 def train(folder):
@@ -55,7 +59,8 @@ def train(folder):
 
     model = load(folder).train()
     vocab = model.config.vocab_size
-    ids = torch.tensor([row(r, TOKENS, vocab) for r in range(ROWS)])
+    (rows, tokens), _ = WORK.get(SIZE, SMALL)
+    ids = torch.tensor([row(r, tokens, vocab) for r in range(rows)], device=DEVICE)
     optimizer = torch.optim.AdamW(model.parameters(), fused=True, **ADAMW)
     clock = Round()
     say(dict(ready=model.num_parameters()))
@@ -68,14 +73,15 @@ def train(folder):
         optimizer.zero_grad(set_to_none=True)
         value = loss.item()
         del logits, loss
-        clock.done(ROWS * TOKENS, value)
+        clock.done(rows * tokens, value)
 
 
 def decode(folder):
     import torch
 
     model = load(folder).eval()
-    ids = torch.tensor([row(r, PROMPT, model.config.vocab_size) for r in range(ROWS)])
+    _, (rows, prompt, new) = WORK.get(SIZE, SMALL)
+    ids = torch.tensor([row(r, prompt, model.config.vocab_size) for r in range(rows)], device=DEVICE)
     mask = torch.ones_like(ids)
     clock = Round()
     say(dict(ready=model.num_parameters()))
@@ -85,14 +91,15 @@ def decode(folder):
             out = model.generate(
                 ids,
                 attention_mask=mask,
-                max_new_tokens=NEW,
+                max_new_tokens=new,
                 do_sample=True,
                 temperature=1.0,
                 top_k=0,
                 pad_token_id=0,
                 eos_token_id=None,
             )
-        tokens = out[:, PROMPT:].numel()
+        out = out.cpu()
+        tokens = out[:, prompt:].numel()
         clock.done(tokens, float(tokens))
 
 
@@ -177,4 +184,5 @@ if __name__ == "__main__":
     if threads := os.environ.get("THREADS"):
         torch.set_num_threads(int(threads))
     torch.manual_seed(0)
+    SIZE = sys.argv[2]
     globals()[sys.argv[1]](sys.argv[3])

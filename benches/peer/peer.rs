@@ -2,21 +2,32 @@
 //!
 //! `peer init SIZE FOLDER` writes a new model; `peer train|decode|grpo SIZE FOLDER` loads it, prints `ready`, then
 //! answers every line with one JSON object: wall and CPU seconds, tokens, a value to check the work by, peak memory.
+//! With `DEVICE=cuda:0` in the environment it computes there in bf16.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use sdlab::engine::candle::{Architecture, CandleEngine, Family};
+use sdlab::engine::candle::memory::Dtype;
+use sdlab::engine::candle::{Architecture, CandleEngine, Family, Options, Place};
 use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, Scores, sample_all};
 use sdlab::text::Stops;
 use serde_json::json;
 
-const ROWS: usize = 16;
-const TOKENS: usize = 256;
-const PROMPT: usize = 32;
-const NEW: usize = 128;
+/// Rows and tokens of a train step; rows, prompt and new tokens of a decode.
+struct Work {
+    train: [usize; 2],
+    decode: [usize; 3],
+}
+
+fn work(size: &str) -> Work {
+    match size {
+        "600m" => Work { train: [8, 1024], decode: [64, 128, 256] },
+        _ => Work { train: [16, 256], decode: [16, 32, 128] },
+    }
+}
+
 const ADAMW: AdamW = AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, max_grad_norm: 0.0 };
 
 /// One GRPO step: groups, rollouts of each, tokens of prompt and completion.
@@ -28,7 +39,7 @@ const COMPLETION: usize = 64;
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let [mode, size, folder] = &args[..] else {
-        eprintln!("peer is driven by benches/peer/compare.py: peer init|train|decode|grpo 3m|30m FOLDER");
+        eprintln!("peer is driven by benches/peer/compare.py: peer init|train|decode|grpo 3m|30m|600m FOLDER");
         return Ok(());
     };
     let folder = Path::new(folder);
@@ -36,16 +47,17 @@ fn main() -> Result<()> {
         std::fs::create_dir_all(folder)?;
         return CandleEngine::init(shape(size)?, 0)?.save(folder, false);
     } else {
-        CandleEngine::load(folder)?
+        CandleEngine::open(folder, options()?)?
     };
+    let work = work(size);
     let vocab = engine.info().vocab;
     say(&json!({ "ready": engine.info().parameters }))?;
     for (round, line) in (0u64..).zip(std::io::stdin().lock().lines()) {
         line?;
         let (start, cpu) = (Instant::now(), cpu_seconds()?);
         let (tokens, value) = match &mode[..] {
-            "train" => train(&mut engine, vocab)?,
-            "decode" => decode(&mut engine, vocab, round)?,
+            "train" => train(&mut engine, vocab, &work)?,
+            "decode" => decode(&mut engine, vocab, &work, round)?,
             "grpo" => grpo(&mut engine, vocab, round)?,
             _ => bail!("no mode `{mode}`"),
         };
@@ -55,18 +67,28 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The two models of the comparison (2.98 and 29.4 million parameters).
+/// Where the environment says, and in bf16 if that is a GPU.
+fn options() -> Result<Options> {
+    let Ok(device) = std::env::var("DEVICE") else { return Ok(Options::default()) };
+    let number = device.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+    let place = Place::Cuda(number.with_context(|| format!("no device `{device}`: `cuda:0`"))?);
+    Ok(Options { place, dtype: Dtype::Bf16, tape_bytes: 40 << 30, ..Options::default() })
+}
+
+/// The models of the comparison: 2.98 and 29.4 million parameters, and the shape of Qwen3-0.6B.
 fn shape(size: &str) -> Result<Architecture> {
     let (vocab, width, layers, heads, kv, head, ff) = match size {
         "3m" => (2048, 192, 6, 6, 2, 32, 576),
         "30m" => (8192, 512, 8, 8, 4, 64, 1536),
-        _ => bail!("no size `{size}`: `3m` or `30m`"),
+        "600m" => (151_936, 1024, 28, 16, 8, 128, 3072),
+        _ => bail!("no size `{size}`: `3m`, `30m` or `600m`"),
     };
     Ok(Architecture {
         num_attention_heads: heads,
         num_key_value_heads: kv,
         head_dim: head,
         intermediate_size: ff,
+        max_position_embeddings: 4096,
         ..Architecture::small(Family::Qwen3, vocab, width, layers)
     })
 }
@@ -76,11 +98,12 @@ fn row(r: usize, tokens: usize, vocab: usize) -> Vec<u32> {
 }
 
 /// Mean negative log-likelihood of fixed rows, AdamW.
-fn train(engine: &mut CandleEngine, vocab: usize) -> Result<(usize, f64)> {
-    let rows: Vec<Vec<u32>> = (0..ROWS).map(|r| row(r, TOKENS, vocab)).collect();
-    let mask = [true; TOKENS];
+fn train(engine: &mut CandleEngine, vocab: usize, work: &Work) -> Result<(usize, f64)> {
+    let [count, tokens] = work.train;
+    let rows: Vec<Vec<u32>> = (0..count).map(|r| row(r, tokens, vocab)).collect();
+    let mask = vec![true; tokens];
     let rows: Vec<ScoreRow> = rows.iter().map(|ids| ScoreRow::new(ids, &mask)).collect();
-    let n = (ROWS * (TOKENS - 1)) as f32;
+    let n = (count * (tokens - 1)) as f32;
     let mut nll = 0.0;
     engine.forward_backward(&rows, 1.0, &mut |scores: &[Scores]| {
         nll = -scores.iter().flat_map(|s| &s.logp).sum::<f32>() as f64 / n as f64;
@@ -88,7 +111,7 @@ fn train(engine: &mut CandleEngine, vocab: usize) -> Result<(usize, f64)> {
         Ok(scores.iter().map(one).collect())
     })?;
     engine.optim_step(&ADAMW)?;
-    Ok((ROWS * TOKENS, nll))
+    Ok((count * tokens, nll))
 }
 
 fn sample(engine: &mut CandleEngine, prompts: &[Vec<u32>], limit: usize, seed: u64) -> Result<Vec<Vec<u32>>> {
@@ -103,9 +126,10 @@ fn sample(engine: &mut CandleEngine, prompts: &[Vec<u32>], limit: usize, seed: u
     Ok(sample_all(engine, &Sampler::new(1.0, &stops), requests)?.into_iter().map(|s| s.ids).collect())
 }
 
-fn decode(engine: &mut CandleEngine, vocab: usize, round: u64) -> Result<(usize, f64)> {
-    let prompts: Vec<Vec<u32>> = (0..ROWS).map(|r| row(r, PROMPT, vocab)).collect();
-    let replies = sample(engine, &prompts, NEW, round << 32)?;
+fn decode(engine: &mut CandleEngine, vocab: usize, work: &Work, round: u64) -> Result<(usize, f64)> {
+    let [rows, prompt, new] = work.decode;
+    let prompts: Vec<Vec<u32>> = (0..rows).map(|r| row(r, prompt, vocab)).collect();
+    let replies = sample(engine, &prompts, new, round << 32)?;
     let tokens = replies.iter().map(Vec::len).sum();
     Ok((tokens, tokens as f64))
 }

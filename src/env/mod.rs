@@ -10,6 +10,7 @@
 pub mod analysis;
 pub mod bench;
 pub mod bm25;
+pub mod bridge;
 pub mod data;
 pub mod edit;
 pub mod household;
@@ -20,6 +21,7 @@ pub mod pyjson;
 pub mod pyrandom;
 pub mod records;
 pub mod search;
+pub mod serve;
 pub mod shop;
 pub mod sokoban;
 
@@ -61,6 +63,12 @@ pub trait World: Send + Sync {
     /// Name of the prompt style that is used, a table `[prompt.<style>]` of the kind's file.
     fn style(&self) -> &str;
 
+    /// Whether opening and stepping a game means waiting for someone else. Such games are played from threads of their
+    /// own, so that nobody else waits.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// The prompts in that style. Fails if the kind's file cannot be read or has no such style.
     fn prompts(&self) -> Result<Prompts> {
         let file = file(self.kind())?;
@@ -88,6 +96,11 @@ pub trait Env: Send {
     /// Key of the state for step-level groups (GiGPO): the observation without history, as its authors use.
     fn anchor(&self) -> String {
         self.observation().to_owned()
+    }
+
+    /// The task in words, where only the game knows it; it then takes the place of the [`Task`]'s.
+    fn goal(&self) -> Option<&str> {
+        None
     }
 
     /// Why the environment itself failed, e.g. a server that is down; such an episode is recorded as an environment
@@ -159,6 +172,13 @@ pub const KINDS: &[Kind] = &[
         text: search::TEXT,
         data: Some("questions"),
         open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: bridge::KIND,
+        about: "an environment that runs elsewhere: an OpenEnv server, or a program that speaks JSON lines",
+        text: bridge::TEXT,
+        data: Some("replay"),
+        open: |settings| Ok(Box::new(bridge::BridgeWorld::from_table(settings)?)),
     },
 ];
 

@@ -151,7 +151,7 @@ impl Recorded {
             penalty: if episode.is_some() { penalty * invalid } else { 0.0 },
             view: first.view,
             taught: row.clone().any(|at| tokens[at].teacher.is_some()),
-            rival: None,
+            extra: false,
             turns,
         });
     }

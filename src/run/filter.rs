@@ -99,6 +99,11 @@ pub fn ending_name(ending: Ending) -> &'static str {
 }
 
 impl Filter {
+    /// The filter that everything passes.
+    pub fn all() -> Filter {
+        Filter { root: Node::All(vec![]) }
+    }
+
     /// Reads a filter; an empty one lets everything pass.
     ///
     /// # Errors
@@ -107,7 +112,7 @@ impl Filter {
         let tokens = scan(text)?;
         let mut parser = Parser { tokens: &tokens, at: 0, end: text.chars().count() + 1, depth: 0 };
         if tokens.is_empty() {
-            return Ok(Filter { root: Node::All(vec![]) });
+            return Ok(Filter::all());
         }
         let root = parser.any()?;
         match parser.peek() {

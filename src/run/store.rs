@@ -135,7 +135,7 @@ fn read<T>(path: &Path, decode: impl FnOnce(File) -> std::result::Result<Vec<T>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Ending, EpisodeId, Listed, Role, RunEvent, Stop, Task, Turn, View};
+    use crate::core::{Ending, Listed, Role, RunEvent, Stop, Task, Turn, View};
     use crate::run::{Recorder, Source};
     use proptest::prelude::*;
 

@@ -5,6 +5,7 @@ use std::panic::catch_unwind;
 use anyhow::{Result, bail};
 
 use crate::config::Device;
+use crate::engine::candle::Place;
 
 /// What this program can compute on beside the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,17 @@ pub fn choose(wanted: Device, gpus: Gpus) -> Result<Device> {
             found.saturating_sub(1)
         ),
     }
+}
+
+/// Where the engine is to compute.
+///
+/// # Errors
+/// As [`choose`].
+pub fn place(wanted: Device) -> Result<Place> {
+    Ok(match choose(wanted, Gpus::here())? {
+        Device::Cuda(n) => Place::Cuda(n),
+        Device::Auto | Device::Cpu => Place::Cpu,
+    })
 }
 
 /// Devices looked for.

@@ -6,21 +6,22 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::describe::describe;
-use super::device::{self, Gpus};
+use super::device;
 use super::files::{Files, Kept, SharedRecorder, write_kept};
 use super::job::{Job, Out};
 use super::learned::LearnedFiles;
 use super::saver::Saver;
 use super::skills::{self, differences};
-use crate::config::{self, Device, Overrides, Recipe};
+use crate::config::{self, JudgeBy, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
-use crate::engine::candle::{CandleEngine, Options};
+use crate::engine::candle::{CandleEngine, Options, Place};
 use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
 use crate::env::prompt::Layout;
 use crate::hub;
+use crate::method::METHODS;
 use crate::run::{Manifest, RunFolder, set_aside};
 use crate::skill::{Bank, Placement, SkillBook};
 use crate::text::{Message, Text};
@@ -133,7 +134,9 @@ impl Job for Training {
             self.continue_from(found);
         }
         self.place = model_place(&self.recipe, found.as_ref())?;
-        let (options, plan) = budget::options(&self.recipe, &self.place, memory::available())?;
+        let place = device::place(self.recipe.model.device)?;
+        let (options, plan) = budget::options(&self.recipe, &self.place, place, memory::available(place))?;
+        eprintln!("{}", memory_line(place, &plan));
         let mut trainer = open(&self.recipe, &self.place, options)?;
         self.wording = env::file(trainer.world.kind())?.text.into_owned();
         if trainer.settings.sampling.layout == Layout::Transcript {
@@ -152,6 +155,9 @@ impl Job for Training {
         self.set_aside(trainer.done, out)?;
         describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
         trainer.text.keep(&self.place, &text_folder(&self.folder))?;
+        if let Some(message) = without_reward(&trainer) {
+            out(RunEvent::Warned { step: trainer.done, message });
+        }
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -166,7 +172,7 @@ impl Job for Training {
             groups: trainer.settings.groups,
             members: trainer.settings.members,
             resumed: trainer.done,
-            substitutions: vec![],
+            substitutions: substitutions(&self.recipe),
             pid: std::process::id(),
         });
         out(RunEvent::BankLoaded { step: trainer.done, skills: trainer.skills.tell() });
@@ -270,6 +276,13 @@ impl Job for Training {
     }
 }
 
+/// What the run will need of the memory where it computes.
+fn memory_line(place: Place, plan: &memory::Plan) -> String {
+    let of = if place == Place::Cpu { "" } else { " of the GPU" };
+    let free = memory::available(place).map_or(String::new(), |free| format!(", {} are free", memory::human(free)));
+    format!("memory{of}: {} at most{free} ({})", memory::human(plan.peak()), plan.words())
+}
+
 /// Where the model lies: a run whose model is gone (it came from another machine) has it in its checkpoint.
 fn model_place(recipe: &Recipe, found: Option<&Found>) -> Result<PathBuf> {
     let place = hub::resolve(&recipe.model.path);
@@ -288,12 +301,6 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
     if recipe.rollout.layout == Layout::Transcript {
         text.transcript()?;
     }
-    let device = device::choose(recipe.model.device, Gpus::here())?;
-    anyhow::ensure!(
-        device == Device::Cpu,
-        "`model.device` is `{}`, but this engine computes on the CPU only",
-        String::from(device)
-    );
     let engine = CandleEngine::open(model, options)?;
     let (tokens, vocab) = (text.vocab(), engine.info().vocab);
     anyhow::ensure!(
@@ -361,6 +368,7 @@ pub fn settings(recipe: &Recipe) -> Settings {
             first: eval.first,
         },
         record: Record::of(&recipe.record),
+        judge: recipe.judge.clone(),
     }
 }
 
@@ -379,6 +387,28 @@ const UNLIMITED_RESERVE: usize = 512;
 fn recipe_name(folder: &RunFolder) -> String {
     let notes = Manifest::read(folder).map(|m| m.notes).unwrap_or_default();
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
+}
+
+/// A word of warning about methods that learn without a reward.
+fn without_reward(trainer: &Trainer) -> Option<String> {
+    let name = trainer.method.name();
+    let info = METHODS.iter().find(|info| info.name == name)?;
+    let several = trainer.world.max_turns() > 1;
+    (info.axes.starts_with("credit none") && several).then(|| {
+        format!(
+            "`{name}` distils without a reward, which is known to stall or collapse over several turns: watch success"
+        )
+    })
+}
+
+/// Stand-ins that are named wherever the run is shown.
+fn substitutions(recipe: &Recipe) -> Vec<String> {
+    let judged = recipe.method.build().needs().judge.is_some();
+    match recipe.judge.by {
+        JudgeBy::Oracle if judged => vec!["judge: the environment's expert (oracle)".into()],
+        JudgeBy::Own if judged => vec!["judge: the policy itself".into()],
+        _ => vec![],
+    }
 }
 
 /// The run's own copy of tokenizer and template.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Record;
 use crate::config::Recipe;
 use crate::engine::candle::memory::{self, Dims, Load, Plan, TAPE_BYTES};
-use crate::engine::candle::{self, Architecture, Lora, Options};
+use crate::engine::candle::{self, Architecture, Lora, Options, Place};
 use crate::env;
 use crate::env::prompt::Layout;
 
@@ -18,13 +18,13 @@ const OBSERVATION_TOKENS: usize = 64;
 /// Memory that is left to everything else in the process: text, records, the allocator's slack.
 const SPARE: u64 = 64 << 20;
 
-/// How to open the model of `recipe` in the folder `model`, and what the run will need.
+/// How to open the model of `recipe` in the folder `model`, to compute at `place`, and what the run will need.
 ///
 /// # Errors
 /// It needs more than `free` bytes; the message names the nearest settings that fit. `None` = nothing is refused.
-pub fn options(recipe: &Recipe, model: &Path, free: Option<u64>) -> Result<(Options, Plan)> {
+pub fn options(recipe: &Recipe, model: &Path, place: Place, free: Option<u64>) -> Result<(Options, Plan)> {
     let architecture = candle::architecture(model)?;
-    let (dims, load) = (Dims::from(&architecture), load(recipe, &architecture)?);
+    let (dims, load) = (Dims::from(&architecture), load(recipe, &architecture, place)?);
     let small = Lora { rank: 16, alpha: 16.0, targets: recipe.model.lora.targets.clone() };
     let (load, plan) = match free {
         Some(free) => memory::fit(&dims, &load, small.parameters(&architecture), free.saturating_sub(SPARE))?,
@@ -32,6 +32,7 @@ pub fn options(recipe: &Recipe, model: &Path, free: Option<u64>) -> Result<(Opti
     };
     let options = Options {
         dtype: recipe.model.dtype,
+        place,
         lora: recipe.model.lora.adapters(),
         seed: recipe.run.seed,
         checkpointing: recipe.optim.checkpoint_layers,
@@ -41,7 +42,7 @@ pub fn options(recipe: &Recipe, model: &Path, free: Option<u64>) -> Result<(Opti
 }
 
 /// The work of a recipe's steps, in numbers; row lengths are bounds by turns and context.
-pub fn load(recipe: &Recipe, architecture: &Architecture) -> Result<Load> {
+pub fn load(recipe: &Recipe, architecture: &Architecture, place: Place) -> Result<Load> {
     let (rollout, optim) = (&recipe.rollout, &recipe.optim);
     let turns = env::open_world(recipe.env.name(), &recipe.env.table())?.max_turns() as usize;
     let episodes = (rollout.groups * rollout.members) as usize;
@@ -54,6 +55,7 @@ pub fn load(recipe: &Recipe, architecture: &Architecture) -> Result<Load> {
     let needs = Record::of(&recipe.record).with(recipe.method.build().needs());
     Ok(Load {
         dtype: recipe.model.dtype,
+        place,
         adapter: recipe.model.lora.adapters().map(|lora| lora.parameters(architecture)),
         checkpointing: optim.checkpoint_layers,
         kept: usize::from(needs.reference),
@@ -78,13 +80,13 @@ mod tests {
     fn a_recipe_is_planned_and_refused_where_it_cannot_fit() {
         let mut recipe = Recipe::default();
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(&recipe.model.path);
-        let (options, plan) = super::options(&recipe, &model, None).unwrap();
+        let (options, plan) = super::options(&recipe, &model, Place::Cpu, None).unwrap();
         assert_eq!((options.lora, options.dtype), (None, Dtype::F32));
         let full = plan.peak();
-        let message = super::options(&recipe, &model, Some(70 << 20)).err().unwrap().to_string();
+        let message = super::options(&recipe, &model, Place::Cpu, Some(70 << 20)).err().unwrap().to_string();
         assert!(message.starts_with("the run needs") && message.contains("key-value cache"), "{message}");
         recipe.model.lora.rank = 4;
-        let (options, plan) = super::options(&recipe, &model, Some(8 << 30)).unwrap();
+        let (options, plan) = super::options(&recipe, &model, Place::Cpu, Some(8 << 30)).unwrap();
         assert_eq!(options.lora.map(|lora| lora.rank), Some(4));
         assert!(plan.peak() < full);
     }

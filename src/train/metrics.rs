@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::judge::Asked;
 use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
-use super::{Trainer, lap};
+use super::{Trainer, lap, monitors};
 use crate::core::{Ending, Metrics, Phase, Stop};
 use crate::engine::Update;
 
@@ -56,9 +57,16 @@ impl StepMetrics {
         self.lr = lr;
     }
 
+    /// Takes how the judge fared.
+    pub fn asked(&mut self, asked: Asked) {
+        if asked.episodes > 0 {
+            self.sums.insert("judge/unread", (asked.unread as f64, asked.episodes as f64));
+        }
+    }
+
     /// Takes what the method reported over all batches of the step.
     pub fn sums(&mut self, sums: Sums) {
-        self.sums = sums;
+        self.sums.extend(sums);
     }
 
     /// All numbers of the step under their names.
@@ -75,6 +83,7 @@ impl StepMetrics {
                 None => put(name, mean),
             }
         }
+        monitors::add(played, lessons, &self.sums, &mut put);
         put("mismatch/max", self.mismatch);
         put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
         put("optim/skipped", self.skipped as f64);
@@ -103,15 +112,18 @@ impl StepMetrics {
 
 /// Rewards, success, groups without signal, turns and validity.
 fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
-    let mean = |of: &dyn Fn(&Played) -> f64| played.iter().map(of).sum::<f64>() / played.len().max(1) as f64;
+    let failed = |p: &&Played| p.episode.ending == Ending::EnvError;
+    put("env/errors", played.iter().filter(failed).count() as f64 / played.len().max(1) as f64);
+    // an environment that failed says nothing about the policy
+    put("rollout/cut_share", cut_share(played));
+    let played: &[&Played] = &played.iter().filter(|p| !failed(p)).collect::<Vec<_>>();
+    let mean = |of: &dyn Fn(&Played) -> f64| played.iter().map(|p| of(p)).sum::<f64>() / played.len().max(1) as f64;
     put("reward/mean", mean(&|p| p.episode.reward as f64));
     put("success/mean", mean(&|p| p.episode.won() as u8 as f64));
     put("turns/mean", mean(&|p| p.episode.turns.len() as f64));
     put("penalty/mean", mean(&|p| p.penalty as f64));
-    put("env/errors", mean(&|p| (p.episode.ending == Ending::EnvError) as u8 as f64));
     let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
     put("valid/share", turns.iter().filter(|t| t.valid).count() as f64 / turns.len().max(1) as f64);
-    put("rollout/cut_share", cut_share(played));
     let mut groups: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
     for p in played {
         groups.entry(p.episode.id.group).or_default().push(p.episode.reward);

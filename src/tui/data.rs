@@ -47,6 +47,17 @@ impl StepData {
         between(&self.tokens, |t| (t.group, t.member).cmp(&key))
     }
 
+    /// All tokens of the step, by group, member, turn and position.
+    pub fn all_tokens(&self) -> &[TokenRecord] {
+        &self.tokens
+    }
+
+    /// Where the tokens of an episode begin among all.
+    pub fn token_start(&self, episode: &Episode) -> usize {
+        let key = (episode.id.group, episode.id.member);
+        self.tokens.partition_point(|t| (t.group, t.member) < key)
+    }
+
     /// The tokens of one turn of an episode.
     pub fn turn_tokens(&self, episode: &Episode, turn: usize) -> &[TokenRecord] {
         between(self.episode_tokens(episode), |t| (t.turn as usize).cmp(&turn))

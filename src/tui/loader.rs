@@ -29,6 +29,7 @@ impl Loader {
         changed |= self.step(app, feed);
         changed |= self.playing(app, feed);
         changed |= self.labels(app, feed);
+        changed |= (app.screen.screen().load)(app, feed);
         Ok(changed)
     }
 

@@ -7,7 +7,7 @@ mod starter;
 mod verify;
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -103,9 +103,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
     // last: whoever started this process takes a bound socket for a trainer that works
     let (_control, orders) = Control::bind(folder.path(), halt.clone())?;
     let (edits, _watch) = watch(&recorder, "config", Watch::new(&folder.config(), SETTLE).map(Some))?;
-    let bank = recipe.skills.bank.as_str();
-    let bank = if bank.is_empty() { Ok(None) } else { watch_bank(Path::new(bank)).map(Some) };
-    let (banks, _bank_watch) = watch(&recorder, "skills", bank)?;
+    let (banks, _bank_watch) = watch(&recorder, "skills", watch_bank(&recipe.skills.bank))?;
     let (wordings, _env_watch) = watch(&recorder, "environment's file", watch_env(recipe.env.name()))?;
     let (config, status) = (folder.config(), folder.clone());
     let mut missed = false;
@@ -168,16 +166,20 @@ fn watch<T>(
     }
 }
 
-/// Watches a folder of skills.
-fn watch_bank(folder: &Path) -> Result<Watch<Result<Bank, BankError>>> {
-    let (path, mut known) = (folder.to_path_buf(), Bank::load(folder));
+/// Watches a folder of skills, where there is one.
+fn watch_bank(folder: &str) -> Result<Option<Watch<Result<Bank, BankError>>>> {
+    if folder.is_empty() {
+        return Ok(None);
+    }
+    let path = PathBuf::from(folder);
+    let (folders, mut known) = ([path.clone()], Bank::load(&path));
     let read = move || {
         let found = Bank::load(&path);
         let changed = found != known;
         known = found.clone();
         changed.then_some(found)
     };
-    Watch::of(folder, &[folder.to_path_buf()], SETTLE, read)
+    Watch::of(Path::new(folder), &folders, SETTLE, read).map(Some)
 }
 
 /// Watches the file of an environment; without a folder for it the built-in text is in use, which nobody edits.

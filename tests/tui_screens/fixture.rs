@@ -4,8 +4,10 @@ use anyhow::Result;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use sdlab::compare::RunRow;
 use sdlab::core::episode::{Ending, Episode, EpisodeId, Stop, Task, TokenRecord, Turn};
 use sdlab::core::event::{Command, KeyChange, Level, Metrics, Phase, Record, RunEvent, Scope, SkillUse};
+use sdlab::run::view::RunView;
 use sdlab::tui::app::App;
 use sdlab::tui::feed::{Feed, Liveness};
 use sdlab::tui::loader::Loader;
@@ -25,6 +27,8 @@ pub struct Fixture {
     pub sent: Vec<Command>,
     pub ended: bool,
     pub empty: bool,
+    /// Tells of other runs.
+    pub others: bool,
 }
 
 impl Feed for Fixture {
@@ -63,6 +67,22 @@ impl Feed for Fixture {
     fn send(&mut self, command: Command) -> Result<()> {
         self.sent.push(command);
         Ok(())
+    }
+
+    fn runs(&mut self) -> Vec<RunRow> {
+        if !std::mem::take(&mut self.others) {
+            return vec![];
+        }
+        [("house-sdar-7", "1e-05"), ("house-sdar-8", "5e-06"), ("house-sdar-9", "1e-05")].map(run_row).into()
+    }
+
+    fn run(&mut self, name: &str) -> Result<RunView> {
+        let mut view = RunView::default();
+        records().iter().for_each(|record| view.apply(record));
+        view.facts.run = name.to_owned();
+        let worse = |value: &mut Option<f64>| *value = value.map(|v| v * 0.8);
+        view.steps.iter_mut().for_each(|step| step.metrics.values_mut().for_each(worse));
+        Ok(view)
     }
 
     fn alive(&self) -> Liveness {
@@ -121,6 +141,15 @@ pub fn text(buffer: &Buffer) -> String {
         out.push('\n');
     }
     out
+}
+
+/// A row of the table of runs.
+fn run_row((name, lr): (&str, &str)) -> RunRow {
+    let config = [("optim.lr", lr), ("optim.clip", "1.0"), ("run.seed", name)];
+    let mut view = RunView::default();
+    records().iter().for_each(|record| view.apply(record));
+    let config = config.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    RunRow { name: name.into(), config, ..RunRow::of(&view) }
 }
 
 fn records() -> Vec<Record> {

@@ -63,3 +63,41 @@ fn help() {
 fn quit() {
     shoot("quit", Mode::Live, &[Action::QuitMenu]);
 }
+
+#[test]
+fn palette() {
+    shoot("palette", Mode::Live, &[Action::Palette]);
+}
+
+#[test]
+fn runs() {
+    for size in SIZES {
+        let mut feed = fixture();
+        feed.others = true;
+        let mut app = app(Mode::Live, size, &mut feed);
+        for action in [Action::Screen(ScreenId::Runs), Action::Own("mark"), Action::Down, Action::Own("mark")] {
+            app.update(action);
+            settle(&mut app, &mut feed);
+        }
+        insta::assert_snapshot!(format!("runs_{}x{}", size.0, size.1), text(&draw(&mut app, size)));
+    }
+}
+
+#[test]
+fn system() {
+    shoot("system", Mode::Live, &[Action::Screen(ScreenId::System), Action::PaneNext, Action::PaneNext]);
+}
+
+#[test]
+fn curves() {
+    shoot("curves", Mode::Live, &[Action::Layout, Action::Down]);
+}
+
+#[test]
+fn chart_zoomed_with_crosshair_and_log_axis() {
+    shoot(
+        "zoomed",
+        Mode::Live,
+        &[Action::Step(-10), Action::Step(-10), Action::Scale(1), Action::Log, Action::Outliers],
+    );
+}

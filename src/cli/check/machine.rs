@@ -31,9 +31,10 @@ pub(super) fn memory(subject: &mut Subject) -> Result<Answer> {
     if subject.architecture.is_none() {
         return skipped("architecture");
     }
-    let available = memory::available();
+    let computes = device::place(subject.recipe.model.device)?;
+    let available = memory::available(computes);
     // where it does not fit, the error names the nearest settings that do
-    let (_, plan) = budget::options(&subject.recipe, place, available)?;
+    let (_, plan) = budget::options(&subject.recipe, place, computes, available)?;
     let line = |item: &memory::Item| {
         let when = match item.when {
             When::Always => "",

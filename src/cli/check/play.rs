@@ -17,6 +17,9 @@ pub(super) fn environment(subject: &mut Subject) -> Result<Answer> {
     let prompts = world.prompts()?.with_history(recipe.rollout.history as usize);
     let task = world.task(Split::Train, 0)?;
     let game = world.open(&task)?;
+    if let Some(failure) = game.failure() {
+        anyhow::bail!("{failure}");
+    }
     let observation = game.observation().to_owned();
     let prompt = match recipe.rollout.layout {
         Layout::Transcript => Prompt::Transcript { observation },

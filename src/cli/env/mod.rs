@@ -1,12 +1,13 @@
-//! `sdlab env list|show|play|expert|bench NAME`: what environments there are, and playing them by hand.
+//! `sdlab env list|show|play|expert|bench|serve NAME`: what environments there are, playing them by hand, and serving them.
 
 mod play;
+mod serve;
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
 use super::{Options, Usage};
@@ -45,6 +46,22 @@ pub enum Verb {
         /// Print one JSON object per state
         #[arg(long)]
         json: bool,
+    },
+    /// Serve an environment as an OpenEnv server
+    Serve {
+        name: String,
+        /// Address to listen at; only this machine reaches 127.0.0.1
+        #[arg(long, default_value = "127.0.0.1")]
+        host: String,
+        /// Port to listen at; 0 = a free one, which is printed
+        #[arg(long, default_value_t = 8000)]
+        port: u16,
+        /// Most sessions at a time
+        #[arg(long, default_value_t = 256)]
+        sessions: usize,
+        /// Speak JSON lines on standard input and output instead, for one session
+        #[arg(long, conflicts_with_all = ["host", "port", "sessions"])]
+        stdio: bool,
     },
     /// Measure resets and steps per second on one core
     Bench {
@@ -87,6 +104,10 @@ pub(super) fn env(verb: &Verb, options: &Options) -> Result<Exit> {
             let (task, game) = start(name, game, options)?;
             let plan = game.expert();
             play::script(&task, game, &plan, *json)
+        }
+        Verb::Serve { name, host, port, sessions, stdio } => {
+            let (world, about) = (open(name, None, options)?, kind(name)?.about);
+            if *stdio { serve::lines(world, about) } else { serve::listen(world, about, (host, *port), *sessions) }
         }
         Verb::Bench { name, games, file } => {
             let speed = measure(&*open(name, file.as_ref(), options)?, *games, ROUNDS)?;
@@ -137,6 +158,9 @@ fn start(name: &str, game: &GameArgs, options: &Options) -> Result<(Task, Box<dy
         }
     };
     let game = world.open(&task)?;
+    if let Some(failure) = game.failure() {
+        bail!("{failure}");
+    }
     Ok((task, game))
 }
 

@@ -45,6 +45,7 @@ pub(super) fn script(task: &Task, mut game: Box<dyn Env>, actions: &[String], js
     let done = out.begin(task, &*game).and_then(|()| {
         for action in actions {
             let step = game.step(action);
+            well(&*game)?;
             out.state(&*game, Some((action, &step)))?;
         }
         Ok(())
@@ -87,6 +88,7 @@ fn converse(task: &Task, mut game: Box<dyn Env>, input: &mut dyn BufRead, json: 
                 let action = number.and_then(|n| choices.get(n)).map_or(line, String::as_str);
                 past.push(game.snapshot());
                 let step = game.step(action);
+                well(&*game)?;
                 out.state(&*game, Some((action, &step)))?;
                 if step.done {
                     return Ok(());
@@ -94,6 +96,11 @@ fn converse(task: &Task, mut game: Box<dyn Env>, input: &mut dyn BufRead, json: 
             }
         }
     }
+}
+
+/// Fails if the environment itself has.
+fn well(game: &dyn Env) -> io::Result<()> {
+    game.failure().map_or(Ok(()), |failure| Err(io::Error::other(failure)))
 }
 
 /// Where states are printed: standard output, one line each, or as a person reads them.

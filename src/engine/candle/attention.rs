@@ -9,7 +9,9 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::{self, Mat, Out};
+use super::model::Packed;
 use super::ops::{host, tensor};
+use super::plain;
 
 /// Queries handled at once.
 const BLOCK: usize = 64;
@@ -23,14 +25,18 @@ pub(super) struct Heads {
 }
 
 /// o = softmax(q k^T / sqrt(E), causal) v per segment. q [N, H, E], k and v [N, J, E] -> o [N, H*E] and the
-/// log-sum-exp of every (head, token), [H, N].
+/// log-sum-exp of every (head, token), [H, N], where the backward pass wants it.
 pub(super) fn attention(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
-    segments: &[Range<usize>],
+    input: &Packed,
     heads: Heads,
 ) -> Result<(Tensor, Vec<f32>)> {
+    if plain::is(q) {
+        return Ok((plain::attention(q, k, v, input, heads)?, vec![]));
+    }
+    let segments = &input.segments;
     let n = q.dim(0)?;
     let Heads { query: h, kv: j, size: e } = heads;
     let (qs, ks, vs) = (host(q)?, host(k)?, host(v)?);
@@ -75,12 +81,11 @@ pub(super) struct AttentionSaved<'a> {
 }
 
 /// Gradients of [`attention`] by q, k and v for upstream `g` [N, H*E].
-pub(super) fn attention_grad(
-    saved: &AttentionSaved,
-    g: &Tensor,
-    segments: &[Range<usize>],
-    heads: Heads,
-) -> Result<[Tensor; 3]> {
+pub(super) fn attention_grad(saved: &AttentionSaved, g: &Tensor, input: &Packed, heads: Heads) -> Result<[Tensor; 3]> {
+    if plain::is(saved.q) {
+        return plain::attention_grad([saved.q, saved.k, saved.v], g, input, heads);
+    }
+    let segments = &input.segments;
     let n = saved.q.dim(0)?;
     let Heads { query: h, kv: j, size: e } = heads;
     let (qs, ks, vs) = (host(saved.q)?, host(saved.k)?, host(saved.v)?);

@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use candle_core::Device;
 
 use super::layout::Layout;
 use super::memory::Dtype;
@@ -35,6 +36,12 @@ impl CandleEngine {
         if peft::is_adapter(folder) {
             let config = peft::read_config(folder)?;
             let base = base_of(folder, &config);
+            ensure!(
+                !peft::is_adapter(&base),
+                "{}: its base model `{}` is no model; name one in `base_model_name_or_path`",
+                folder.display(),
+                base.display()
+            );
             let missing = || format!("{}: its base model cannot be loaded", folder.display());
             let options = Options { lora: Some(config.lora), ..options };
             let mut engine = Self::open(&base, options).with_context(missing)?;
@@ -59,12 +66,14 @@ impl CandleEngine {
 
     fn with(decoder: Decoder, base: Weights, options: Options, origin: &Path) -> Result<Self> {
         let mut names = decoder.names();
+        let base = base.on(&options.place.device()?)?;
         let (live, master) = match (&options.lora, options.dtype) {
             (None, Dtype::F32) => (base, None),
             (None, Dtype::Bf16) => (base.rounded()?, Some(base)),
             (Some(lora), dtype) => {
                 let (more, adapters) = lora::plan(decoder.layout(), lora)?;
                 let tensors = lora::random(&more, options.seed)?;
+                let tensors = Weights::from(tensors).on(base[0].device())?.to_vec();
                 names.extend(more);
                 let base = if dtype == Dtype::Bf16 { base.rounded()? } else { base };
                 (base.with_adapters(tensors, adapters), None)
@@ -86,6 +95,11 @@ impl CandleEngine {
         })
     }
 
+    /// Where the weights are.
+    fn device(&self) -> &Device {
+        self.live[0].device()
+    }
+
     /// The weights that a folder's model or adapters would compute with here.
     pub(super) fn read_folder(&self, folder: &Path) -> Result<Weights> {
         if peft::is_adapter(folder) {
@@ -97,7 +111,7 @@ impl CandleEngine {
         let theirs = files::read_architecture(folder)?;
         let same = Layout::new(&theirs).names == self.decoder.names() && theirs.family == self.decoder.config.family;
         ensure!(same, "{}: its model has another architecture than the one that is trained", folder.display());
-        let (_, weights) = files::read_model(folder)?;
+        let weights = files::read_model(folder)?.1.on(self.device())?;
         if self.options.dtype == Dtype::Bf16 { Ok(weights.rounded()?) } else { Ok(weights) }
     }
 
@@ -111,7 +125,8 @@ impl CandleEngine {
         );
         let trained = self.live.trained();
         let mut weights = self.live.clone();
-        weights[trained.clone()].clone_from_slice(&peft::read_adapters(folder, &self.names[trained])?);
+        let read = Weights::from(peft::read_adapters(folder, &self.names[trained.clone()])?).on(self.device())?;
+        weights[trained].clone_from_slice(&read);
         Ok(weights)
     }
 
@@ -142,10 +157,10 @@ impl CandleEngine {
         let (live, master) = if self.options.lora.is_some() {
             (self.read_adapters(folder)?, None)
         } else if self.rounds() {
-            let master = Weights::from(read_tensors(&folder.join(MASTER), &self.names)?);
+            let master = Weights::from(read_tensors(&folder.join(MASTER), &self.names)?).on(self.device())?;
             (master.rounded()?, Some(master))
         } else {
-            (files::read_weights(&folder.join(MODEL), &self.names)?, None)
+            (files::read_weights(&folder.join(MODEL), &self.names)?.on(self.device())?, None)
         };
         let packed = if self.rounds() { Some(live.packed()?) } else { None };
         let sets = self.read_sets(folder, packed.as_ref().unwrap_or(&live))?;

@@ -6,6 +6,10 @@
 
 use std::sync::Arc;
 
+use candle_core::{Result, Tensor};
+
+use super::plain::{self, Page, Pool};
+
 /// Tokens in a block: enough independent sums for the attention kernel to run at full width.
 pub(super) const BLOCK: usize = 64;
 
@@ -45,11 +49,31 @@ impl CacheShape {
 /// Keys and values of [`BLOCK`] tokens in all layers.
 pub(super) type Block = Arc<Vec<f32>>;
 
+/// Where keys and values are kept.
+#[derive(Clone)]
+pub(super) struct Store {
+    pub shape: CacheShape,
+    pool: Option<Arc<Pool>>,
+}
+
+impl Store {
+    /// In host memory, or in pages where `weights` are elsewhere.
+    pub fn new(shape: CacheShape, weights: &Tensor) -> Self {
+        Self { shape, pool: plain::is(weights).then(|| Pool::new(shape, weights)) }
+    }
+
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        self.pool.as_ref()
+    }
+}
+
 /// A cached sequence: its tokens, and their keys and values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sequence {
     ids: Vec<u32>,
     blocks: Vec<Block>,
+    /// Instead of blocks, on a device.
+    pages: Vec<Arc<Page>>,
 }
 
 impl Sequence {
@@ -59,6 +83,15 @@ impl Sequence {
 
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    pub fn page(&self, index: usize) -> Option<&Page> {
+        self.pages.get(index).map(|page| &**page)
+    }
+
+    /// Blocks or pages.
+    pub fn held(&self) -> usize {
+        self.blocks.len() + self.pages.len()
     }
 
     /// Length of the longest common beginning with `context`.
@@ -73,20 +106,37 @@ impl Sequence {
 
     /// The first `n` tokens as a sequence of its own; nothing is copied.
     pub fn fork(&self, n: usize) -> Self {
-        Self { ids: self.ids[..n].to_vec(), blocks: self.blocks[..n.div_ceil(BLOCK)].to_vec() }
+        let kept = n.div_ceil(BLOCK);
+        let (blocks, pages) = (&self.blocks[..kept.min(self.blocks.len())], &self.pages[..kept.min(self.pages.len())]);
+        Self { ids: self.ids[..n].to_vec(), blocks: blocks.to_vec(), pages: pages.to_vec() }
     }
 
     /// Forgets everything after the first `n` tokens.
     pub fn truncate(&mut self, n: usize) {
         self.ids.truncate(n);
         self.blocks.truncate(n.div_ceil(BLOCK));
+        self.pages.truncate(n.div_ceil(BLOCK));
     }
 
     /// Appends tokens. Their keys and values are still to be [written](Self::write), layer by layer.
-    pub fn extend(&mut self, shape: CacheShape, ids: &[u32]) {
+    pub fn extend(&mut self, store: &Store, ids: &[u32]) -> Result<()> {
+        let (before, shape) = (self.ids.len(), store.shape);
         self.ids.extend_from_slice(ids);
         let blocks = self.ids.len().div_ceil(BLOCK);
+        if let Some(pool) = &store.pool {
+            // a page that others share is copied before it is written to
+            if let Some(last) = self.pages.last_mut().filter(|_| before % BLOCK > 0)
+                && Arc::strong_count(last) > 1
+            {
+                *last = pool.copy(last)?;
+            }
+            while self.pages.len() < blocks {
+                self.pages.push(pool.page()?);
+            }
+            return Ok(());
+        }
         self.blocks.resize_with(blocks, || Arc::new(vec![0.0; 2 * shape.layers * shape.part()]));
+        Ok(())
     }
 
     /// Writes keys and values [n, J, E] of one layer for the last n tokens. A block that others share is copied first.
@@ -120,7 +170,8 @@ mod tests {
 
     /// Appends `n` tokens from `first` on, whose keys and values are all `value`.
     fn grow(s: &mut Sequence, first: u32, n: usize, value: f32) {
-        s.extend(SHAPE, &(first..).take(n).collect::<Vec<_>>());
+        let store = Store { shape: SHAPE, pool: None };
+        s.extend(&store, &(first..).take(n).collect::<Vec<_>>()).unwrap();
         for layer in 0..SHAPE.layers {
             s.write(SHAPE, layer, &vec![value; n * 8], &vec![-value; n * 8]);
         }

@@ -16,29 +16,30 @@ use super::cpu::{self, Mat};
 use super::draw::most_likely;
 use super::model::Packed;
 use super::ops::{host, tensor};
+use super::plain;
 use crate::engine::{Coefficients, ScoreRow, Scores};
 
 /// Positions whose logits exist at the same time.
-const CHUNK: usize = 512;
+pub(super) const CHUNK: usize = 512;
 /// Log of the smallest tail: nothing is left of it in single precision, so its gradient is 0.
-const LEAST_TAIL: f32 = -80.0;
+pub(super) const LEAST_TAIL: f32 = -80.0;
 /// A logit that no sum shall notice, relative to log-sum-exp.
-const HIDDEN: f32 = -1e4;
+pub(super) const HIDDEN: f32 = -1e4;
 
 /// A scored position: `target` is predicted from hidden row `from`.
-struct Position {
-    from: usize,
-    target: u32,
+pub(super) struct Position {
+    pub from: usize,
+    pub target: u32,
     /// Its given tokens in [`Targets::given`].
-    given: Range<usize>,
+    pub given: Range<usize>,
     /// How many of the most likely tokens to report.
-    top: usize,
+    pub top: usize,
 }
 
 /// The scored positions of a packed batch.
 pub(super) struct Targets {
-    positions: Vec<Position>, // [n]
-    given: Vec<u32>,
+    pub positions: Vec<Position>, // [n]
+    pub given: Vec<u32>,
     counts: Vec<usize>, // per row
 }
 
@@ -100,17 +101,20 @@ impl Targets {
 /// What was found at a position.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scored {
-    logp: f32,
-    entropy: f32,
+    pub logp: f32,
+    pub entropy: f32,
     /// Log-sum-exp of the logits, for the way back.
-    lse: f32,
-    given: Vec<f32>,
-    tail: f32,
-    top: Vec<(u32, f32)>,
+    pub lse: f32,
+    pub given: Vec<f32>,
+    pub tail: f32,
+    pub top: Vec<(u32, f32)>,
 }
 
 /// Scores `targets` from hidden [N, D] through the output matrix [V, D]; logits are divided by `temperature`.
 pub(super) fn score(hidden: &Tensor, head: &Tensor, targets: &Targets, temperature: f32) -> Result<Vec<Scored>> {
+    if plain::is(hidden) {
+        return plain::score(hidden, head, targets, temperature);
+    }
     let (v, d) = head.dims2()?;
     let (hs, e) = (host(hidden)?, host(head)?);
     let states = targets.gather(&hs, d); // [n, D]
@@ -142,15 +146,15 @@ fn examine(row: &mut [f32], position: &Position, given: &[u32]) -> Scored {
 }
 
 /// What to send back from one position.
-struct Pull<'a> {
-    logp: f32,
-    entropy: f32,
-    given: &'a [f32],
-    tail: f32,
+pub(super) struct Pull<'a> {
+    pub logp: f32,
+    pub entropy: f32,
+    pub given: &'a [f32],
+    pub tail: f32,
 }
 
 /// Coefficients position by position; an error if their numbers do not fit the scores.
-fn pulls<'a>(targets: &Targets, coefficients: &'a [Coefficients]) -> Result<Vec<Pull<'a>>> {
+pub(super) fn pulls<'a>(targets: &Targets, coefficients: &'a [Coefficients]) -> Result<Vec<Pull<'a>>> {
     let rows = targets.counts.len();
     ensure!(coefficients.len() == rows, "coefficients for {} rows, there are {rows}", coefficients.len());
     let mut pulls = Vec::with_capacity(targets.positions.len());
@@ -182,6 +186,9 @@ pub(super) fn score_grad(
     temperature: f32,
     head_trained: bool,
 ) -> Result<(Tensor, Option<Tensor>)> {
+    if plain::is(hidden) {
+        return plain::score_grad(hidden, head, targets, scored, coefficients, temperature, head_trained);
+    }
     let (v, d) = head.dims2()?;
     let (hs, e) = (host(hidden)?, host(head)?);
     let (pulls, states) = (pulls(targets, coefficients)?, targets.gather(&hs, d));

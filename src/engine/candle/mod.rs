@@ -23,6 +23,7 @@ mod optim;
 mod parity_tests;
 mod pass;
 mod peft;
+mod plain;
 mod sample;
 mod sets;
 #[cfg(test)]
@@ -33,7 +34,8 @@ mod weights;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use candle_core::Device;
 
 pub use self::arch::{Architecture, Family, RopeScaling};
 pub use self::folder::{architecture, export};
@@ -54,6 +56,8 @@ pub struct Options {
     pub dtype: Dtype,
     /// `None` = all parameters are trained.
     pub lora: Option<Lora>,
+    /// Where it computes.
+    pub place: Place,
     /// Seed of new adapters.
     pub seed: u64,
     pub checkpointing: Checkpointing,
@@ -64,11 +68,30 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let checkpointing = Checkpointing::Auto;
-        Self { dtype: Dtype::F32, lora: None, seed: 0, checkpointing, tape_bytes: TAPE_BYTES }
+        let place = Place::default();
+        Self { dtype: Dtype::F32, lora: None, place, seed: 0, checkpointing, tape_bytes: TAPE_BYTES }
     }
 }
 
-/// A decoder on this machine's CPU.
+/// Where an engine computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    #[default]
+    Cpu,
+    /// A GPU by its number; needs a build with the feature `cuda`.
+    Cuda(usize),
+}
+
+impl Place {
+    fn device(self) -> Result<Device> {
+        match self {
+            Place::Cpu => Ok(Device::Cpu),
+            Place::Cuda(n) => Device::new_cuda(n).with_context(|| format!("`cuda:{n}` cannot be opened")),
+        }
+    }
+}
+
+/// A decoder on this machine's CPU or on one of its GPUs.
 pub struct CandleEngine {
     decoder: Decoder,
     options: Options,
@@ -107,12 +130,26 @@ impl Engine for CandleEngine {
             trained: count(&self.live[self.live.trained()]),
             vocab: c.vocab_size,
             context: c.max_position_embeddings,
-            device: "cpu".into(),
+            device: match self.options.place {
+                Place::Cpu => "cpu".into(),
+                Place::Cuda(n) => format!("cuda:{n}"),
+            },
         }
     }
 
     fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
         sample::sample(&self.decoder, &self.live, sampler, first, next)
+    }
+
+    fn sample_as(
+        &mut self,
+        weights: WeightSet,
+        sampler: &Sampler,
+        first: Vec<SampleRequest>,
+        next: &mut Next,
+    ) -> Result<()> {
+        let weights = self.weights(weights)?;
+        sample::sample(&self.decoder, &weights, sampler, first, next)
     }
 
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
@@ -144,6 +181,10 @@ impl Engine for CandleEngine {
 
     fn keep(&mut self, set: WeightSet) -> Result<()> {
         self.keep_live(set)
+    }
+
+    fn restart(&mut self, set: WeightSet) -> Result<()> {
+        self.begin_again(set)
     }
 
     fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()> {

@@ -4,18 +4,19 @@
 //! without a word, and an explicit pass saves its zero-fill and add per node.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::arch::Architecture;
 use super::attention::{AttentionSaved, Heads, attention, attention_grad};
 use super::cached;
-use super::kv::{CacheShape, Sequence};
+use super::kv::{CacheShape, Sequence, Store};
 use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
 use super::layout::{Layer, Layout, Names, Projection};
 use super::lora;
 use super::ops::{self, Product, Rope};
+use super::plain::Step;
 pub(super) use super::weights::Weights;
 
 /// Accumulated gradients in the order of [`Weights`]; `None` = nothing yet.
@@ -30,15 +31,29 @@ pub(super) struct Decoder {
 }
 
 /// Packed input of a forward pass: sequences end to end.
+#[derive(Default)]
 pub(super) struct Packed {
     pub ids: Vec<u32>,               // [N]
     pub positions: Vec<u32>,         // [N]
     pub segments: Vec<Range<usize>>, // one per sequence
+    /// The same for another device; made when first asked for, and so after the last [`Packed::push`].
+    there: OnceLock<Index>,
+}
+
+/// A packed input on a device, with the way to its padded form: S sequences of T tokens.
+#[derive(Clone)]
+pub(super) struct Index {
+    pub ids: Tensor,       // [N]
+    pub positions: Tensor, // [N]
+    /// The token that stands at every padded place; one of the same sequence where there is none. [S * T]
+    pub padding: Tensor,
+    /// The padded place of every token. [N]
+    pub places: Tensor,
 }
 
 impl Packed {
     pub fn new<'a>(rows: impl IntoIterator<Item = &'a [u32]>) -> Self {
-        let mut packed = Self { ids: vec![], positions: vec![], segments: vec![] };
+        let mut packed = Self::default();
         for row in rows {
             packed.push(row, 0);
         }
@@ -52,12 +67,33 @@ impl Packed {
         self.positions.extend((0..ids.len()).map(|i| (offset + i) as u32));
         self.segments.push(start..self.ids.len());
     }
+
+    /// The input on `device`, the only one it is asked for.
+    pub fn on(&self, device: &Device) -> Result<&Index> {
+        if let Some(index) = self.there.get() {
+            return Ok(index);
+        }
+        let longest = self.segments.iter().map(|s| s.len()).max().unwrap_or(0);
+        let padding = |s: &Range<usize>| {
+            let (start, last) = (s.start, s.len().saturating_sub(1));
+            (0..longest).map(move |t| (start + t.min(last)) as u32)
+        };
+        let places = |(i, s): (usize, &Range<usize>)| (0..s.len()).map(move |t| (i * longest + t) as u32);
+        let list = |ids: Vec<u32>| Tensor::new(ids, device);
+        let index = Index {
+            ids: list(self.ids.clone())?,
+            positions: list(self.positions.clone())?,
+            padding: list(self.segments.iter().flat_map(padding).collect())?,
+            places: list(self.segments.iter().enumerate().flat_map(places).collect())?,
+        };
+        Ok(self.there.get_or_init(|| index))
+    }
 }
 
 /// What a layer's backward pass needs.
 struct Saved {
     h: Tensor,              // layer input [N, D]
-    inv1: Vec<f32>,         // [N]
+    inv1: Tensor,           // [N]
     x: Tensor,              // normed input [N, D]
     q_norm: Option<Normed>, // of [N, H, E]
     k_norm: Option<Normed>, // of [N, J, E]
@@ -65,9 +101,9 @@ struct Saved {
     k: Tensor,              // normed and rotated
     v: Tensor,              // [N, J, E]
     o: Tensor,              // [N, H*E]
-    lse: Vec<f32>,          // [H, N]
+    lse: Vec<f32>,          // [H, N], or nothing
     mid: Tensor,            // after attention [N, D]
-    inv2: Vec<f32>,         // [N]
+    inv2: Tensor,           // [N]
     y: Tensor,              // normed [N, D]
     gate: Tensor,           // [N, F]
     up: Tensor,             // [N, F]
@@ -76,7 +112,7 @@ struct Saved {
 /// Input of a norm over heads and 1/rms of each.
 struct Normed {
     raw: Tensor,
-    inv: Vec<f32>,
+    inv: Tensor,
 }
 
 /// Queries, keys and values of a layer, ready for attention.
@@ -108,8 +144,8 @@ enum Kept {
 /// A forward pass that can be gone back through.
 pub(super) struct Tape {
     layers: Vec<Kept>,
-    last: Tensor,  // input of the final norm [N, D]
-    inv: Vec<f32>, // [N]
+    last: Tensor, // input of the final norm [N, D]
+    inv: Tensor,  // [N]
     /// Output of the final norm [N, D].
     pub hidden: Tensor,
 }
@@ -160,7 +196,7 @@ impl Decoder {
         Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, size: c.head_dim }
     }
 
-    fn norm(&self, w: &Weights, place: usize, x: &Tensor) -> Result<(Tensor, Vec<f32>)> {
+    fn norm(&self, w: &Weights, place: usize, x: &Tensor) -> Result<(Tensor, Tensor)> {
         ops::rms_norm(x, &w[place], self.config.rms_norm_eps)
     }
 
@@ -211,22 +247,22 @@ impl Decoder {
     }
 
     /// From a layer's normed input [N, D] to what attention takes.
-    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, positions: &[u32], product: Product) -> Result<Qkv> {
+    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, input: &Packed, product: Product) -> Result<Qkv> {
         let Heads { query, kv, size } = self.heads();
-        let n = positions.len();
+        let n = input.ids.len();
         let q = self.project(w, layer, Q, x, product)?.reshape((n, query, size))?;
         let k = self.project(w, layer, K, x, product)?.reshape((n, kv, size))?;
         let v = self.project(w, layer, V, x, product)?.reshape((n, kv, size))?;
         let (q, q_norm) = self.head_norm(w, layer.q_norm, q)?;
         let (k, k_norm) = self.head_norm(w, layer.k_norm, k)?;
-        let q = self.rope.rotate(q, positions, 1.0)?;
-        let k = self.rope.rotate(k, positions, 1.0)?;
+        let q = self.rope.rotate(q, input, 1.0)?;
+        let k = self.rope.rotate(k, input, 1.0)?;
         Ok(Qkv { q, k, v, q_norm, k_norm })
     }
 
     /// Runs the packed rows and keeps as much for the backward pass as `keep` says.
     pub fn forward(&self, w: &Weights, input: &Packed, keep: Keep) -> Result<Tape> {
-        let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
+        let mut h = ops::embed(&w[self.layout.embed], input)?;
         let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
         for layer in &self.layout.layers {
             let saved = self.layer_forward(w, layer, h, input)?;
@@ -244,8 +280,8 @@ impl Decoder {
     /// Everything of a layer but its output, from its input h [N, D].
     fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<Saved> {
         let (x, inv1) = self.norm(w, layer.norm1, &h)?;
-        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, &input.positions, ops::linear)?;
-        let (o, lse) = attention(&q, &k, &v, &input.segments, self.heads())?;
+        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, input, ops::linear)?;
+        let (o, lse) = attention(&q, &k, &v, input, self.heads())?;
         let mid = ops::add_into(self.project(w, layer, O, &o, ops::linear)?, &h)?;
         let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
         let (gate, up) = (self.project(w, layer, Gate, &y, ops::linear)?, self.project(w, layer, Up, &y, ops::linear)?);
@@ -273,12 +309,7 @@ impl Decoder {
         if w.frozen() {
             return Ok(());
         }
-        let table = match grads[embed].take() {
-            Some(table) => table,
-            None => ops::tensor(vec![0f32; w[embed].elem_count()], w[embed].shape())?,
-        };
-        ops::embed_grad(&table, &input.ids, &dh)?;
-        grads[embed] = Some(table);
+        grads[embed] = Some(ops::embed_grad(&w[embed], grads[embed].take(), input, &dh)?);
         Ok(())
     }
 
@@ -298,12 +329,12 @@ impl Decoder {
 
     /// mid = h + o(attention(q(x), k(x), v(x))), x = norm(h): from dL/dmid to dL/dh.
     fn attention_backward(&self, back: &mut Back, layer: &Layer, s: &Saved, dmid: &Tensor) -> Result<Tensor> {
-        let (n, positions) = (back.input.ids.len(), &back.input.positions);
+        let n = back.input.ids.len();
         let dout = self.project_grad(back, (layer, O), &s.o, dmid, None)?;
         let saved = AttentionSaved { q: &s.q, k: &s.k, v: &s.v, o: &s.o, lse: &s.lse };
-        let [dq, dk, dv] = attention_grad(&saved, &dout, &back.input.segments, self.heads())?;
-        let dq = self.rope.rotate(dq, positions, -1.0)?;
-        let dk = self.rope.rotate(dk, positions, -1.0)?;
+        let [dq, dk, dv] = attention_grad(&saved, &dout, back.input, self.heads())?;
+        let dq = self.rope.rotate(dq, back.input, -1.0)?;
+        let dk = self.rope.rotate(dk, back.input, -1.0)?;
         let dq = head_norm_grad(back, layer.q_norm, &s.q_norm, dq)?.reshape((n, ()))?;
         let dk = head_norm_grad(back, layer.k_norm, &s.k_norm, dk)?.reshape((n, ()))?;
         let dx = self.project_grad(back, (layer, Q), &s.x, &dq, None)?;
@@ -317,15 +348,21 @@ impl Decoder {
     /// Runs new tokens against their sequences' caches: `caches[i]` belongs to segment i and already counts its new
     /// tokens. Returns the final hidden state [N, D]. A row's result is the same to the last bit whatever other rows
     /// are beside it, and in however many calls its tokens are run.
-    pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Sequence]) -> Result<Tensor> {
+    pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Sequence], store: &Store) -> Result<Tensor> {
+        let step = store.pool().map(|pool| Step::new(pool, input, caches, self.heads())).transpose()?;
         let project = |layer: &Layer, p, x: &Tensor| self.project(w, layer, p, x, ops::linear_by_row);
         let shape = self.cache_shape();
-        let mut h = ops::embed(&w[self.layout.embed], &input.ids)?;
+        let mut h = ops::embed(&w[self.layout.embed], input)?;
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
-            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, &input.positions, ops::linear_by_row)?;
-            cached::append(caches, shape, index, &input.segments, [&k, &v])?;
-            let o = cached::attend(&q, caches, shape, index, input, self.heads())?;
+            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, input, ops::linear_by_row)?;
+            let o = if let Some(step) = &step {
+                step.append(index, &k, &v)?;
+                step.attend(index, &q)?
+            } else {
+                cached::append(caches, shape, index, &input.segments, [&k, &v])?;
+                cached::attend(&q, caches, shape, index, input, self.heads())?
+            };
             h = ops::add_into(project(layer, O, &o)?, &h)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
             let act = ops::swiglu(&project(layer, Gate, &y)?, &project(layer, Up, &y)?)?;

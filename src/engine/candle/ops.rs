@@ -6,12 +6,15 @@
 //! depend on the number of threads.
 
 use std::ops::{Deref, Range};
+use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use rayon::prelude::*;
 
 use super::cpu::{self, Mat};
 use super::dot::dot_product;
+use super::model::Packed;
+use super::plain;
 
 /// Read access to the numbers of a contiguous f32 tensor on the CPU.
 pub(super) struct Host<'a> {
@@ -65,14 +68,35 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for Update<F> {
     }
 }
 
+/// All numbers of a tensor, wherever it is.
+pub(super) fn numbers(t: &Tensor) -> Result<Vec<f32>> {
+    if plain::is(t) { t.to_dtype(DType::F32)?.flatten_all()?.to_vec1() } else { Ok(host(t)?.to_vec()) }
+}
+
+/// The rows `ids` of x [N, D].
+pub(super) fn pick(x: &Tensor, ids: &[u32]) -> Result<Tensor> {
+    if plain::is(x) {
+        return x.index_select(&Tensor::new(ids, x.device())?, 0);
+    }
+    let (_, d) = x.dims2()?;
+    let xs = host(x)?;
+    tensor(ids.iter().flat_map(|id| &xs[*id as usize * d..][..d]).copied().collect(), (ids.len(), d))
+}
+
 /// x + y, element-wise.
 pub(super) fn add(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    if plain::is(x) {
+        return x + y;
+    }
     let (xs, ys) = (host(x)?, host(y)?);
     tensor(xs.iter().zip(ys.iter()).map(|(x, y)| x + y).collect(), x.shape())
 }
 
 /// x + y in the memory of x, which must be the caller's alone.
 pub(super) fn add_into(x: Tensor, y: &Tensor) -> Result<Tensor> {
+    if plain::is(&x) {
+        return x + y;
+    }
     let ys = host(y)?;
     update(&x, |x| {
         (x.par_chunks_mut(CHUNK), ys.par_chunks(CHUNK)).into_par_iter().for_each(|(x, y)| cpu::add(x, y));
@@ -88,6 +112,9 @@ pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
 
 /// y = x w^T: x [N, K], w [M, K] -> [N, M]. The order of summation depends on N.
 pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    if plain::is(x) {
+        return plain::linear(x, w);
+    }
     let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
     let (xs, ws) = (host(x)?, host(w)?);
     let (a, b) = (Mat { data: &xs, row: k, col: 1 }, Mat { data: &ws, row: 1, col: k });
@@ -96,6 +123,9 @@ pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
 
 /// [`linear`] for sampling: every row's result is the same to the last bit whatever rows are beside it.
 pub(super) fn linear_by_row(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    if plain::is(x) {
+        return plain::linear(x, w);
+    }
     let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
     let mut y = vec![0f32; n * m];
     dot_product(&host(x)?, &host(w)?, k, &mut y);
@@ -105,6 +135,9 @@ pub(super) fn linear_by_row(x: &Tensor, w: &Tensor) -> Result<Tensor> {
 /// Gradient of [`linear`] by its input: g [N, M], w [M, K] -> [N, K]; added to `onto` if there is one, which must be
 /// the caller's alone.
 pub(super) fn linear_grad_input(g: &Tensor, w: &Tensor, onto: Option<Tensor>) -> Result<Tensor> {
+    if plain::is(g) {
+        return plain::linear_grad_input(g, w, onto);
+    }
     let ((n, m), (_, k)) = (g.dims2()?, w.dims2()?);
     let (gs, ws) = (host(g)?, host(w)?);
     product([n, m, k], Mat { data: &gs, row: m, col: 1 }, Mat { data: &ws, row: k, col: 1 }, onto)
@@ -112,6 +145,9 @@ pub(super) fn linear_grad_input(g: &Tensor, w: &Tensor, onto: Option<Tensor>) ->
 
 /// Gradient of [`linear`] by its weight: g [N, M], x [N, K] -> [M, K]; added to `onto` as above.
 pub(super) fn linear_grad_weight(g: &Tensor, x: &Tensor, onto: Option<Tensor>) -> Result<Tensor> {
+    if plain::is(g) {
+        return plain::linear_grad_weight(g, x, onto);
+    }
     let ((n, m), (_, k)) = (g.dims2()?, x.dims2()?);
     let (gs, xs) = (host(g)?, host(x)?);
     product([m, n, k], Mat { data: &gs, row: 1, col: m }, Mat { data: &xs, row: k, col: 1 }, onto)
@@ -126,6 +162,9 @@ fn product(dims: [usize; 3], a: Mat, b: Mat, onto: Option<Tensor>) -> Result<Ten
 
 /// x [N, M] + b [M], row by row, in the memory of x, which must be the caller's alone.
 pub(super) fn add_bias(x: Tensor, b: &Tensor) -> Result<Tensor> {
+    if plain::is(&x) {
+        return plain::add_bias(&x, b);
+    }
     let bs = host(b)?;
     update(&x, |x| x.chunks_exact_mut(bs.len()).for_each(|x| cpu::add(x, &bs)))?;
     Ok(x)
@@ -133,6 +172,9 @@ pub(super) fn add_bias(x: Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// Gradient of [`add_bias`] by the bias: g [N, M] -> [M].
 pub(super) fn bias_grad(g: &Tensor) -> Result<Tensor> {
+    if plain::is(g) {
+        return plain::bias_grad(g);
+    }
     let (_, m) = g.dims2()?;
     let mut db = vec![0f32; m];
     host(g)?.chunks_exact(m).for_each(|g| db.iter_mut().zip(g).for_each(|(b, g)| *b += g));
@@ -140,7 +182,10 @@ pub(super) fn bias_grad(g: &Tensor) -> Result<Tensor> {
 }
 
 /// RMSNorm over the last `w.len()` numbers of x; also 1/rms per normalised group.
-pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Vec<f32>)> {
+pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
+    if plain::is(x) {
+        return plain::rms_norm(x, w, eps);
+    }
     let (xs, ws) = (host(x)?, host(w)?);
     let d = ws.len();
     let rows = CHUNK / d + 1;
@@ -148,18 +193,22 @@ pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Vec<
     (xs.par_chunks(rows * d), y.par_chunks_mut(rows * d), inv.par_chunks_mut(rows))
         .into_par_iter()
         .for_each(|(x, y, inv)| cpu::rms_norm(x, &ws, eps as f32, y, inv));
-    Ok((tensor(y, x.shape())?, inv))
+    let groups = inv.len();
+    Ok((tensor(y, x.shape())?, tensor(inv, groups)?))
 }
 
 /// Gradients of [`rms_norm`] by input, added to `base` if there is one, and by weight.
 pub(super) fn rms_norm_grad(
     x: &Tensor,
     w: &Tensor,
-    inv: &[f32],
+    inv: &Tensor,
     g: &Tensor,
     base: Option<&Tensor>,
 ) -> Result<(Tensor, Tensor)> {
-    let (xs, ws, gs) = (host(x)?, host(w)?, host(g)?);
+    if plain::is(x) {
+        return plain::rms_norm_grad(x, w, inv, g, base);
+    }
+    let (xs, ws, gs, inv) = (host(x)?, host(w)?, host(g)?, host(inv)?);
     let d = ws.len();
     let rows = CHUNK / d + 1;
     let mut dx =
@@ -182,6 +231,8 @@ pub(super) struct Rope {
     cos: Vec<f32>,
     sin: Vec<f32>,
     half: usize,
+    /// The same where other devices compute; made when first asked for.
+    there: OnceLock<[Tensor; 2]>,
 }
 
 impl Rope {
@@ -189,23 +240,42 @@ impl Rope {
     pub fn new(context: usize, frequencies: &[f32]) -> Self {
         let table =
             |f: fn(f32) -> f32| (0..context).flat_map(|p| frequencies.iter().map(move |w| f(p as f32 * w))).collect();
-        Self { cos: table(f32::cos), sin: table(f32::sin), half: frequencies.len() }
+        Self { cos: table(f32::cos), sin: table(f32::sin), half: frequencies.len(), there: OnceLock::new() }
     }
 
     /// Rotates x [N, heads, E], which must be the caller's alone, by each token's position; `sign` -1 is the inverse,
     /// which is also the gradient.
-    pub fn rotate(&self, x: Tensor, positions: &[u32], sign: f32) -> Result<Tensor> {
+    pub fn rotate(&self, x: Tensor, input: &Packed, sign: f32) -> Result<Tensor> {
+        if plain::is(&x) {
+            return self.rotate_there(&x, input, sign);
+        }
         let (_, heads, e) = x.dims3()?;
         let row = heads * e;
         let rows = CHUNK / row + 1;
         update(&x, |x| {
-            (x.par_chunks_mut(rows * row), positions.par_chunks(rows)).into_par_iter().for_each(|(x, positions)| {
-                for (x, &p) in x.chunks_exact_mut(row).zip(positions) {
-                    self.rotate_token(x, p as usize, sign);
-                }
-            });
+            (x.par_chunks_mut(rows * row), input.positions.par_chunks(rows)).into_par_iter().for_each(
+                |(x, positions)| {
+                    for (x, &p) in x.chunks_exact_mut(row).zip(positions) {
+                        self.rotate_token(x, p as usize, sign);
+                    }
+                },
+            );
         })?;
         Ok(x)
+    }
+
+    fn rotate_there(&self, x: &Tensor, input: &Packed, sign: f32) -> Result<Tensor> {
+        let table = |numbers: &[f32]| Tensor::from_slice(numbers, ((), self.half), x.device());
+        let [cos, sin] = match self.there.get() {
+            Some(tables) => tables.clone(),
+            None => {
+                let tables = [table(&self.cos)?, table(&self.sin)?];
+                self.there.get_or_init(|| tables).clone()
+            }
+        };
+        let positions = &input.on(x.device())?.positions;
+        let (cos, sin) = (cos.index_select(positions, 0)?, sin.index_select(positions, 0)?);
+        plain::rotate(x, &cos, &(sin * f64::from(sign))?)
     }
 
     fn rotate_token(&self, x: &mut [f32], position: usize, sign: f32) {
@@ -224,6 +294,9 @@ impl Rope {
 
 /// silu(gate) * up, all [N, F].
 pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if plain::is(gate) {
+        return plain::swiglu(gate, up);
+    }
     let (g, u) = (host(gate)?, host(up)?);
     let mut h = vec![0f32; g.len()];
     (g.par_chunks(CHUNK), u.par_chunks(CHUNK), h.par_chunks_mut(CHUNK))
@@ -234,6 +307,9 @@ pub(super) fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 
 /// Gradients of [`swiglu`] by gate and up.
 pub(super) fn swiglu_grad(gate: &Tensor, up: &Tensor, dh: &Tensor) -> Result<(Tensor, Tensor)> {
+    if plain::is(gate) {
+        return plain::swiglu_grad(gate, up, dh);
+    }
     let (g, u, dh) = (host(gate)?, host(up)?, host(dh)?);
     let (mut dg, mut du) = (vec![0f32; g.len()], vec![0f32; g.len()]);
     (
@@ -248,27 +324,36 @@ pub(super) fn swiglu_grad(gate: &Tensor, up: &Tensor, dh: &Tensor) -> Result<(Te
     Ok((tensor(dg, gate.shape())?, tensor(du, gate.shape())?))
 }
 
-/// Rows of `table` [V, D] picked by `ids` -> [N, D].
-pub(super) fn embed(table: &Tensor, ids: &[u32]) -> Result<Tensor> {
+/// Rows of `table` [V, D] picked by the ids of `input` -> [N, D].
+pub(super) fn embed(table: &Tensor, input: &Packed) -> Result<Tensor> {
     let (v, d) = table.dims2()?;
+    if let Some(id) = input.ids.iter().find(|id| **id as usize >= v) {
+        bail!("token id {id} is outside the vocabulary of {v}")
+    }
+    if plain::is(table) {
+        return table.index_select(&input.on(table.device())?.ids, 0);
+    }
     let rows = host(table)?;
-    let mut h = Vec::with_capacity(ids.len() * d);
-    for &id in ids {
-        if id as usize >= v {
-            bail!("token id {id} is outside the vocabulary of {v}")
-        }
+    let mut h = Vec::with_capacity(input.ids.len() * d);
+    for &id in &input.ids {
         h.extend_from_slice(&rows[id as usize * d..][..d]);
     }
-    tensor(h, (ids.len(), d))
+    tensor(h, (input.ids.len(), d))
 }
 
-/// Adds the gradient of [`embed`] into `dtable` [V, D], which must be the caller's alone.
-pub(super) fn embed_grad(dtable: &Tensor, ids: &[u32], dh: &Tensor) -> Result<()> {
+/// Adds the gradient of [`embed`] to `dtable` [V, D], which must be the caller's alone; `None` = zero.
+pub(super) fn embed_grad(table: &Tensor, dtable: Option<Tensor>, input: &Packed, dh: &Tensor) -> Result<Tensor> {
+    if plain::is(dh) {
+        let dtable = dtable.map_or_else(|| plain::wide(table)?.zeros_like(), Ok)?;
+        return plain::embed_grad(&dtable, &input.on(dh.device())?.ids, dh);
+    }
+    let dtable = dtable.map_or_else(|| tensor(vec![0f32; table.elem_count()], table.shape()), Ok)?;
     let (_, d) = dh.dims2()?;
     let dh = host(dh)?;
-    update(dtable, |dtable| {
-        for (&id, dh) in ids.iter().zip(dh.chunks_exact(d)) {
+    update(&dtable, |dtable| {
+        for (&id, dh) in input.ids.iter().zip(dh.chunks_exact(d)) {
             cpu::add(&mut dtable[id as usize * d..][..d], dh);
         }
-    })
+    })?;
+    Ok(dtable)
 }

@@ -6,22 +6,34 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
 use super::cpu::{self, AdamWStep};
 use super::files;
 use super::model::Gradients;
 use super::ops::{host, tensor};
+use super::plain::{self, AdamWTensors};
 use super::weights::Weights;
 use crate::engine::{AdamW, Update};
 
 /// First and second moments of what is trained, in its order; empty before the first update.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub(super) struct Moments {
     updates: i32,
     m: Vec<Vec<f32>>,
     v: Vec<Vec<f32>>,
+    /// The same where the weights are on a device; then `m` and `v` are empty.
+    there: Vec<AdamWTensors>,
+}
+
+/// Sum of squares.
+fn square(grads: &[Option<Tensor>]) -> Result<f64> {
+    let mut square = 0f64;
+    for g in grads.iter().flatten() {
+        square += host(g)?.iter().map(|&g| g as f64 * g as f64).sum::<f64>();
+    }
+    Ok(square)
 }
 
 const FILE: &str = "optimizer.safetensors";
@@ -34,17 +46,21 @@ impl Moments {
     pub fn step(&mut self, weights: &mut Weights, grads: &mut Gradients, optim: &AdamW) -> Result<Update> {
         let trained = weights.trained();
         let mut grads: Vec<Option<Tensor>> = grads[trained.clone()].iter_mut().map(Option::take).collect();
-        let mut square = 0f64;
-        for g in grads.iter().flatten() {
-            square += host(g)?.iter().map(|&g| g as f64 * g as f64).sum::<f64>();
-        }
-        let grad_norm = square.sqrt();
+        let there = plain::is(&weights[trained.start]);
+        let grad_norm = if there { plain::square(grads.iter().flatten())? } else { square(&grads)? }.sqrt();
         if !grad_norm.is_finite() {
             return Ok(Update { grad_norm, skipped: true });
         }
-        self.begin(weights, &trained);
+        self.begin(weights, &trained)?;
         self.updates += 1;
         let step = self.step_numbers(optim, grad_norm);
+        if there {
+            for ((place, g), moments) in trained.zip(grads).zip(&mut self.there) {
+                let Some(g) = g else { continue };
+                weights[place] = moments.step(&weights[place], &g, &step)?;
+            }
+            return Ok(Update { grad_norm, skipped: false });
+        }
         for (i, place) in trained.enumerate() {
             let Some(g) = grads[i].take() else { continue };
             let g = host(&g)?;
@@ -63,11 +79,21 @@ impl Moments {
     }
 
     /// Zero moments, if there are none yet: an engine that only scores and samples has no use for them.
-    fn begin(&mut self, weights: &Weights, trained: &Range<usize>) {
-        if self.m.is_empty() {
-            let zeros = || weights[trained.clone()].iter().map(|w| vec![0f32; w.elem_count()]).collect();
+    fn begin(&mut self, weights: &Weights, trained: &Range<usize>) -> Result<()> {
+        let weights = &weights[trained.clone()];
+        if plain::is(&weights[0]) {
+            let before = std::mem::take(&mut self.m).into_iter().zip(std::mem::take(&mut self.v));
+            for (w, (m, v)) in weights.iter().zip(before) {
+                self.there.push(AdamWTensors::of([&m, &v], w)?);
+            }
+            for w in &weights[self.there.len()..] {
+                self.there.push(AdamWTensors::zeros(w)?);
+            }
+        } else if self.m.is_empty() {
+            let zeros = || weights.iter().map(|w| vec![0f32; w.elem_count()]).collect();
             (self.m, self.v) = (zeros(), zeros());
         }
+        Ok(())
     }
 
     fn step_numbers(&self, optim: &AdamW, grad_norm: f64) -> AdamWStep {
@@ -87,11 +113,16 @@ impl Moments {
     /// Writes the moments of the tensors `names`, those that are trained.
     pub fn save(&self, folder: &Path, names: &[(String, Vec<usize>)]) -> Result<()> {
         let mut tensors = HashMap::new();
+        for ((name, _), moments) in names.iter().zip(&self.there) {
+            let here = |t: &Tensor| t.to_dtype(DType::F32)?.to_device(&Device::Cpu);
+            tensors.insert(format!("m.{name}"), here(&moments.m)?);
+            tensors.insert(format!("v.{name}"), here(&moments.v)?);
+        }
         for ((name, shape), (m, v)) in names.iter().zip(self.m.iter().zip(&self.v)) {
             tensors.insert(format!("m.{name}"), tensor(m.clone(), shape.clone())?);
             tensors.insert(format!("v.{name}"), tensor(v.clone(), shape.clone())?);
         }
-        tensors.insert("updates".into(), Tensor::new(self.updates as i64, &candle_core::Device::Cpu)?);
+        tensors.insert("updates".into(), Tensor::new(self.updates as i64, &Device::Cpu)?);
         files::write_tensors(&folder.join(FILE), &tensors)
     }
 
@@ -116,5 +147,19 @@ impl Moments {
             moments.v.push(take(format!("v.{name}"), len)?);
         }
         Ok(moments)
+    }
+}
+
+#[cfg(test)]
+impl PartialEq for Moments {
+    fn eq(&self, other: &Self) -> bool {
+        (self.updates, &self.m, &self.v) == (other.updates, &other.m, &other.v)
+    }
+}
+
+#[cfg(test)]
+impl std::fmt::Debug for Moments {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "moments after {} updates", self.updates)
     }
 }

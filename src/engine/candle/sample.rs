@@ -11,9 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::draw::{self, Drawn, How};
-use super::kv::{BLOCK, CacheShape, Sequence, common};
+use super::kv::{BLOCK, Sequence, Store, common};
 use super::model::{Decoder, Packed, Weights};
-use super::ops::{self, host};
+use super::ops;
 use crate::core::rng;
 use crate::engine::{Filter, Finish, Finished, Next, Sample, SampleRequest, Sampler};
 use crate::text::StopWatch;
@@ -37,7 +37,7 @@ pub(super) fn sample(
     first: Vec<SampleRequest>,
     next: &mut Next,
 ) -> Result<()> {
-    let mut batch = Batch::new(decoder, sampler);
+    let mut batch = Batch::new(decoder, w, sampler);
     batch.ask(first)?;
     loop {
         batch.admit();
@@ -84,7 +84,7 @@ enum State {
 /// Everything on its way, waiting, or remembered.
 struct Batch<'a> {
     sampler: &'a Sampler<'a>,
-    shape: CacheShape,
+    store: Store,
     /// Most tokens of context and reply.
     longest: usize,
     rows: Vec<Row<'a>>,
@@ -95,11 +95,12 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(decoder: &Decoder, sampler: &'a Sampler<'a>) -> Self {
+    fn new(decoder: &Decoder, w: &Weights, sampler: &'a Sampler<'a>) -> Self {
         let model = decoder.config.max_position_embeddings;
         let longest = if sampler.longest == 0 { model } else { model.min(sampler.longest) };
         let (rows, queue, idle, done) = Default::default();
-        Self { sampler, shape: decoder.cache_shape(), longest, rows, queue, idle, done }
+        let store = Store::new(decoder.cache_shape(), &w[decoder.head()]);
+        Self { sampler, store, longest, rows, queue, idle, done }
     }
 
     /// Puts requests before those that wait: conversations that have begun are finished first.
@@ -150,12 +151,12 @@ impl<'a> Batch<'a> {
         if self.sampler.cache_bytes == 0 {
             return true;
         }
-        let all = self.sampler.cache_bytes / self.shape.block_bytes();
+        let all = self.sampler.cache_bytes / self.store.shape.block_bytes();
         let rows: usize = self.rows.iter().map(|r| r.blocks).sum::<usize>() + blocks;
         if rows > all && !self.rows.is_empty() {
             return false;
         }
-        while rows + self.idle.iter().map(|(_, c)| c.blocks().len()).sum::<usize>() > all {
+        while rows + self.idle.iter().map(|(_, c)| c.held()).sum::<usize>() > all {
             if self.idle.pop_front().is_none() {
                 break; // a single row may exceed the limit
             }
@@ -168,8 +169,17 @@ impl<'a> Batch<'a> {
         self.choose();
         let mut rows: Vec<&mut Row> = self.rows.iter_mut().filter(|r| r.state != State::New).collect();
         let how = How { temperature: self.sampler.temperature, filter: self.sampler.filter, top: self.sampler.top };
-        let parts = parts(&mut rows, rayon::current_num_threads());
-        parts.into_par_iter().try_for_each(|rows| run(decoder, w, rows, &how))?;
+        let store = &self.store;
+        if store.pool().is_some() {
+            // one queue of work for the device; those with a prompt to run would pad the others to its length
+            let mut newcomers: Vec<&mut Row> = rows.extract_if(.., |row| row.pending() > 1).collect();
+            for rows in [&mut newcomers, &mut rows].into_iter().filter(|rows| !rows.is_empty()) {
+                run(decoder, w, rows, &how, store)?;
+            }
+        } else {
+            let parts = parts(&mut rows, rayon::current_num_threads());
+            parts.into_par_iter().try_for_each(|rows| run(decoder, w, rows, &how, store))?;
+        }
         self.part();
         Ok(())
     }
@@ -241,21 +251,20 @@ fn parts<'r, 'x, 'a>(mut rows: &'r mut [&'x mut Row<'a>], threads: usize) -> Vec
 }
 
 /// Runs all pending tokens of `rows`, and draws the next one of each.
-fn run(decoder: &Decoder, w: &Weights, rows: &mut [&mut Row], how: &How) -> Result<()> {
+fn run(decoder: &Decoder, w: &Weights, rows: &mut [&mut Row], how: &How, store: &Store) -> Result<()> {
     let mut input = Packed::new([]);
     for row in rows.iter_mut() {
         let from = row.cached.len();
         input.push(&row.ids[from..], from);
-        row.cached.extend(decoder.cache_shape(), &row.ids[from..]);
+        row.cached.extend(store, &row.ids[from..])?;
     }
     let mut caches: Vec<&mut Sequence> = rows.iter_mut().map(|r| &mut r.cached).collect();
-    let hidden = decoder.decode(w, &input, &mut caches)?;
-    let (hidden, d) = (host(&hidden)?, decoder.config.hidden_size);
-    let last: Vec<f32> = input.segments.iter().flat_map(|s| &hidden[(s.end - 1) * d..s.end * d]).copied().collect();
+    let hidden = decoder.decode(w, &input, &mut caches, store)?;
     let at_once = (LOGITS / decoder.config.vocab_size).max(1);
-    for (rows, last) in rows.chunks_mut(at_once).zip(last.chunks(at_once * d)) {
-        let last = ops::tensor(last.to_vec(), (rows.len(), d))?;
-        draw_all(rows, host(&ops::linear_by_row(&last, &w[decoder.head()])?)?.to_vec(), how)?;
+    for (rows, segments) in rows.chunks_mut(at_once).zip(input.segments.chunks(at_once)) {
+        let last: Vec<u32> = segments.iter().map(|s| s.end as u32 - 1).collect();
+        let last = ops::pick(&hidden, &last)?;
+        draw_all(rows, ops::numbers(&ops::linear_by_row(&last, &w[decoder.head()])?)?, how)?;
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ fn memory_stays_under_its_limit() {
     for blocks in [1, 3, 7] {
         let cache_bytes = blocks * engine.decoder.cache_shape().block_bytes();
         let sampler = Sampler { cache_bytes, ..Sampler::new(1.0, &stops) };
-        let mut batch = Batch::new(&engine.decoder, &sampler);
+        let mut batch = Batch::new(&engine.decoder, &engine.live, &sampler);
         batch.ask((0..12).map(|slot| request(slot, &ids(20 + 9 * slot, slot))).collect()).unwrap();
         let mut left = 40;
         loop {
@@ -152,7 +152,7 @@ fn a_group_holds_its_prompt_once() {
     let engine = engine(VOCAB, 8);
     let stops = Stops::tokens_only(vec![]);
     let sampler = Sampler::new(1.0, &stops);
-    let mut batch = Batch::new(&engine.decoder, &sampler);
+    let mut batch = Batch::new(&engine.decoder, &engine.live, &sampler);
     let prompt = ids(2 * BLOCK + 3, 1);
     batch.ask((0..5).map(|slot| request(slot, &prompt)).collect()).unwrap();
     batch.admit();

@@ -16,6 +16,8 @@ use super::CandleEngine;
 use super::files;
 use super::layout::Names;
 use super::ops::{host, tensor};
+use super::optim::Moments;
+use super::plain;
 use super::weights::Weights;
 use crate::engine::WeightSet;
 
@@ -106,6 +108,19 @@ impl CandleEngine {
             _ => self.live_to_keep()?,
         };
         self.sets.insert(set, Kept { weights, from: None });
+        Ok(())
+    }
+
+    /// Makes the live weights equal to a kept set, with fresh moments.
+    pub(super) fn begin_again(&mut self, set: WeightSet) -> Result<()> {
+        ensure!(!self.live.frozen(), "adapters cannot be started again");
+        let weights = self.weights(set)?;
+        if self.rounds() {
+            self.master = Some(weights.clone());
+        }
+        self.live = weights;
+        self.packed = None;
+        self.moments = Moments::default();
         Ok(())
     }
 
@@ -221,7 +236,7 @@ impl CandleEngine {
     fn read_set(&self, path: &Path, live: &Weights) -> Result<Weights> {
         let mut weights = live.clone();
         let trained = weights.trained();
-        let read = read_tensors(path, &self.names[trained.clone()])?;
+        let read = Weights::from(read_tensors(path, &self.names[trained.clone()])?).on(live[0].device())?;
         weights[trained].clone_from_slice(&read);
         Ok(weights)
     }
@@ -248,6 +263,9 @@ pub(super) fn read_tensors(path: &Path, names: &[(String, Vec<usize>)]) -> Resul
 
 /// a + share * (b - a), in a new tensor.
 fn lerp(a: &Tensor, b: &Tensor, share: f64) -> candle_core::Result<Tensor> {
+    if plain::is(a) {
+        return a + ((b - a)? * share)?;
+    }
     const CHUNK: usize = 1 << 14;
     let (xs, ys, share) = (host(a)?, host(b)?, share as f32);
     let mut out = vec![0f32; xs.len()];

@@ -5,9 +5,10 @@
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
-use super::ops::{host, tensor};
+use super::ops::{host, numbers, tensor};
+use super::plain;
 
 /// Tensors by place; cloning shares storage.
 #[derive(Clone)]
@@ -69,7 +70,7 @@ impl Weights {
 
     /// Whether there are adapters and all of them add nothing, as new ones do.
     pub fn idle(&self) -> Result<bool> {
-        let zero = |t: &Tensor| Ok::<_, candle_core::Error>(host(t)?.iter().all(|x| *x == 0.0));
+        let zero = |t: &Tensor| Ok::<_, candle_core::Error>(numbers(t)?.iter().all(|x| *x == 0.0));
         let mut all = self.frozen();
         for b in self[self.trained()].iter().skip(1).step_by(2) {
             all = all && zero(b)?;
@@ -110,9 +111,17 @@ impl Weights {
         self.map(|t| t.to_dtype(DType::BF16))
     }
 
-    /// The nearest bf16 numbers, in f32 to compute with.
+    /// The nearest bf16 numbers, to compute with: as such on a device, in f32 on the CPU.
     pub fn rounded(&self) -> Result<Self> {
-        self.map(|t| t.to_dtype(DType::BF16)?.to_dtype(DType::F32))
+        self.map(|t| {
+            let rounded = t.to_dtype(DType::BF16)?;
+            if t.device().is_cpu() { rounded.to_dtype(DType::F32) } else { Ok(rounded) }
+        })
+    }
+
+    /// The same weights on `device`.
+    pub fn on(&self, device: &Device) -> Result<Self> {
+        self.map(|t| t.to_device(device))
     }
 }
 
@@ -162,5 +171,8 @@ impl FromIterator<Tensor> for Weights {
 
 /// scale * x, in a new tensor.
 pub(super) fn scaled(x: &Tensor, scale: f32) -> Result<Tensor> {
+    if plain::is(x) {
+        return x * f64::from(scale);
+    }
     tensor(host(x)?.iter().map(|x| x * scale).collect(), x.shape())
 }

@@ -168,6 +168,10 @@ impl World for SearchWorld {
     fn style(&self) -> &str {
         &self.settings.style
     }
+
+    fn is_remote(&self) -> bool {
+        matches!(self.desk.retriever, Retriever::Remote(_))
+    }
 }
 
 /// One question in progress. A copy is cheap: passages and index are shared.

@@ -13,12 +13,16 @@ use ratatui::text::Line;
 use super::live::outcome;
 use super::panes::nothing;
 use super::tabs::tabs;
-use super::{Room, Screen, prompts, turns};
-use crate::core::Episode;
+use super::{Room, Screen, prompts, rows, turns, versus};
+use crate::core::{Ending, Episode, Turn};
 use crate::tui::app::{App, Effect};
+use crate::tui::browse;
 use crate::tui::data::{GroupSignal, TokenSignal};
+use crate::tui::find::Find;
 use crate::tui::glyph;
-use crate::tui::keys::{Action, ScreenId};
+use crate::tui::keys::{Action, Action as A, Binding, ScreenId, ch, row};
+use crate::tui::mouse::Target;
+use crate::tui::overlay::Overlay;
 use crate::tui::scene::{Scene, window};
 use crate::tui::select::{self, Go, PAGE};
 use crate::tui::text;
@@ -29,21 +33,62 @@ use crate::tui::update;
 pub const SCREEN: Screen = Screen {
     act,
     copied,
+    bindings: OWN,
+    find,
+    commands: &[
+        ("filter", "keep rollouts that pass, e.g. `filter reward>0 & task~clean`"),
+        ("grep", "keep rollouts with a text or pattern in any turn"),
+        ("filter-help", "the words of the filter language"),
+    ],
+    submit,
+    load: browse::load,
     ..Screen::new(ScreenId::Rollouts, ("Rollouts", "Roll"), &["tasks", "rollouts", "turns"], draw)
 };
 
 /// What this screen remembers.
-#[derive(Debug, Default)]
-pub struct State {}
+pub type State = browse::Browse;
+
+const DATA: &str = "data";
+const HERE: &[ScreenId] = &[ScreenId::Rollouts];
+
+const OWN: &[Binding] = &[
+    row(&[ch('F')], "filter", A::Own("filter"), "filter: reward>0 & task~clean, ? lists the words", DATA)
+        .on(HERE)
+        .foot(9),
+    row(&[ch('\\')], "grep", A::Own("grep"), "grep: a text or pattern in all rollouts", DATA).on(HERE),
+    row(&[ch('W')], "whole", A::Own("whole"), "whole: rollouts of the run, or tasks of the step", DATA)
+        .on(HERE)
+        .foot(10),
+    row(&[ch('r')], "order", A::Own("order"), "order: newest, |A|, reward, |gap|, tokens, turns", DATA).on(HERE),
+    row(&[ch(' ')], "mark", A::Own("mark"), "mark: this rollout, to compare with", DATA).on(HERE),
+    row(&[ch('d')], "diff", A::Own("diff"), "diff: with the marked rollout, or one of its group", DATA)
+        .on(HERE)
+        .foot(11),
+    row(&[ch('*')], "pin", A::Own("pin"), "pin: this task, a probe to follow over steps", DATA).on(HERE),
+    row(&[ch('.')], "fold-turn", A::Own("fold-turn"), "fold: this turn, or unfold it", "more or less").on(HERE),
+    row(&[ch(',')], "fold-roles", A::Own("fold-roles"), "roles: without thoughts, observations, both", "more or less")
+        .on(HERE),
+];
 
 fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
-    let focus = &mut app.focus[1];
     match action {
-        Action::Left => *focus = focus.saturating_sub(1),
-        Action::Right => *focus = (*focus + 1).min(2),
-        Action::Enter if *focus < 2 => *focus += 1,
+        Action::Own(name) => own(app, name),
+        Action::Raw => show_next(app),
+        Action::Unfold | Action::Fold => {
+            app.states.rollouts.folds.clear();
+            return None;
+        }
+        Action::Escape if app.states.rollouts.other.is_some() => drop(app.states.rollouts.back()),
+        _ if app.states.rollouts.other.is_some() && update::vertical(action).is_some() => {
+            update::scroll(app, action);
+        }
+        Action::Left => app.focus[1] = left_of(app),
+        Action::Right => app.focus[1] = right_of(app),
+        Action::Enter if app.focus[1] < 2 => app.focus[1] = right_of(app),
         Action::Enter => update::go(app, ScreenId::Tokens),
-        Action::Escape if *focus > 0 && !app.zoomed && !app.prompts => *focus -= 1,
+        Action::Escape if app.zoomed || app.prompts => return None,
+        Action::Escape if app.focus[1] > 0 => app.focus[1] = left_of(app),
+        Action::Escape if app.find.is_none() && app.states.rollouts.back() => {}
         Action::Row(at) => list(app, Go::By(0), Some(at)),
         _ if app.prompts && update::vertical(action).is_some() => drop(update::scroll(app, action)),
         _ => list(app, update::vertical(action)?, None),
@@ -51,11 +96,134 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(vec![])
 }
 
+/// In the list of the whole run there is no pane of members.
+fn left_of(app: &App) -> usize {
+    if app.states.rollouts.whole { 0 } else { app.focus[1].saturating_sub(1) }
+}
+
+fn right_of(app: &App) -> usize {
+    if app.states.rollouts.whole { 2 } else { (app.focus[1] + 1).min(2) }
+}
+
+/// What only this screen can do.
+fn own(app: &mut App, name: &str) {
+    let chosen = app.episode().map(|e| (e.id, e.task.id.clone()));
+    let turn = app.chosen().2;
+    let state = &mut app.states.rollouts;
+    match (name, chosen) {
+        ("filter", _) => app.overlay = Overlay::ask("filter", "filter", state.typed.clone()),
+        ("grep", _) => app.overlay = Overlay::ask("grep", "in all rollouts", ""),
+        ("whole", _) => {
+            state.whole ^= true;
+            app.focus[1] = 0;
+        }
+        ("order", _) => {
+            state.next_order();
+            let said = format!("largest first: {}", state.order.name());
+            app.notify(said);
+        }
+        ("mark", Some((id, _))) => state.mark(id),
+        ("pin", Some((_, task))) => {
+            if !state.pins.remove(&task) {
+                state.pins.insert(task);
+            }
+        }
+        ("fold-turn", Some((id, _))) => state.folds.turn(id, turn),
+        ("fold-roles", _) => {
+            let (next, said) = state.folds.left_out.next();
+            state.folds.left_out = next;
+            app.notify(said);
+        }
+        ("diff", _) => {
+            app.scroll = 0;
+            if let Err(why) = browse::compare(app) {
+                app.notify(why);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Rendered, raw, exact tokens, round.
+fn show_next(app: &mut App) {
+    let folds = &mut app.states.rollouts.folds;
+    (app.raw, folds.exact) = match (app.raw, folds.exact) {
+        (false, _) => (true, false),
+        (true, false) => (true, true),
+        (true, true) => (false, false),
+    };
+    let said = match (app.raw, folds.exact) {
+        (_, true) => "exact tokens, as the model saw them",
+        (true, _) => "raw replies",
+        _ => "rendered replies",
+    };
+    app.notify(said);
+}
+
+/// A typed line: the filter, or what to look for.
+fn submit(app: &mut App, name: &str, text: &str) -> Vec<Effect> {
+    match (name, text) {
+        ("filter-help", _) | ("filter", "?") => app.overlay = Overlay::page("filter", &browse::help()),
+        ("filter", _) => match app.states.rollouts.set_filter(text) {
+            Ok(()) => app.focus[1] = 0,
+            Err(error) => {
+                app.overlay = Overlay::ask("filter", "filter", text);
+                app.notify(error);
+            }
+        },
+        ("grep", _) => {
+            app.states.rollouts.set_grep(text);
+            app.focus[1] = 0;
+        }
+        _ => {}
+    }
+    vec![]
+}
+
+/// Looks in the focused pane: goals of tasks, or the turns of the rollout.
+fn find(app: &mut App, find: &Find, by: i32) -> bool {
+    let (group, member, turn) = app.chosen();
+    let whole = app.states.rollouts.whole;
+    let found = match app.focus[1] {
+        0 if whole => {
+            let state = &app.states.rollouts;
+            let text = |at: usize| state.row(at).map_or(String::new(), |r| format!("{} {}", r.task.goal, r.task.id));
+            find.next(state.at, state.shown.len(), by, text)
+        }
+        0 => {
+            let text = |at: usize| app.data.members(at).first().map_or(String::new(), |e| e.task.goal.clone());
+            find.next(group, app.data.groups.len(), by, text)
+        }
+        _ => {
+            let turns = app.episode().map_or(&[][..], |e| &e.turns[..]);
+            let text = |at: usize| {
+                let turn: &Turn = &turns[at];
+                format!("{}\n{}\n{}", turn.observation, turn.reply, turn.action)
+            };
+            find.next(turn, turns.len(), by, text)
+        }
+    };
+    let Some(at) = found else { return false };
+    match app.focus[1] {
+        0 if whole => browse::choose(app, at),
+        0 => select::set_episode(app, at, 0),
+        _ => {
+            select::set_episode(app, group, member);
+            select::set_turn(app, at);
+        }
+    }
+    true
+}
+
 /// Moves in the focused list, or to a line of it.
 fn list(app: &mut App, to: Go, row: Option<usize>) {
     let (group, member, turn) = app.chosen();
     let place = |at: usize, len: usize| row.unwrap_or(to.from(at, len));
     match (app.focus[1], to) {
+        (0, _) if app.states.rollouts.whole => {
+            let line = place(app.states.rollouts.at, app.states.rollouts.shown.len());
+            browse::choose(app, line);
+        }
         (0, _) => {
             let group = place(group, app.data.groups.len());
             select::set_episode(app, group, 0);
@@ -77,6 +245,8 @@ fn copied(app: &App) -> Vec<(&'static str, String)> {
     let mut all = vec![
         ("task", format!("{}\t{}", episode.task.id, episode.task.goal)),
         ("rollout", serde_json::to_string_pretty(episode).unwrap_or_default()),
+        ("student prompt", episode.prompt.clone()),
+        ("teacher prompt", episode.teacher_prompt.clone()),
     ];
     if app.focus[1] > 0 {
         all.swap(0, 1);
@@ -86,6 +256,7 @@ fn copied(app: &App) -> Vec<(&'static str, String)> {
 
 /// Draws the screen in the room there is.
 pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
+    let state = &scene.app.states.rollouts;
     let focus = scene.app.focus[1].min(2);
     let room = Room::of(frame.area());
     let mut body = area;
@@ -94,21 +265,28 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
         tabs(frame, top, scene);
         body = rest;
     }
+    if state.other.is_some() {
+        return versus::draw(frame, body, scene);
+    }
     if scene.app.prompts {
         return prompts::draw(frame, body, scene);
     }
-    let panes: [fn(&mut Frame, Rect, &Scene, bool); 3] = [tasks, members, turns::draw];
+    let first: fn(&mut Frame, Rect, &Scene, bool) = if state.whole { rows::draw } else { tasks };
+    let panes = [first, if state.whole { rows::draw } else { members }, turns::draw];
     if room <= Room::One || scene.app.zoomed {
         return panes[focus](frame, body, scene, true);
     }
     let third = Constraint::Fill(if room == Room::Three { 2 } else { 0 });
     let [left, middle, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(4), third]).areas(body);
-    let [top, bottom] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
-    let areas = [top, bottom, middle];
+    turns::draw(frame, middle, scene, focus == 2);
     prompts::teacher(frame, right, scene);
-    for (at, (draw, area)) in panes.iter().zip(areas).enumerate() {
-        draw(frame, area, scene, at == focus);
+    scene.hit(middle, Target::Pane(2));
+    if state.whole {
+        return rows::draw(frame, left, scene, focus < 2);
     }
+    let [top, bottom] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
+    tasks(frame, top, scene, focus == 0);
+    members(frame, bottom, scene, focus == 1);
 }
 
 /// The tasks of the step: goal, rewards of its rollouts, mean, spread.
@@ -123,15 +301,19 @@ fn tasks(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let height = usize::from(inner.height);
     let first = window(signals.len(), group, height);
     let spark = data.groups.iter().map(|r| r.len()).max().unwrap_or(0).min(8);
-    let cells = usize::from(inner.width).saturating_sub(spark + 20);
+    let cells = usize::from(inner.width).saturating_sub(spark + 21);
+    scene.hit(area, Target::Pane(0));
+    rows_hit(scene, inner, 0, first, signals.len());
     let line = |(at, signal): (usize, &GroupSignal)| {
         let members = data.members(at);
+        let pinned = members.first().is_some_and(|e| scene.app.states.rollouts.pins.contains(&e.task.id));
         let rewards: String = members.iter().take(spark).map(|e| glyph::bar(f64::from(e.reward))).collect();
         let goal = members.first().map_or("", |e| e.task.goal.as_str());
         let (mark, role) = if at == group { ("▸", Role::Select) } else { (" ", Role::Text) };
         Line::from(vec![
             scene.span(Role::Accent, mark),
             scene.span(role, text::pad(goal, cells)),
+            scene.span(Role::Accent, if pinned { "☆" } else { " " }),
             scene.span(Role::Series1, format!(" {rewards:<spark$}")),
             scene.span(Role::Text, format!(" {:>5.2}", signal.mean)),
             scene.span(Role::Dim, format!(" σ{:<5.2}", signal.sigma)),
@@ -146,30 +328,75 @@ fn tasks(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     );
 }
 
-/// The rollouts of the chosen task: outcome, the course of the gate over its turns, length.
+/// The rollouts of the chosen task: outcome, the course of the gate over its turns, length; while it is played what it
+/// is at, and for how long.
 fn members(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let (group, member, _) = scene.app.chosen();
     let episodes = scene.app.data.members(group);
-    let goal = episodes.first().map_or(String::new(), |e| text::fit(&e.task.kind, 24));
-    let right = scene.span(Role::Dim, format!(" {goal} ")).into();
+    let kind = episodes.first().map_or(String::new(), |e| text::fit(&e.task.kind, 24));
+    let right = scene.span(Role::Dim, format!(" {kind} ")).into();
     let inner = scene.pane_with(frame, area, scene.title("rollouts", focused).into(), right, focused);
     let height = usize::from(inner.height);
     let first = window(episodes.len(), member, height);
     let cells = usize::from(inner.width);
+    scene.hit(area, Target::Pane(1));
+    rows_hit(scene, inner, 1, first, episodes.len());
     let line = |(at, episode): (usize, &Episode)| {
         let (sign, role) = outcome(episode);
-        let advantage = episode.advantage.map_or("     ·".into(), |a| format!("{a:>+6.2}"));
         let chosen = if at == member { Role::Select } else { Role::Text };
-        Line::from(vec![
+        let marked = scene.app.states.rollouts.marks.contains(&episode.id);
+        let mut line = Line::from(vec![
             scene.span(Role::Accent, if at == member { "▸" } else { " " }),
             scene.span(chosen, format!("#{:<3}", episode.id.member + 1)),
-            scene.span(role, format!(" {sign} {:>+5.2}", episode.reward)),
-            scene.span(Role::Dim, format!(" A{advantage} {:>3} turns ", episode.turns.len())),
+            scene.span(Role::Accent, if marked { "●" } else { " " }),
+        ]);
+        let turns = episode.turns.len();
+        if episode.ending == Ending::Playing {
+            let rest = cells.saturating_sub(21);
+            line.extend([
+                scene.span(role, format!("{sign} ")),
+                scene.span(Role::Text, text::pad(&stage(scene, episode), rest)),
+                scene.span(Role::Dim, idle(scene, episode)),
+            ]);
+            return line;
+        }
+        let advantage = episode.advantage.map_or("     ·".into(), |a| format!("{a:>+6.2}"));
+        line.extend([
+            scene.span(role, format!("{sign} {:>+5.2}", episode.reward)),
+            scene.span(Role::Dim, format!(" A{advantage} {turns:>3} turns ")),
             scene.span(Role::Series1, course(scene, episode, cells.saturating_sub(33))),
-        ])
+        ]);
+        line
     };
     let lines: Vec<_> = episodes.iter().enumerate().skip(first).take(height).map(line).collect();
     scene.lines(frame, inner, if lines.is_empty() { nothing(scene, "no rollouts") } else { lines });
+}
+
+/// What an episode that is being played is at.
+fn stage(scene: &Scene, episode: &Episode) -> String {
+    let turns = episode.turns.len();
+    let doing = match scene.view.progress.filter(|p| p.step == episode.id.step) {
+        Some(p) if p.phase != crate::core::Phase::Rollout => p.phase.name().to_owned(),
+        _ if turns == 0 => "first reply".to_owned(),
+        _ => format!("reply {}", turns + 1),
+    };
+    let last = episode.turns.last().map_or("", |t| t.action.as_str());
+    if last.is_empty() { doing } else { format!("{doing} after {last}") }
+}
+
+/// How long ago it moved on.
+fn idle(scene: &Scene, episode: &Episode) -> String {
+    let heard = scene.app.states.rollouts.heard.get(&episode.id).copied().filter(|at| *at > 0);
+    let seconds = heard.map(|at| scene.app.now_ms().saturating_sub(at) as f64 / 1000.0);
+    seconds.map_or(String::new(), |s| format!("idle {:>6}", text::duration(s)))
+}
+
+/// Says to the mouse which lines of a pane stand for what.
+pub fn rows_hit(scene: &Scene, inner: Rect, pane: usize, first: usize, len: usize) {
+    for (line, at) in (first..len).take(usize::from(inner.height)).enumerate() {
+        let y = inner.y.saturating_add(line as u16);
+        scene.hit(Rect { y, height: 1, ..inner }, Target::Row(pane, at));
+    }
 }
 
 /// The mean gate of every turn as one bar each.

@@ -8,6 +8,7 @@ use super::live::outcome;
 use super::panes::nothing;
 use crate::core::episode::{Ending, Episode, Stop, Turn};
 use crate::tui::app::Folds;
+use crate::tui::browse::LeftOut;
 use crate::tui::data::{TokenSignal, split_thought};
 use crate::tui::scene::Scene;
 use crate::tui::theme::Role;
@@ -80,15 +81,21 @@ fn ending(ending: Ending) -> &'static str {
 fn block<'a>(scene: &Scene<'a>, episode: &Episode, at: usize, cells: usize) -> Vec<Line<'a>> {
     let Some(turn) = episode.turns.get(at) else { return last_words(scene, episode, cells) };
     let chosen = at == scene.app.chosen().2;
+    let folds = &scene.app.states.rollouts.folds;
     let open = match scene.app.folds {
         Folds::Chosen => chosen,
         Folds::Open => true,
         Folds::Closed => false,
     };
+    let open = folds.is_open(episode.id, at, open);
     let signal = TokenSignal::of(scene.app.data.turn_tokens(episode, at));
     let mut lines = vec![turn_line(scene, turn, at, &signal, Look { chosen, open, cells })];
-    if open {
-        lines.extend(observation(scene, &turn.observation, cells));
+    if open && folds.exact {
+        lines.extend(exact(scene, at, cells));
+    } else if open {
+        if !folds.left_out.observations() {
+            lines.extend(observation(scene, &turn.observation, cells));
+        }
         lines.extend(reply(scene, turn, cells));
     }
     lines
@@ -146,6 +153,30 @@ fn spoken(turn: &Turn) -> &str {
     if turn.action.is_empty() { split_thought(&turn.reply).1 } else { &turn.action }
 }
 
+/// The tokens of a turn with their special ones, as the model saw them; given ones are dim and stand between `░`.
+fn exact<'a>(scene: &Scene<'a>, turn: usize, cells: usize) -> Vec<Line<'a>> {
+    let all = scene.app.rollout_tokens();
+    let start = all.partition_point(|t| (t.turn as usize) < turn);
+    let end = all.partition_point(|t| (t.turn as usize) <= turn);
+    let labels = scene.app.labels.get(start..end).unwrap_or(&[]);
+    if labels.is_empty() {
+        return prefixed(scene, vec!["no tokens were kept of this step".into()], "", Role::Faint);
+    }
+    let mut lines = Vec::new();
+    let mut at = start;
+    while at < end {
+        let mask = all[at].mask;
+        let count = all[at..end].iter().take_while(|t| t.mask == mask).count();
+        let text = labels[at - start..at - start + count].concat();
+        let (who, role) = if mask { ("model", Role::Text) } else { ("░given", Role::Masked) };
+        // line ends are shown and kept
+        let shown = text.split_inclusive('⏎').flat_map(|line| text::wrap(line, cells.saturating_sub(8))).collect();
+        lines.extend(prefixed(scene, shown, who, role));
+        at += count;
+    }
+    lines
+}
+
 fn observation<'a>(scene: &Scene<'a>, seen: &str, cells: usize) -> Vec<Line<'a>> {
     let full = scene.app.raw || scene.app.folds == Folds::Open;
     let mut lines = text::wrap(seen.trim_end(), cells.saturating_sub(8));
@@ -164,14 +195,17 @@ fn reply<'a>(scene: &Scene<'a>, turn: &Turn, cells: usize) -> Vec<Line<'a>> {
     }
     let (thought, said) = split_thought(&turn.reply);
     let mut lines = Vec::new();
-    if let Some(thought) = thought {
+    let left_out = scene.app.states.rollouts.folds.left_out;
+    if let Some(thought) = thought.filter(|_| !left_out.thoughts()) {
         let shown = match scene.app.folds {
             Folds::Open => text::wrap(thought, wide),
             _ => vec![format!("‹{} characters of thought, = unfolds›", thought.chars().count())],
         };
         lines.extend(prefixed(scene, shown, "think", Role::Think));
     }
-    lines.extend(prefixed(scene, text::wrap(said, wide), "says", Role::Text));
+    if left_out != LeftOut::AllButActions {
+        lines.extend(prefixed(scene, text::wrap(said, wide), "says", Role::Text));
+    }
     lines.extend(prefixed(scene, text::wrap(&turn.action, wide), "does", Role::Action));
     if !turn.valid {
         lines.extend(prefixed(scene, vec!["the reply did not have the required form".into()], "", Role::Warn));
@@ -200,13 +234,30 @@ fn last_words<'a>(scene: &Scene<'a>, episode: &Episode, cells: usize) -> Vec<Lin
     lines
 }
 
-/// Lines behind a word that says who speaks; the word is on the first.
+/// Lines behind a word that says who speaks; the word is on the first. What was looked for is marked.
 fn prefixed<'a>(scene: &Scene<'a>, lines: Vec<String>, who: &'static str, role: Role) -> Vec<Line<'a>> {
     let line = |(at, line): (usize, String)| {
         let who = if at == 0 { who } else { "" };
-        Line::from(vec![scene.span(Role::Faint, format!("  {who:<5} ")), scene.span(role, line)])
+        let mut out = Line::from(scene.span(Role::Faint, format!("  {who:<5} ")));
+        out.extend(marked(scene, &line, role));
+        out
     };
     lines.into_iter().enumerate().map(line).collect()
+}
+
+/// A text with the places that were looked for selected.
+pub fn marked<'a>(scene: &Scene<'a>, text: &str, role: Role) -> Vec<Span<'a>> {
+    let grep = scene.app.states.rollouts.grep.as_ref().map(|g| &g.find);
+    let ranges = scene.app.find.as_ref().or(grep).map_or(vec![], |find| find.ranges(text));
+    let mut out = Vec::new();
+    let mut end = 0;
+    for range in ranges {
+        out.push(scene.span(role, text[end..range.start].to_owned()));
+        out.push(scene.span(Role::Select, text[range.clone()].to_owned()));
+        end = range.end;
+    }
+    out.push(scene.span(role, text[end..].to_owned()));
+    out
 }
 
 /// Lines of an observation shown before it is folded.

@@ -1,8 +1,9 @@
 //! What a training needs in memory, item by item, before anything is allocated: a pure function of the sizes of the
 //! model and of the work. The engine asks the same functions which of its activations it can afford to keep.
 //!
-//! Bytes are those of this engine on the CPU: compute is in single precision, rows are packed (nothing is padded),
-//! the logits exist for one chunk of positions at a time.
+//! Bytes are those of this engine: on the CPU compute is in single precision and rows are packed (nothing is padded); on
+//! a GPU what computes has the precision of the recipe, and attention pads a pass's rows to one length. The logits exist
+//! for one chunk of positions at a time.
 
 mod fit;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::fit::{available, fit, human};
 
+use super::Place;
 use super::arch::Architecture;
 use super::kv::BLOCK;
 use super::layout::Layout;
@@ -20,8 +22,8 @@ use super::layout::Layout;
 pub enum Dtype {
     #[default]
     F32,
-    /// The nearest bf16 numbers to the f32 master weights. On the CPU they are unpacked to f32 for computing, so only
-    /// files and kept sets become smaller.
+    /// The nearest bf16 numbers to the f32 master weights. A GPU computes with them; on the CPU they are unpacked to f32
+    /// for computing, so only files and kept sets become smaller.
     Bf16,
 }
 
@@ -65,6 +67,8 @@ pub struct Dims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
     pub dtype: Dtype,
+    /// Whose memory is planned.
+    pub place: Place,
     /// Trainable numbers of the adapters; `None` = all parameters are trained.
     pub adapter: Option<u64>,
     pub checkpointing: Checkpointing,
@@ -82,6 +86,16 @@ pub struct Load {
     pub cache_bytes: u64,
     /// Most bytes of activations kept for the backward pass.
     pub tape_bytes: u64,
+}
+
+impl Load {
+    /// Bytes of a number that computes.
+    fn computing(&self) -> u64 {
+        match (self.place, self.dtype) {
+            (Place::Cuda(_), Dtype::Bf16) => 2,
+            _ => F32,
+        }
+    }
 }
 
 /// When an item is in memory.
@@ -219,7 +233,7 @@ fn weights(dims: &Dims, load: &Load) -> Vec<Item> {
     };
     let master = if load.dtype == Dtype::Bf16 && load.adapter.is_none() { all * F32 } else { 0 };
     vec![
-        item("weights", (all + adapter) * F32, format!("{} parameters in f32", all + adapter)),
+        item("weights", all * load.computing() + adapter * F32, format!("{} parameters", all + adapter)),
         item("master weights", master, "f32, beside the rounded ones that compute".into()),
         item("kept weight sets", load.kept as u64 * each, format!("{} in {what}", load.kept)),
         item("position tables", (dims.context * dims.head_dim) as u64 * F32, format!("{} positions", dims.context)),
@@ -239,11 +253,12 @@ fn rollout(dims: &Dims, load: &Load) -> Vec<Item> {
     let per_token = 2 * dims.kv_heads * dims.head_dim * dims.layers;
     let tokens = load.slots * load.row_tokens.next_multiple_of(BLOCK);
     let part = PASS_TOKENS.min(tokens) as u64;
-    let most = if load.cache_bytes == 0 { u64::MAX } else { load.cache_bytes / F32 };
-    let cache = ((per_token * tokens) as u64).min(most);
-    let item = |name, numbers: u64, note| Item { name, bytes: numbers * F32, when: When::Rollout, note };
+    let most = if load.cache_bytes == 0 { u64::MAX } else { load.cache_bytes };
+    let cache = ((per_token * tokens) as u64 * load.computing()).min(most);
+    let exact = |name, bytes, note| Item { name, bytes, when: When::Rollout, note };
+    let item = |name, numbers: u64, note| exact(name, numbers * F32, note);
     vec![
-        item("key-value cache", cache, format!("{} episodes of {} tokens", load.slots, load.row_tokens)),
+        exact("key-value cache", cache, format!("{} episodes of {} tokens", load.slots, load.row_tokens)),
         item("reading prompts", part * (dims.tape() + dims.width as u64), format!("{part} tokens at a time")),
         item("sampling logits", (load.slots * dims.vocab) as u64, format!("{} rows", load.slots)),
     ]
@@ -264,10 +279,22 @@ fn update(dims: &Dims, load: &Load) -> Vec<Item> {
     let head = if load.adapter.is_none() { 2 * dims.largest() } else { 0 };
     vec![
         item("activations", activations + ends, format!("{note} of {kept} tokens")),
+        item("attention scores", scores(dims, load, part), "rows padded to one length".into()),
         item("working buffers", part * dims.work() + head, format!("{part} tokens at a time")),
         item("logits", chunk * dims.vocab as u64, format!("{chunk} positions at a time")),
     ]
 }
+
+/// Scores that a GPU holds at once in a layer's backward pass: of a block of queries, three times over.
+fn scores(dims: &Dims, load: &Load, part: u64) -> u64 {
+    match load.place {
+        Place::Cpu => 0,
+        Place::Cuda(_) => 3 * SCORES.min(part * (dims.heads * load.row_tokens) as u64),
+    }
+}
+
+/// Most attention scores that a GPU holds at once.
+pub(super) const SCORES: u64 = 1 << 27;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -281,6 +308,7 @@ pub(super) mod tests {
     pub(super) fn load() -> Load {
         Load {
             dtype: Dtype::F32,
+            place: Place::Cpu,
             adapter: None,
             checkpointing: Checkpointing::Auto,
             kept: 1,
