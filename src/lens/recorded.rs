@@ -80,6 +80,11 @@ impl Recorded {
         }
     }
 
+    /// Says that members of a group from this number on are extra rollouts, beside the student's own.
+    pub fn own_members(&mut self, members: usize) {
+        self.facts.iter_mut().for_each(|row| row.extra = row.member >= members);
+    }
+
     /// Sampled tokens, N.
     pub fn len(&self) -> usize {
         self.places.len()

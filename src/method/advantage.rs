@@ -59,10 +59,10 @@ pub fn by_episode(step: &Tokens, weigh: impl Fn(&[super::TurnFacts]) -> Vec<f64>
 
 /// GiGPO's step-level advantage of every turn: its value less the mean over turns of the same group that were played in
 /// the same state, divided by their spread if `normalise`. A state met once gives 0. Also the share of turns whose state
-/// was met again. [rows][turns]
+/// was met again. Extra rows are left out, theirs are 0. [rows][turns]
 pub fn anchored(step: &Tokens, value: &[Vec<f64>], normalise: bool) -> (Vec<Vec<f64>>, f64) {
     let mut states: BTreeMap<(usize, u64), Vec<f64>> = BTreeMap::new();
-    for (row, value) in step.facts.iter().zip(value) {
+    for (row, value) in step.facts.iter().zip(value).filter(|(row, _)| !row.extra) {
         for (turn, value) in row.turns.iter().zip(value) {
             states.entry((row.group, turn.anchor)).or_default().push(*value);
         }
@@ -85,7 +85,11 @@ pub fn anchored(step: &Tokens, value: &[Vec<f64>], normalise: bool) -> (Vec<Vec<
         .iter()
         .zip(value)
         .map(|(row, value)| {
-            row.turns.iter().zip(value).map(|(turn, &value)| relative(row.group, turn.anchor, value)).collect()
+            let of = |(turn, &value): (&super::TurnFacts, &f64)| match row.extra {
+                true => 0.0,
+                false => relative(row.group, turn.anchor, value),
+            };
+            row.turns.iter().zip(value).map(of).collect()
         })
         .collect();
     (advantages, if turns > 0.0 { hits / turns } else { 0.0 })

@@ -38,6 +38,9 @@ fn role(before: &[String], game: &dyn Env, won: bool, effective: bool) -> Role {
     if won {
         return Role::Decisive;
     }
+    if before.is_empty() {
+        return Role::NoProgress; // it could not be won any more
+    }
     let after = game.expert();
     let left = if after.is_empty() { usize::MAX } else { after.len() };
     match left.cmp(&before.len()) {

@@ -45,10 +45,7 @@ pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
         bail!("method `{name}` starts a second student, which adapters do not allow: set `model.lora.rank = 0`");
     }
     if let Some(Extra::Offline(_)) = needs.extra {
-        let task = trainer.world.task(Split::Train, 0)?;
-        if trainer.world.open(&task)?.expert().is_empty() {
-            bail!("method `{name}` needs an environment with an expert, and `{}` has none", trainer.world.kind());
-        }
+        expert(trainer, name)?;
     }
     Ok(())
 }
@@ -62,8 +59,17 @@ fn judge(trainer: &Trainer, name: &str) -> Result<()> {
         JudgeBy::Endpoint if trainer.settings.judge.url.is_empty() => {
             bail!("`judge.by` is \"endpoint\": set `judge.url`, e.g. \"http://127.0.0.1:8000/v1\"")
         }
+        JudgeBy::Oracle => expert(trainer, name),
         _ => Ok(()),
     }
+}
+
+fn expert(trainer: &Trainer, name: &str) -> Result<()> {
+    let task = trainer.world.task(Split::Train, 0)?;
+    if trainer.world.open(&task)?.expert().is_empty() {
+        bail!("method `{name}` asks the environment's expert, and `{}` has none", trainer.world.kind());
+    }
+    Ok(())
 }
 
 /// Makes every kept set that the method reads. `model` is the model the run started from.
