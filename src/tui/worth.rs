@@ -199,8 +199,8 @@ pub fn author(card: &SkillCard) -> String {
     if let Some(model) = &from.model {
         said += &format!(", model {model}");
     }
-    if from.episodes > 1 {
-        said += &format!(", said by {} episodes", from.episodes);
+    if let Some(task) = &from.task {
+        said += &format!(" ({task})");
     }
     if from.step > 0 { format!("{said}, since step {}", from.step) } else { said }
 }

@@ -472,7 +472,7 @@ fn bank() -> Vec<(u64, RunEvent)> {
     };
     let episode = Some(EpisodeId { step: 11, group: 2, member: 1 });
     let learned = SkillCard {
-        provenance: Provenance { author: Author::Distiller, step: 12, episode, episodes: 3, ..Provenance::default() },
+        provenance: Provenance { author: Author::Distiller, step: 12, episode, ..Provenance::default() },
         ..card("learned-1", "rinse at the sinkbasin", false)
     };
     let change = |happened, skill, reason: &str| BankChange { happened, skill, reason: reason.into() };
