@@ -320,7 +320,6 @@ impl Flat {
             top: self.top(),
             advantage: &self.advantage,
             weight: self.weight.as_deref(),
-            ..Tokens::default()
         }
     }
 }

@@ -142,7 +142,7 @@ mod tests {
     fn five_words_in_a_row_are_a_quotation() {
         let found = phrases("Heat it, THEN put it  away.");
         assert_eq!(found.len(), 2);
-        assert!(found.contains(&["it", "then", "put", "it", "away"].map(String::from).to_vec()));
+        assert!(found.contains(["it", "then", "put", "it", "away"].map(String::from).as_slice()));
         assert!(phrases("four words are few").is_empty());
     }
 }

@@ -199,6 +199,9 @@ pub fn author(card: &SkillCard) -> String {
     if let Some(model) = &from.model {
         said += &format!(", model {model}");
     }
+    if let Some(task) = &from.task {
+        said += &format!(" ({task})");
+    }
     if from.step > 0 { format!("{said}, since step {}", from.step) } else { said }
 }
 

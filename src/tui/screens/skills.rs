@@ -178,12 +178,15 @@ fn load(app: &mut App, feed: &mut dyn Feed) -> bool {
     changed
 }
 
+/// Draws one pane: the skills with the place of the selected one, and whether the pane has the focus.
+type Pane = fn(&mut Frame, Rect, &Scene, (&[Worth], usize), bool);
+
 fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let room = Room::of(frame.area());
     let focus = scene.app.focus[ScreenId::Skills as usize].min(3);
     let all = &scene.app.states.skills.all;
     let at = place(scene.app);
-    let panes: [fn(&mut Frame, Rect, &Scene, (&[Worth], usize), bool); 4] = [bank, words, users, changes];
+    let panes: [Pane; 4] = [bank, words, users, changes];
     let mut body = area;
     if room <= Room::One {
         let [top, rest] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
