@@ -142,14 +142,14 @@ mod tests {
         };
         let cases = [
             ("", "house-1 house-2 shop-1"),
-            ("house", "house-1 house-2"),
+            ("house-", "house-1 house-2"),
             ("lr>=1e-5", "house-1 shop-1"),
             ("lr=0.00001", "house-1"),
-            ("lr!=1e-5 house", "house-2"),
+            ("lr!=1e-5 house-", "house-2"),
             ("has:eval/success", "house-1"),
             ("has:success", "house-1"),
-            ("NOT house", "shop-1"),
-            ("-house OR lr<6e-6", "house-2 shop-1"),
+            ("NOT house-", "shop-1"),
+            ("-house- OR lr<6e-6", "house-2 shop-1"),
             ("name:^house-[12]$", "house-1 house-2"),
             ("method=SDAR reward>0.5", "shop-1"),
             ("nosuch=1", ""),
