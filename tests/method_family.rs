@@ -144,7 +144,8 @@ fn all() -> Vec<Box<dyn Method>> {
 
 #[test]
 fn derivatives_are_those_of_the_value() {
-    let inputs: [(&str, Input, fn(&Plan) -> &Vec<f32>); 4] = [
+    type Derivative = fn(&Plan) -> &Vec<f32>;
+    let inputs: [(&str, Input, Derivative); 4] = [
         ("student", |b| &mut b.student, |p| &p.d_logp),
         ("entropy", |b| &mut b.entropy, |p| &p.d_entropy),
         ("top", |b| &mut b.top_student, |p| &p.d_top),

@@ -251,10 +251,12 @@ pub(super) mod tests {
     fn a_listing_tells_each_run_once() {
         let root = tempfile::tempdir().unwrap();
         for name in ["a", "b"] {
-            RunFolder::create(root.path(), name).unwrap();
+            let folder = RunFolder::create(root.path(), name).unwrap();
+            std::fs::write(folder.config(), "").unwrap();
         }
         let listing = Listing::start(root.path());
-        let mut names: Vec<String> = (0..2).map(|_| listing.rows.recv().unwrap().name).collect();
+        let next = || listing.rows.recv_timeout(Duration::from_secs(60)).unwrap().name;
+        let mut names: Vec<String> = (0..2).map(|_| next()).collect();
         names.sort();
         assert_eq!(names, ["a", "b"]);
     }
