@@ -192,14 +192,15 @@ fn an_endpoint_with_moods_costs_no_step() {
         "skills.learn.concurrent=1",
     ];
     let folder = run(root.path(), 4, &set);
-    // the first step is over before the first answer comes; in the second, four jobs are answered: a request comes
-    // after the answer before it was handed over
-    let tap: Tap = Box::new(move |record: &Record| match record.event {
-        RunEvent::Stepped { step: 1, .. } => go.send(()).unwrap(),
-        RunEvent::Progress { step: 2, phase: Phase::Rollout, done: 0, .. } => {
+    // the second step has taken in what there is before the first answer comes; while it plays, four jobs are answered:
+    // a request comes after the answer before it was handed over
+    let mut waiting = true;
+    let tap: Tap = Box::new(move |record: &Record| {
+        let plays = matches!(record.event, RunEvent::Progress { step: 2, phase: Phase::Rollout, .. });
+        if plays && std::mem::take(&mut waiting) {
+            go.send(()).unwrap();
             (0..6).for_each(|_| requests.recv().unwrap());
         }
-        _ => {}
     });
     assert_eq!(train_here(&folder, Some(tap), Asserts::default()).unwrap(), Exit::Done);
     let view = view(&folder);
@@ -284,7 +285,8 @@ fn every_placement_and_every_retrieval_reaches_the_teacher() {
         assert_eq!(exit, Exit::Done, "{way}: {:?}", view.finished);
         let numbers = &view.steps[0].metrics;
         assert!(numbers["gap/rms"] > Some(1e-3), "{way}: the teacher reads what the student reads");
-        assert_eq!(numbers["skills/lost_tokens"], Some(0.0), "{way}");
+        // repeated at every turn they outgrow the starter's context, and the loss is counted
+        assert_eq!(numbers["skills/lost_tokens"] == Some(0.0), value != "at-turn", "{way}");
         assert!(!view.bank.choices(1)[0].picks.is_empty(), "{way}");
         let prompt = &sdlab::run::Store::new(&folder).episodes(1).unwrap()[0].teacher_prompt;
         let first = view.bank.at(1).into_iter().find(|card| card.id == view.bank.choices(1)[0].picks[0].id).unwrap();
