@@ -194,7 +194,7 @@ fn phase_bar<'a>(scene: &Scene<'a>, cells: usize, current: Option<Phase>) -> Vec
     for (at, phase) in Phase::ALL.into_iter().filter(|p| time(*p) > 0.0).enumerate() {
         let width = ((time(phase) / total * cells as f64).round() as usize).max(1);
         let fill = ["▓", "▒"][at % 2];
-        let name = if width > 2 { &phase.name()[..phase.name().len().min(width)] } else { "" };
+        let name = if width >= phase.name().len() { phase.name() } else { "" };
         let role = if Some(phase) == current { Role::Accent } else { Role::Bar };
         spans.push(scene.span(if Some(phase) == current { Role::Accent } else { Role::Text }, name));
         spans.push(scene.span(role, fill.repeat(width - name.len())));
