@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use sdlab::core::event::FORMAT;
 use sdlab::core::{Ending, Episode, EpisodeId, Metrics, Phase, Record, RunEvent, Stop, Task, Turn};
+use sdlab::run::filter::Filter;
+use sdlab::run::index::{RowList, Shared, StepRows};
 use sdlab::run::view::RunView;
 use sdlab::run::{Recorder, RunFolder, Source, Store};
 
@@ -43,6 +45,26 @@ fn read(folder: &RunFolder, rollouts: u64) {
     let episodes: usize =
         steps.iter().rev().take(shown).map(|step| store.episodes(*step).expect("rollouts").len()).sum();
     println!("a step's {} rollouts: {:.2} ms", episodes / shown.min(steps.len()).max(1), ms(began) / shown as f64);
+    index(&store);
+}
+
+/// The list of every rollout, as the screen fills it in the background, and a filter over it.
+fn index(store: &Store) {
+    let (mut list, mut shared, began) = (RowList::default(), Shared::default(), Instant::now());
+    for step in store.steps() {
+        let mut rows = store.rows(step, &mut shared).expect("rows");
+        // all files are copies of the first
+        rows.iter_mut().for_each(|row| row.id.step = step);
+        list.extend(vec![StepRows { step, rows, error: None }]);
+    }
+    println!("index of {} rollouts, in the background: {:.0} ms", list.rows().len(), ms(began));
+    let filter = Filter::parse("reward<1 & step>100 & task~mug & !invalid").expect("a filter");
+    let began = Instant::now();
+    let passing = list.rows().iter().filter(|row| filter.passes(row)).count();
+    println!("filter over them: {passing} pass, {:.1} ms", ms(began));
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let memory = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or("VmRSS unknown");
+    println!("{}", memory.split_whitespace().collect::<Vec<_>>().join(" "));
 }
 
 fn make(folder: &RunFolder, steps: u64, members: u64, bytes: u64) {

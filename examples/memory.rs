@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use sdlab::engine::candle::memory::{self, Checkpointing, Dims, Dtype, Load, TAPE_BYTES};
-use sdlab::engine::candle::{Architecture, CandleEngine, Family, Lora, Options, Projection};
+use sdlab::engine::candle::{Architecture, CandleEngine, Family, Lora, Options, Place, Projection};
 use sdlab::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, WeightSet, sample_all};
 use sdlab::text::Stops;
 
@@ -61,6 +61,7 @@ fn options(mode: &str) -> Options {
 fn measure(architecture: &Architecture, mode: &str) -> Result<()> {
     let options = options(mode);
     let load = Load {
+        place: Place::Cpu,
         dtype: options.dtype,
         adapter: options.lora.as_ref().map(|lora| lora.parameters(architecture)),
         checkpointing: options.checkpointing,

@@ -132,6 +132,14 @@ enum Verbs {
         #[arg(long, value_parser = pick_of, default_value = "newest")]
         checkpoint: Pick,
     },
+    /// Print the keys of the screen as a keymap file, to be kept as ~/.config/sdlab/keymap.toml and changed
+    Keymap,
+    /// Write one page about a run: curves, evaluations, the most telling rollouts with their tokens
+    Report {
+        run: String,
+        /// File to write; `RUN.html` here if not given
+        out: Option<PathBuf>,
+    },
     /// Check that a run is whole, and that its recipe does the same again
     Verify {
         run: String,
@@ -217,13 +225,35 @@ pub enum Topic {
 enum Mode {
     PrintConfig(Option<PathBuf>),
     Train(Option<PathBuf>, Start),
-    Export { run: String, to: Format, checkpoint: Pick, out: PathBuf },
-    Verify { run: String, quick: bool },
+    Export {
+        run: String,
+        to: Format,
+        checkpoint: Pick,
+        out: PathBuf,
+    },
+    /// The keys of the screen as a file.
+    Keymap,
+    /// One page about a run.
+    Report {
+        run: String,
+        out: Option<PathBuf>,
+    },
+    Verify {
+        run: String,
+        quick: bool,
+    },
     TrainProcess(PathBuf),
     Look(View, String),
-    Ctl { run: String, verb: Verb, json: bool },
+    Ctl {
+        run: String,
+        verb: Verb,
+        json: bool,
+    },
     Pretrain(wiring::PretrainArgs),
-    Check { recipe: Option<PathBuf>, json: bool },
+    Check {
+        recipe: Option<PathBuf>,
+        json: bool,
+    },
     Completions(clap_complete::Shell),
     Man,
     Lens(lens::LensArgs),
@@ -272,6 +302,8 @@ fn mode(cli: Cli) -> Result<Mode> {
         (recipe, None) | (None, Some(Verbs::Train { recipe, .. })) if print => Mode::PrintConfig(recipe),
         (recipe, None) => Mode::Train(recipe, Start::default()),
         (None, Some(Verbs::Train { recipe, from })) => Mode::Train(recipe, from),
+        (None, Some(Verbs::Keymap)) => Mode::Keymap,
+        (None, Some(Verbs::Report { run, out })) => Mode::Report { run, out },
         (None, Some(Verbs::Export { run, to, checkpoint, out })) => Mode::Export { run, to, checkpoint, out },
         (None, Some(Verbs::Verify { run, quick })) => Mode::Verify { run, quick },
         (None, Some(Verbs::Attach { run })) => Mode::Look(View::Live, run),
@@ -293,6 +325,8 @@ fn enter(mode: Mode, options: &Options) -> Result<Exit> {
     match mode {
         Mode::PrintConfig(recipe) => show::config(recipe.as_deref(), &options.overrides()),
         Mode::Train(recipe, from) => train::train(recipe.as_deref(), &from, options),
+        Mode::Keymap => show::print(&crate::tui::keymap::sample()),
+        Mode::Report { run, out } => show::report(&options.open(&run)?, out),
         Mode::Export { run, to, checkpoint, out } => show::exported(&options.open(&run)?, to, checkpoint, &out),
         Mode::Verify { run, quick } => wiring::verify(&options.open(&run)?, !quick),
         Mode::TrainProcess(folder) => train::process(&folder, options.asserts()?),
@@ -367,7 +401,7 @@ Examples:
   sdlab check my.toml                         can this machine train it?
   sdlab train runs/household-sdar-1           continue a run
   sdlab train --fork household-sdar-1@40 --set optim.lr=1e-4
-  sdlab export household-sdar-1 report --to html
+  sdlab report household-sdar-1               one page with curves, rollouts and tokens
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
   sdlab env play sokoban --task 7             play a game by hand

@@ -44,6 +44,7 @@
 
 pub mod batch;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod core;
 pub mod engine;

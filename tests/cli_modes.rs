@@ -83,7 +83,7 @@ fn methods_and_environments_are_listed() {
     assert_eq!(code, 0);
     assert!(out.lines().any(|line| line.starts_with("sdar ")) && out.lines().any(|line| line.starts_with("grpo ")));
     let (_, page, _) = said(&["methods", "show", "sdar"]);
-    assert!(page.starts_with("sdar: ") && page.contains("\nbeta\n    "), "{page}");
+    assert!(page.starts_with("sdar: ") && page.contains("\nbeta = 5.0\n    "), "{page}");
     let (code, out, _) = said(&["envs"]);
     assert!(code == 0 && out.starts_with("household "), "{out}");
 }

@@ -66,7 +66,7 @@ fn bad_enum() {
     assert_eq!(
         refusal("[skills]\nretrieval = \"keywrd\"\n"),
         r#"
-my.toml:2:13: unknown value `keywrd`, expected `keyword`, `keyword-any`, `full`, `random` or `none`, did you mean `keyword`?
+my.toml:2:13: unknown value `keywrd`, expected `keyword`, `keyword-any`, `keyword-all`, `keyword-substring`, `task-type`, `ucb`, `full`, `random`, `bm25`, `embedding` or `none`, did you mean `keyword`?
   |
 2 | retrieval = "keywrd"
   |             ^^^^^^^^

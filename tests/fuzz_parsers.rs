@@ -12,6 +12,8 @@ use sdlab::env;
 use sdlab::export::{Format, Pick, export};
 use sdlab::run::{Heartbeat, Manifest, Recorder, RunFolder, Store, foreign, sums};
 use sdlab::skill::Bank;
+use sdlab::tui::keymap;
+use sdlab::tui::theme::{self, Depth, Theme};
 
 /// Texts that are nearly right: pieces of a good one, odd characters, and what terminals and editors do to files.
 fn nearly(good: &'static str) -> impl Strategy<Value = String> {
@@ -47,6 +49,7 @@ const RECORD: &str = r#"{"at_ms":1,"event":"stepped","step":3,"metrics":{"a":nul
 const COMMAND: &str = r#"{"command":"set","key":"optim.lr","value":"1e-4"}"#;
 const SUMS: &str = r#"{"format":1,"files":{"a":{"sha256":"00","bytes":3}}}"#;
 const BEAT: &str = r#"{"pid":1,"started":2,"host":"h","state":"running","step":7,"phase":"teacher","at_ms":5}"#;
+const KEYMAP: &str = "[keys]\npane-next = [\"Tab\", \"Ctrl-n\"]\ntheme = \"F2\"\nsuspend = []\n";
 const VERL: &str = "{\"input\":\"a\",\"output\":\"b\",\"score\":1.0,\"step\":4}\n{\"input\":\"a\",\"output\":\"c\"}\n";
 
 /// A closed step of the starter run: its rollouts and its tokens as they are on disk.
@@ -156,6 +159,15 @@ proptest! {
         if let Ok(dump) = foreign::read(&path) {
             let folder = RunFolder::create(root.path(), "a").unwrap();
             foreign::write(&dump, &folder, "3.jsonl").unwrap();
+        }
+    }
+
+    #[test]
+    fn themes_and_keymaps(which in 0..theme::EMBEDDED.len(), theme in nearly(theme::EMBEDDED[0]), keys in nearly(KEYMAP)) {
+        let _ = Theme::parse(&theme, Depth::True);
+        prop_assert!(Theme::parse(theme::EMBEDDED[which], Depth::Sixteen).is_ok());
+        if let Err(error) = keymap::parse("keys.toml", &keys) {
+            prop_assert!(error.starts_with("keys.toml"), "{error}");
         }
     }
 

@@ -60,7 +60,15 @@ fn events(folder: &RunFolder) -> Vec<RunEvent> {
 fn every_method_trains_from_its_table_alone() {
     for method in METHODS {
         let table = format!("method.{}={{}}", method.name);
-        let (exit, steps, said) = train(&[&table]);
+        let starter = format!("{{ checkpoint = '{}/runs/starter/model' }}", env!("CARGO_MANIFEST_DIR"));
+        let other = format!("method.{}.teacher={starter}", method.name);
+        // what a method cannot know by itself: another model, a judge
+        let given = match method.name {
+            "sod" | "atod" | "tip" => vec![other.as_str()],
+            "triage" | "hint-sd" => vec!["judge.by='oracle'"],
+            _ => vec![],
+        };
+        let (exit, steps, said) = train(&[&[table.as_str()], &given[..]].concat());
         assert_eq!((exit, steps.len()), (Exit::Done, 2), "{}: {said}", method.name);
         assert_eq!(steps[1]["optim/skipped"], Some(0.0), "{}", method.name);
     }
@@ -97,9 +105,16 @@ fn an_expert_or_a_sibling_can_be_the_context() {
 
 #[test]
 fn what_cannot_be_provided_is_refused_in_words() {
-    let (exit, steps, said) = train(&["method.opd.context='step-feedback'"]);
-    assert_eq!((exit, steps.len()), (Exit::Failed, 0));
-    assert!(said.contains("method `opd` asks for feedback on single turns, which needs a judge"), "{said}");
+    for (set, part) in [
+        ("method.triage={}", "method `triage` asks for a judge of turns: set `judge.by` to \"self\""),
+        ("method.hint-sd={}", "method `hint-sd` asks for a judge of turns"),
+        ("method.sod={}", "method `sod` learns from another model, and no one is named: set `method.sod.teacher"),
+        ("method.opd.context='step-feedback'", "`context = \"step-feedback\"` needs a judge"),
+    ] {
+        let (exit, steps, said) = train(&[set]);
+        assert_eq!((exit, steps.len()), (Exit::Failed, 0), "{set}");
+        assert!(said.contains(part), "{said}");
+    }
     let (exit, _, said) = train(&["method.opd.teacher={ checkpoint = '/nowhere' }"]);
     assert_eq!(exit, Exit::Failed);
     assert!(said.contains("the teacher's weights `/nowhere` cannot be used"), "{said}");
@@ -111,4 +126,53 @@ fn off_policy_rollouts_are_played_with_skills_and_trained_without() {
     assert_eq!(exit, Exit::Done, "{said}");
     // the sampler read skills and the trained prompt has none: the ratio is not 1
     assert!((steps[0]["ratio/mean"].unwrap() - 1.0).abs() > 1e-4, "{:?}", steps[0]["ratio/mean"]);
+}
+
+#[test]
+fn a_judge_that_cannot_be_read_teaches_nothing_and_breaks_nothing() {
+    let (exit, steps, said) = train(&["method.triage={}", "judge.by='self'", "judge.max_tokens=4"]);
+    assert_eq!((exit, steps.len()), (Exit::Done, 2), "{said}");
+    assert_eq!(steps[0]["judge/unread"], Some(1.0));
+    assert_eq!(steps[0]["judge/judged"], Some(0.0));
+}
+
+#[test]
+fn extra_rollouts_are_played_and_kept_out_of_the_statistics() {
+    let (exit, steps, said) = train(&["method.pbsd={}", "rollout.members=3"]);
+    assert_eq!(exit, Exit::Done, "{said}");
+    assert!(steps[0]["teacher/success"].is_some() && steps[0]["pbsd/right"].is_some(), "{:?}", steps[0]);
+    let (_, steps, said) = train(&["method.ucob={}"]);
+    assert!(steps[0]["ucob/wins"].is_some(), "{said}");
+    let (_, steps, said) = train(&["method.paw={}"]);
+    assert!(steps[0]["paw/taught"].unwrap() > 0.0, "{said}");
+}
+
+#[test]
+fn what_lenses_need_is_recorded_on_request() {
+    let root = tempfile::tempdir().unwrap();
+    let set = ["method.grpo={}", "record.teacher=true", "record.reference=true", "record.top_k=4", "run.steps=1"];
+    let folder = create_run(&recipe(root.path(), &set), "small.toml").unwrap();
+    train_here(&folder, None, Asserts::default()).unwrap();
+    let opened = sdlab::lens::open(folder.path(), None).unwrap();
+    assert_eq!((opened.recorded.step, opened.recorded.listed()), (1, 4));
+    for name in ["grpo", "sdar", "skill-sd", "rlsd", "craft", "gigpo"] {
+        let method = sdlab::lens::method_of(name, opened.method.as_ref(), &[]).unwrap();
+        let lens = sdlab::lens::over(&opened.recorded, &*method.build());
+        assert!(lens.missing.is_empty(), "{name}: {:?}", lens.missing);
+    }
+    // through its own eyes the run is what it was: one batch would give these very coefficients
+    let own = sdlab::lens::over(&opened.recorded, &*opened.method.as_ref().unwrap().build());
+    let recorded = |i: usize| opened.tokens[opened.recorded.places[i]].advantage.unwrap();
+    assert!((0..opened.recorded.len()).all(|i| (recorded(i) - own.tokens[i].advantage).abs() < 1e-5));
+}
+
+#[test]
+fn stages_hand_over_to_each_other() {
+    let stages = "method.sparse-to-dense={ sparse = 1, forward = 1, reverse = 1 }";
+    let (exit, steps, said) = train(&[stages, "run.steps=4", "optim.lr=0.01"]);
+    assert_eq!((exit, steps.len()), (Exit::Done, 4), "{said}");
+    assert!(steps[0].contains_key("pg/loss") && steps[3].contains_key("pg/loss"));
+    assert_eq!((steps[1]["stage"], steps[2]["stage"]), (Some(2.0), Some(3.0)));
+    assert!(steps[1]["teacher/success"].is_some(), "the teacher plays");
+    assert!(steps[2]["gap/rms"].unwrap() > 0.0, "the student began again");
 }

@@ -10,11 +10,11 @@ use std::thread;
 
 use sdlab::config::{Overrides, load};
 use sdlab::core::exit::Exit;
-use sdlab::core::skill::{Author, Happened, SkillCard};
+use sdlab::core::skill::{Author, Happened, SkillCard, SkillUse};
 use sdlab::core::{Phase, Record, RunEvent};
 use sdlab::run::recorder::Tap;
 use sdlab::run::view::RunView;
-use sdlab::run::{Absorption, RunFolder, Source};
+use sdlab::run::{RunFolder, Source};
 use sdlab::session::Asserts;
 use sdlab::skill::Bank;
 use sdlab::wiring::{create_run, train_here};
@@ -192,14 +192,15 @@ fn an_endpoint_with_moods_costs_no_step() {
         "skills.learn.concurrent=1",
     ];
     let folder = run(root.path(), 4, &set);
-    // the first step is over before the first answer comes; in the second, four jobs are answered: a request comes
-    // after the answer before it was handed over
-    let tap: Tap = Box::new(move |record: &Record| match record.event {
-        RunEvent::Stepped { step: 1, .. } => go.send(()).unwrap(),
-        RunEvent::Progress { step: 2, phase: Phase::Rollout, done: 0, .. } => {
+    // the second step has taken in what there is before the first answer comes; while it plays, four jobs are answered:
+    // a request comes after the answer before it was handed over
+    let mut waiting = true;
+    let tap: Tap = Box::new(move |record: &Record| {
+        let plays = matches!(record.event, RunEvent::Progress { step: 2, phase: Phase::Rollout, .. });
+        if plays && std::mem::take(&mut waiting) {
+            go.send(()).unwrap();
             (0..6).for_each(|_| requests.recv().unwrap());
         }
-        _ => {}
     });
     assert_eq!(train_here(&folder, Some(tap), Asserts::default()).unwrap(), Exit::Done);
     let view = view(&folder);
@@ -213,36 +214,101 @@ fn an_endpoint_with_moods_costs_no_step() {
     assert_eq!((numbers["skills/malformed"], numbers["skills/fallbacks"]), (Some(1.0), Some(1.0)), "{numbers:?}");
 }
 
+/// The household's bank of whereabouts, every one of them a lie.
+fn poison(folder: &Path) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("skills/household/where.toml");
+    let lie = |line: &str| match line.split_once(" is often ") {
+        Some((thing, _)) => format!("{thing} is often in a garbagecan or on a towelholder.\"\n"),
+        None => format!("{line}\n"),
+    };
+    fs::create_dir(folder).unwrap();
+    let lies: String = fs::read_to_string(file).unwrap().lines().map(lie).collect();
+    fs::write(folder.join("where.toml"), lies).unwrap();
+    format!("skills.bank={}", folder.display())
+}
+
 #[test]
 fn advice_that_does_harm_is_seen_and_retired() {
     let root = tempfile::tempdir().unwrap();
-    let bank = root.path().join("poison");
-    fs::create_dir(&bank).unwrap();
-    fs::write(bank.join("general.toml"), POISON).unwrap();
-    let bank = format!("skills.bank={}", bank.display());
+    let bank = poison(&root.path().join("poison"));
     let set = [
         bank.as_str(),
-        "skills.retrieval=full",
+        "skills.retrieval=keyword",
         "skills.learn.author=none",
         "method.sdar={}",
-        "eval.games=24",
-        "eval.every=1",
+        "rollout.groups=2",
+        "rollout.members=2",
+        "eval.games=20",
         "skills.evolve.retire_below=-0.05",
-        "skills.evolve.min_trials=2",
+        "skills.evolve.min_trials=1",
     ];
-    let folder = run(root.path(), 3, &set);
+    let folder = run(root.path(), 1, &set);
     train_here(&folder, None, Asserts::default()).unwrap();
     let view = view(&folder);
     let skilled = view.evals.iter().find(|eval| eval.with_skills).unwrap();
-    assert!(skilled.metrics["skills/uplift"] < Some(0.0), "{:?}", skilled.metrics);
-    let used = &view.steps[0].skills[0];
-    assert!(used.gap < Some(-0.05) && used.gate < Some(0.5), "the teacher speaks against the student: {used:?}");
-    let gone: Vec<_> = view.bank.changes(3).filter(|(_, c)| c.happened == Happened::Retired).collect();
-    assert!(!gone.is_empty(), "{:?}", view.skill_uses(3));
-    assert!(gone[0].1.reason.starts_with("utility -"), "{}", gone[0].1.reason);
-    let report = Absorption::of(&view, u64::MAX);
-    assert!(report.skills.iter().any(|row| !row.in_bank && row.utility < Some(0.0)), "{report:?}");
+    let uplift = skilled.metrics["skills/uplift"].unwrap();
+    assert!(uplift < 0.0, "students that read the lies do worse: {uplift}");
+    let used = &view.steps[0].skills;
+    let against = |used: &SkillUse| used.gap.is_some_and(|gap| gap < 0.0) && used.gate.is_some_and(|gate| gate < 0.5);
+    assert!(!used.is_empty() && used.iter().all(against), "the gap turns negative, the gate closes: {used:?}");
+    let gone: Vec<_> = view.bank.changes(1).filter(|(_, c)| c.happened == Happened::Retired).collect();
+    assert!(!gone.is_empty(), "nothing was retired");
+    for (step, change) in gone {
+        assert!(step == 1 && change.reason.starts_with("utility -"), "{change:?}");
+        let known = |at: u64| view.bank.at(at).iter().any(|card| card.id == change.skill.id);
+        assert!(known(0) && !known(1), "the replay shows when it went");
+    }
 }
 
-const POISON: &str = "category = \"general\"\n\
-    [[skill]]\nid = \"poison\"\ntitle = \"Wrong\"\ntext = \"Put the object only into the garbagecan.\"\n";
+#[test]
+fn every_placement_and_every_retrieval_reaches_the_teacher() {
+    let bank = format!("skills.bank={}/skills/household", env!("CARGO_MANIFEST_DIR"));
+    let ways = [
+        ("placement", "user-slot"),
+        ("placement", "prefix-raw"),
+        ("placement", "system"),
+        ("placement", "at-turn"),
+        ("layout", "full"),
+        ("retrieval", "bm25"),
+        ("retrieval", "embedding"),
+        ("retrieval", "ucb"),
+        ("retrieval", "task-type"),
+        ("retrieval", "keyword-substring"),
+    ];
+    let root = tempfile::tempdir().unwrap();
+    for (key, value) in ways {
+        let way = format!("skills.{key}={value}");
+        let plain = ["skills.learn.author=none", "skills.retrieval=keyword", "rollout.groups=1", "rollout.members=2"];
+        let folder = run(root.path(), 1, &[&plain[..], &[&bank, &way]].concat());
+        let exit = train_here(&folder, None, Asserts::default()).unwrap();
+        let view = view(&folder);
+        assert_eq!(exit, Exit::Done, "{way}: {:?}", view.finished);
+        let numbers = &view.steps[0].metrics;
+        assert!(numbers["gap/rms"] > Some(1e-3), "{way}: the teacher reads what the student reads");
+        // repeated at every turn they outgrow the starter's context, and the loss is counted
+        assert_eq!(numbers["skills/lost_tokens"] == Some(0.0), value != "at-turn", "{way}");
+        assert!(!view.bank.choices(1)[0].picks.is_empty(), "{way}");
+        let prompt = &sdlab::run::Store::new(&folder).episodes(1).unwrap()[0].teacher_prompt;
+        let first = view.bank.at(1).into_iter().find(|card| card.id == view.bank.choices(1)[0].picks[0].id).unwrap();
+        assert!(prompt.contains(&first.text), "{way}: {prompt}");
+    }
+}
+
+#[test]
+fn skill_text_that_does_not_fit_is_counted_and_told() {
+    let bank = format!("skills.bank={}/skills/household", env!("CARGO_MANIFEST_DIR"));
+    let root = tempfile::tempdir().unwrap();
+    let few = ["skills.learn.author=none", "rollout.groups=1", "rollout.members=2", "skills.retrieval=full"];
+    // a budget, and no budget but the model's context
+    let cases = [
+        ("skills.budget_tokens=20", "skills.placement=user-slot"),
+        ("skills.budget_tokens=0", "skills.placement=at-turn"),
+    ];
+    for (budget, placement) in cases {
+        let folder = run(root.path(), 1, &[&few[..], &[&bank, placement, budget]].concat());
+        assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done);
+        let view = view(&folder);
+        assert!(view.steps[0].metrics["skills/lost_tokens"] > Some(0.0), "{budget}");
+        assert!(view.alerts.iter().any(|alert| alert.rule == "skills/lost_tokens > 0"), "{budget}: {:?}", view.alerts);
+    }
+}

@@ -2,6 +2,8 @@
 
 #[path = "tui_screens/behaviour.rs"]
 mod behaviour;
+#[path = "tui_screens/browse.rs"]
+mod browse;
 #[path = "tui_screens/fixture.rs"]
 mod fixture;
 #[path = "tui_screens/frames.rs"]

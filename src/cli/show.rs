@@ -1,7 +1,7 @@
 //! What only prints: the configuration, the methods.
 
 use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use super::{Topic, Usage};
 use crate::config::{self, Overrides, closest};
 use crate::core::exit::Exit;
 use crate::export::{self, Format, Pick};
-use crate::method::{METHODS, MethodInfo};
+use crate::method::{METHODS, MethodConfig, MethodInfo};
 use crate::run::RunFolder;
 
 /// `sdlab --print-config`: the explained defaults, or the explained recipe where one is named or changed.
@@ -22,7 +22,7 @@ pub(super) fn config(recipe: Option<&Path>, overrides: &Overrides) -> Result<Exi
 /// `sdlab methods list|show NAME`.
 pub(super) fn methods(topic: &Topic) -> Result<Exit> {
     match topic {
-        Topic::List => print(&METHODS.iter().map(|m| format!("{:<12} {}\n", m.name, m.summary)).collect::<String>()),
+        Topic::List => print(&family()),
         Topic::Show { name } => match METHODS.iter().find(|method| method.name == name) {
             Some(method) => print(&method_page(method)),
             None => {
@@ -33,13 +33,54 @@ pub(super) fn methods(topic: &Topic) -> Result<Exit> {
     }
 }
 
-/// Everything about a method: what it is, where it comes from, its constants with their defaults.
+/// The family as a table: a line per method, a column per axis, and under `beside` the axes that few have.
+fn family() -> String {
+    let mut rows: Vec<Vec<String>> =
+        vec![["method", "credit", "context", "teacher", "loss", "beside"].map(String::from).into()];
+    for method in METHODS {
+        let mut row = vec![method.name.to_owned()];
+        row.extend(AXES.map(|axis| axis_of(method, axis).unwrap_or("-").to_owned()));
+        let parts = method.axes.split(" | ").filter(|part| !AXES.iter().any(|axis| part.starts_with(axis)));
+        row.push(parts.collect::<Vec<_>>().join("; "));
+        rows.push(row);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..=AXES.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells: String = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}  ")).collect();
+        format!("{cells}{}", row.last().map_or("", String::as_str)).trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Axes that most methods have.
+const AXES: [&str; 4] = ["credit", "context", "teacher", "loss"];
+
+fn axis_of(method: &MethodInfo, axis: &str) -> Option<&'static str> {
+    method.axes.split(" | ").find_map(|part| part.strip_prefix(axis)).map(str::trim)
+}
+
+/// Everything about a method: what it is, where it comes from, what it asks for, its constants with their defaults.
 fn method_page(method: &MethodInfo) -> String {
-    let mut page =
-        format!("{}: {}\n\n{}\n\n{}\n", method.name, method.summary, method.docs.trim(), method.provenance.trim());
+    let mut page = format!("{}: {}\n\n{}\n", method.name, method.summary, method.docs.trim());
+    page.push_str(&format!("\nProvenance\n  {}\n", method.provenance.trim()));
+    let config = MethodConfig::all().into_iter().find(|config| config.name() == method.name);
+    let asks = config.as_ref().map(|config| config.build().needs().sentences()).unwrap_or_default();
+    if !asks.is_empty() {
+        page.push_str("\nAsks for\n");
+        asks.iter().for_each(|ask| page.push_str(&format!("  {ask}\n")));
+    }
+    let table = config.and_then(|config| toml::Table::try_from(config).ok()).unwrap_or_default();
+    let defaults = table.values().next().and_then(toml::Value::as_table).cloned().unwrap_or_default();
     page.push_str(&format!("\n[method.{}]\n", method.name));
-    for key in method.keys {
-        page.push_str(&format!("{}\n", key.key));
+    // a key without a default is no setting but state
+    for key in method.keys.iter().filter(|key| defaults.contains_key(key.key)) {
+        match &defaults[key.key] {
+            toml::Value::Table(inner) if inner.contains_key("variant") || key.key == "gigpo" => {
+                page.push_str(&format!("{} = {{ ... }}\n", key.key));
+            }
+            value => page.push_str(&format!("{} = {value}\n", key.key)),
+        }
         key.doc.trim_end().lines().for_each(|line| page.push_str(&format!("    {}\n", line.trim())));
     }
     page
@@ -49,6 +90,13 @@ fn method_page(method: &MethodInfo) -> String {
 pub(super) fn exported(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Result<Exit> {
     let files = export::export(folder, format, pick, out)?;
     print(&files.iter().map(|file| format!("{}\n", file.display())).collect::<String>())
+}
+
+/// `sdlab report`: the file that was written.
+pub(super) fn report(folder: &RunFolder, out: Option<PathBuf>) -> Result<Exit> {
+    let path = out.unwrap_or_else(|| PathBuf::from(format!("{}.html", folder.name())));
+    export::report(folder, &path)?;
+    print(&format!("{}\n", path.display()))
 }
 
 pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {

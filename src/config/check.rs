@@ -123,6 +123,8 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("optim.weight_decay", |r| Some(r.optim.weight_decay), Bound::AtLeast(0.0)),
     ("optim.max_grad_norm", |r| Some(r.optim.max_grad_norm), Bound::AtLeast(0.0)),
     ("optim.minibatches", |r| Some(r.optim.minibatches.into()), Bound::AtLeast(1.0)),
+    ("judge.timeout", |r| Some(r.judge.timeout), Bound::Above(0.0)),
+    ("judge.max_tokens", |r| Some(r.judge.max_tokens.into()), Bound::AtLeast(1.0)),
     ("eval.temperature", |r| Some(r.eval.temperature), Bound::AtLeast(0.0)),
     ("eval.top_p", |r| Some(r.eval.top_p), Bound::Part),
     ("eval.min_p", |r| Some(r.eval.min_p), Bound::Share),

@@ -24,9 +24,9 @@ pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, parse};
 pub use print::{render, sample};
 pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, EvolveSettings, Generator,
-    HouseholdSettings, LearnSettings, ModelSettings, OptimSettings, Recipe, RecordSettings, RecordedTokens, Retrieval,
-    Rewarded, RolloutSettings, Rooms, RunSettings, SearchSettings, ShopSettings, SkillSettings, SokobanSettings,
-    Summariser, TABLES,
+    HouseholdSettings, JudgeBy, JudgeSettings, LearnSettings, ModelSettings, OptimSettings, Recipe, RecordSettings,
+    RecordedTokens, Retrieval, Rewarded, RolloutSettings, Rooms, RunSettings, SearchSettings, ShopSettings,
+    SkillSettings, SokobanSettings, Summariser, TABLES,
 };
 pub use suggest::closest;
 pub use watch::{RecipeWatch, Watch};

@@ -26,6 +26,7 @@ pub struct Recipe {
     pub eval: EvalSettings,
     pub checkpoint: CheckpointSettings,
     pub record: RecordSettings,
+    pub judge: JudgeSettings,
     pub alerts: AlertSettings,
 }
 
@@ -233,6 +234,22 @@ pub enum RecordedTokens {
     None,
 }
 
+/// Who judges turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgeBy {
+    /// Nobody: methods that ask for a judge are refused.
+    #[default]
+    None,
+    /// The policy that is trained.
+    #[serde(rename = "self")]
+    Own,
+    /// A model behind an OpenAI-compatible server.
+    Endpoint,
+    /// The environment's expert, who knows the hidden state: for tests and upper bounds.
+    Oracle,
+}
+
 /// Fires when a metric stays past a limit. With neither `above` nor `below`: when it is not a finite number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -289,6 +306,58 @@ fn default_rules() -> Vec<AlertRule> {
         AlertRule {
             above: Some(0.0),
             ..rule("optim/skipped", 1, Level::Warn, "a gradient was not finite, its update was skipped")
+        },
+        AlertRule {
+            below: Some(-1.0),
+            ..rule(
+                "gap/mean",
+                5,
+                Level::Warn,
+                "the teacher disagrees with most of what the student says: its context may not fit",
+            )
+        },
+        AlertRule {
+            above: Some(1.0),
+            ..rule("coef/aux_to_rl", 5, Level::Warn, "distillation outweighs the reward, lower its coefficient")
+        },
+        AlertRule {
+            above: Some(0.3),
+            ..rule(
+                "clip/fraction",
+                5,
+                Level::Warn,
+                "updates leave the old policy far behind, lower `optim.lr` or `minibatches`",
+            )
+        },
+        AlertRule {
+            above: Some(0.5),
+            ..rule(
+                "rollout/cut_share",
+                5,
+                Level::Warn,
+                "most replies reach a limit: they grow, or `max_new_tokens` is small",
+            )
+        },
+        AlertRule {
+            below: Some(0.005),
+            ..rule("entropy/mean", 10, Level::Warn, "the policy hardly varies any more, groups will stop differing")
+        },
+        AlertRule {
+            above: Some(0.05),
+            ..rule("leak/share", 3, Level::Warn, "replies quote what only the teacher has read")
+        },
+        AlertRule {
+            above: Some(0.0),
+            ..rule("skills/lost_tokens", 1, Level::Info, "skill text was cut off, see `skills.budget_tokens`")
+        },
+        AlertRule {
+            above: Some(0.5),
+            ..rule(
+                "judge/unread",
+                2,
+                Level::Warn,
+                "most answers of the judge cannot be read, their episodes are not judged",
+            )
         },
         AlertRule {
             above: Some(0.0),
@@ -695,6 +764,21 @@ tables! {
         pub reference: bool = false, NextRun;
         /// Likely tokens recorded per position under both views, where there is a teacher; 0 = those of the method, if any.
         pub top_k: u32 = 0, NextRun;
+    }
+
+    /// The judge of turns, for methods that ask one.
+    pub struct JudgeSettings in "judge" {
+        /// `none`, `self` (the policy), `endpoint` (an OpenAI-compatible server) or `oracle` (the environment's expert, for
+        /// tests; named as a substitution).
+        pub by: JudgeBy = JudgeBy::None, NextRun;
+        /// Address of the server up to its version, e.g. `http://127.0.0.1:8000/v1`. Plain HTTP.
+        pub url: String = String::new(), NextRun;
+        /// Name of its model.
+        pub model: String = String::new(), NextRun;
+        /// Seconds to wait for an answer, > 0; a slower one fails the step.
+        pub timeout: f64 = 120.0, NextRun;
+        /// Most tokens of an answer, >= 1.
+        pub max_tokens: u32 = 512, NextRun;
     }
 
     /// Alerts: rules over the metrics of a step.

@@ -157,6 +157,15 @@ pub trait Engine: Send {
     /// reaches a limit is no error: see [`Finish`].
     fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()>;
 
+    /// [`Engine::sample`] with other weights.
+    fn sample_as(
+        &mut self,
+        weights: WeightSet,
+        sampler: &Sampler,
+        first: Vec<SampleRequest>,
+        next: &mut Next,
+    ) -> Result<()>;
+
     /// Scores rows without gradient.
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>>;
 
@@ -177,6 +186,12 @@ pub trait Engine: Send {
 
     /// Makes `set` equal to the live weights. It costs memory only from the next update on.
     fn keep(&mut self, set: WeightSet) -> Result<()>;
+
+    /// Makes the live weights equal to `set`, and forgets the optimiser's moments: a second student.
+    ///
+    /// # Errors
+    /// `set` is not kept, or adapters are trained.
+    fn restart(&mut self, set: WeightSet) -> Result<()>;
 
     /// Makes `set` equal to the weights of a folder: a model of the same architecture, or adapters of the same form.
     fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()>;

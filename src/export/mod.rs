@@ -1,5 +1,6 @@
 //! A run in the formats of other tools. Reads the run folder only, like every reader.
 
+pub mod cells;
 mod model;
 mod page;
 mod plot;
@@ -74,6 +75,20 @@ pub fn export(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Res
             file(out, "report.html", report::page(folder, &view(folder)?).as_bytes()).map(|path| vec![path])
         }
     }
+}
+
+/// One chart of a run as SVG, with its exact values: a curve for each of the metrics.
+pub fn chart(view: &RunView, metrics: &[&str]) -> String {
+    plot::chart(view, metrics)
+}
+
+/// Writes the report of a run to a file and returns its path; see [`Format::Html`].
+///
+/// # Errors
+/// The run cannot be read or the file cannot be written.
+pub fn report(folder: &RunFolder, path: &Path) -> Result<()> {
+    let page = report::page(folder, &view(folder)?);
+    fs::write(path, page).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 /// The whole run, folded.

@@ -44,12 +44,28 @@ pub(super) fn panels(view: &RunView) -> String {
     if !panel.is_empty() {
         curves.push(("eval/success".into(), panel));
     }
-    for name in CURVES {
+    curves.extend(named(view, &CURVES));
+    drawn(view, &curves)
+}
+
+/// Charts of these metrics as one picture.
+pub(super) fn chart(view: &RunView, metrics: &[&str]) -> String {
+    drawn(view, &named(view, metrics))
+}
+
+/// The metrics a run has, with their values.
+fn named(view: &RunView, names: &[&str]) -> Vec<(String, Points)> {
+    let mut curves = Vec::new();
+    for name in names {
         let points: Points = view.series(name).into_iter().map(|(step, value)| (step as f64, value)).collect();
         if points.iter().any(|(_, value)| value.is_some()) {
-            curves.push((name.into(), points));
+            curves.push(((*name).to_owned(), points));
         }
     }
+    curves
+}
+
+fn drawn(view: &RunView, curves: &[(String, Points)]) -> String {
     let rows = curves.len().div_ceil(COLUMNS).max(1);
     let (width, height) = (WIDTH * COLUMNS as f64, HEIGHT * rows as f64);
     let mut svg = format!(

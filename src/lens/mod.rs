@@ -113,9 +113,9 @@ fn sentence(name: &str) -> &'static str {
 
 fn rollouts(extra: &Extra) -> String {
     match extra {
-        Extra::Preferred => "one episode per group under the teacher's prompt".into(),
         Extra::Cliff(n) => format!("{n} episodes under the teacher's prompt for every group that lost all"),
         Extra::Taught(n) => format!("{n} episodes per group under the teacher's prompt"),
+        Extra::Mirrored => "every episode's text under the other prompt".into(),
         Extra::Offline(n) => format!("{n} candidate actions at every step of an expert's trajectory"),
     }
 }

@@ -8,6 +8,7 @@ use super::{Recorded, read_sdar_debug};
 use crate::config::{self, Overrides, Recipe};
 use crate::core::TokenRecord;
 use crate::method::MethodConfig;
+use crate::method::needs::Extra;
 use crate::run::{RunFolder, Store};
 use crate::text::Text;
 
@@ -41,7 +42,12 @@ pub fn open(path: &Path, step: Option<u64>) -> Result<Opened> {
     let recipe = config::load(Some(&folder.config()), &Overrides::default()).ok();
     let penalty = recipe.as_ref().map_or(0.0, penalty);
     let mut recorded = Recorded::new(step, &tokens, &episodes, penalty);
+    let members = recipe.as_ref().map(|recipe| recipe.rollout.members as usize);
     let method = recipe.map(|recipe| recipe.method);
+    let extra = method.as_ref().and_then(|method| method.build().needs().extra);
+    if let (Some(members), Some(Extra::Cliff(_) | Extra::Taught(_) | Extra::Mirrored)) = (members, extra) {
+        recorded.own_members(members);
+    }
     recorded.teacher_was = method.as_ref().and_then(|method| method.build().needs().teacher);
     let texts = texts(&folder, &tokens);
     Ok(Opened { tokens, texts, recorded, method })

@@ -80,6 +80,11 @@ impl Recorded {
         }
     }
 
+    /// Says that members of a group from this number on are extra rollouts, beside the student's own.
+    pub fn own_members(&mut self, members: usize) {
+        self.facts.iter_mut().for_each(|row| row.extra = row.member >= members);
+    }
+
     /// Sampled tokens, N.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -151,7 +156,7 @@ impl Recorded {
             penalty: if episode.is_some() { penalty * invalid } else { 0.0 },
             view: first.view,
             taught: row.clone().any(|at| tokens[at].teacher.is_some()),
-            rival: None,
+            extra: false,
             turns,
         });
     }

@@ -33,12 +33,36 @@ pub fn returns_to_go(step: &Tokens, gamma: f64) -> Vec<Vec<f64>> {
     step.facts.iter().map(of).collect()
 }
 
+/// The turns of every episode in order, each by its row and its place among the row's turns. Under the `history` layout
+/// they lie in several rows.
+pub fn episodes(step: &Tokens) -> Vec<Vec<(usize, usize)>> {
+    let mut episodes: BTreeMap<(usize, usize), BTreeMap<u32, (usize, usize)>> = BTreeMap::new();
+    for (row, facts) in step.facts.iter().enumerate().filter(|(_, facts)| !facts.extra) {
+        let turns = episodes.entry((facts.group, facts.member)).or_default();
+        turns.extend(facts.turns.iter().enumerate().map(|(k, turn)| (turn.index, (row, k))));
+    }
+    episodes.into_values().map(|turns| turns.into_values().collect()).collect()
+}
+
+/// A weight for every turn from those of its episode, spread over its tokens; 1 outside every turn. [N]
+pub fn by_episode(step: &Tokens, weigh: impl Fn(&[super::TurnFacts]) -> Vec<f64>) -> Vec<f64> {
+    let mut weights = vec![1.0; step.len()];
+    for episode in episodes(step) {
+        let turns: Vec<super::TurnFacts> =
+            episode.iter().map(|&(row, k)| step.facts[row].turns[k].clone()).filter(|t| !t.tokens.is_empty()).collect();
+        for (turn, weight) in turns.iter().zip(weigh(&turns)) {
+            weights[turn.tokens.clone()].fill(weight);
+        }
+    }
+    weights
+}
+
 /// GiGPO's step-level advantage of every turn: its value less the mean over turns of the same group that were played in
 /// the same state, divided by their spread if `normalise`. A state met once gives 0. Also the share of turns whose state
-/// was met again. [rows][turns]
+/// was met again. Extra rows are left out, theirs are 0. [rows][turns]
 pub fn anchored(step: &Tokens, value: &[Vec<f64>], normalise: bool) -> (Vec<Vec<f64>>, f64) {
     let mut states: BTreeMap<(usize, u64), Vec<f64>> = BTreeMap::new();
-    for (row, value) in step.facts.iter().zip(value) {
+    for (row, value) in step.facts.iter().zip(value).filter(|(row, _)| !row.extra) {
         for (turn, value) in row.turns.iter().zip(value) {
             states.entry((row.group, turn.anchor)).or_default().push(*value);
         }
@@ -61,7 +85,11 @@ pub fn anchored(step: &Tokens, value: &[Vec<f64>], normalise: bool) -> (Vec<Vec<
         .iter()
         .zip(value)
         .map(|(row, value)| {
-            row.turns.iter().zip(value).map(|(turn, &value)| relative(row.group, turn.anchor, value)).collect()
+            let of = |(turn, &value): (&super::TurnFacts, &f64)| match row.extra {
+                true => 0.0,
+                false => relative(row.group, turn.anchor, value),
+            };
+            row.turns.iter().zip(value).map(of).collect()
         })
         .collect();
     (advantages, if turns > 0.0 { hits / turns } else { 0.0 })

@@ -46,6 +46,18 @@ impl Draft {
         }
     }
 
+    /// Adds a loss of token t, with its derivative by the token's log-prob.
+    pub fn add(&mut self, t: usize, loss: f64, slope: f64) {
+        self.value += loss;
+        self.share(t, loss, slope);
+    }
+
+    /// As [`Draft::add`], of a loss that is in the value already.
+    pub fn share(&mut self, t: usize, loss: f64, slope: f64) {
+        self.loss[t] += loss;
+        self.d_logp[t] += slope;
+    }
+
     /// Adds `coef * Agg(scale_t * estimator_t)` over the tokens that have a teacher. `scale` is detached; a token whose
     /// scale is 0 is left out of the loss but not of the mean. Records gaps, the loss and the share of tokens in it.
     pub fn add_sampled(

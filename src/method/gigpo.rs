@@ -77,6 +77,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     summary: "GRPO plus a step-level group: turns played in the same state are compared with each other",
     docs: DOCS,
     provenance: "formula and defaults from the authors' code (arXiv 2505.10978); grouping by exact observation only",
+    axes: "credit gigpo",
     keys: Gigpo::KEYS,
 };
 

@@ -211,6 +211,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     docs: DOCS,
     provenance: "formulas from the paper (arXiv 2605.15155) and its released code; k1 and k2 from the released code; \
                  nothing of ours",
+    axes: "credit grpo",
     keys: Grpo::KEYS,
 };
 

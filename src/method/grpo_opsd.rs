@@ -81,6 +81,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     docs: DOCS,
     provenance: "released: SDAR's script (gate_beta = 0); algorithm: the text of SDAR, arXiv 2605.15155; advantage: the \
                  meaningful form, INFERRED from arXiv 2601.18734's sampled option",
+    axes: "credit grpo | context skills | teacher self | loss k1 (no expected signal)",
     keys: GrpoOpsd::KEYS,
 };
 

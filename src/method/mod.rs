@@ -8,21 +8,38 @@
 //! [`advantage`] (who gets how much), [`weight`] (which tokens), [`estimator`] (what is pulled where) and [`schedule`].
 
 pub mod advantage;
+pub mod atod;
+pub mod craft;
 mod draft;
 pub mod estimator;
+pub mod gen_evolve;
 pub mod gigpo;
 pub mod grpo;
 pub mod grpo_opsd;
+pub mod hdpo;
+pub mod hint_sd;
 pub mod manual;
 pub mod math;
 pub mod needs;
 pub mod opd;
 pub mod opsd;
+pub mod paw;
+pub mod pbsd;
 pub mod rlsd;
 pub mod schedule;
 pub mod sdar;
+pub mod sdft;
+pub mod sdpo;
+pub mod sgcd;
 pub mod skill_grpo;
+pub mod skill_rl;
 pub mod skill_sd;
+pub mod sod;
+pub mod solar;
+pub mod sparse_to_dense;
+pub mod tip;
+pub mod triage;
+pub mod ucob;
 pub mod view;
 pub mod weight;
 
@@ -30,27 +47,44 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::atod::Atod;
+pub use self::craft::Craft;
+pub use self::gen_evolve::GenEvolve;
 pub use self::gigpo::Gigpo;
 pub use self::grpo::{Grpo, Variant};
 pub use self::grpo_opsd::GrpoOpsd;
+pub use self::hdpo::Hdpo;
+pub use self::hint_sd::HintSd;
 pub use self::manual::Key;
 pub use self::needs::Needs;
 pub use self::opd::Opd;
 pub use self::opsd::Opsd;
+pub use self::paw::Paw;
+pub use self::pbsd::Pbsd;
 pub use self::rlsd::Rlsd;
 pub use self::sdar::Sdar;
+pub use self::sdft::Sdft;
+pub use self::sdpo::Sdpo;
+pub use self::sgcd::Sgcd;
 pub use self::skill_grpo::SkillGrpo;
+pub use self::skill_rl::SkillRl;
 pub use self::skill_sd::SkillSd;
+pub use self::sod::Sod;
+pub use self::solar::Solar;
+pub use self::sparse_to_dense::SparseToDense;
+pub use self::tip::Tip;
+pub use self::triage::Triage;
+pub use self::ucob::Ucob;
 pub use self::view::{Credit, Plan, RowFacts, Tokens, TurnFacts};
 
 /// One line per method: its settings, the module they are in.
 macro_rules! methods {
-    ($($variant:ident in $module:ident),+ $(,)?) => {
+    ($($variant:ident in $module:ident $(as $name:literal)?),+ $(,)?) => {
         /// The one `[method.<name>]` table of a recipe.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum MethodConfig {
-            $($variant($module::$variant),)+
+            $($(#[serde(rename = $name)])? $variant($module::$variant),)+
         }
 
         impl MethodConfig {
@@ -89,6 +123,23 @@ methods! {
     GrpoOpsd in grpo_opsd,
     Rlsd in rlsd,
     SkillGrpo in skill_grpo,
+    SkillRl in skill_rl as "skillrl",
+    Sdpo in sdpo,
+    Sdft in sdft,
+    Hdpo in hdpo,
+    Tip in tip,
+    Pbsd in pbsd,
+    HintSd in hint_sd,
+    Sod in sod,
+    Craft in craft,
+    Atod in atod,
+    Paw in paw,
+    Ucob in ucob,
+    Sgcd in sgcd,
+    Triage in triage,
+    GenEvolve in gen_evolve,
+    SparseToDense in sparse_to_dense,
+    Solar in solar,
 }
 
 impl Default for MethodConfig {
@@ -108,8 +159,21 @@ pub struct MethodInfo {
     pub docs: &'static str,
     /// What is published, what was inferred, what is ours.
     pub provenance: &'static str,
+    /// Where it stands on the axes of the family, `axis value | axis value`: credit, rollout, context, teacher, select,
+    /// weight, loss, schedule, judge, memory; an axis that is not named is off.
+    pub axes: &'static str,
     /// Its settings.
     pub keys: &'static [Key],
+}
+
+/// What is done with the weights when a stage begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HandOff {
+    #[default]
+    None,
+    /// The student so far is put aside as the teacher ([`needs::TeacherWeights::Staged`]), and a student starts from the
+    /// initial weights.
+    Restart,
 }
 
 /// One objective of the family.
@@ -117,7 +181,13 @@ pub trait Method: Send + Sync {
     /// Name as in `[method.<name>]`.
     fn name(&self) -> &'static str;
 
+    /// What it needs in the present stage.
     fn needs(&self) -> Needs;
+
+    /// Takes notice that a step begins; for methods with stages. Called again for the same step after a resume.
+    fn begin(&mut self, _step: u64) -> HandOff {
+        HandOff::None
+    }
 
     /// Advantages, and distillation weights where they depend on more than a token's own numbers. `step` holds all
     /// rows of the step, with [`Tokens::facts`]; `student` and `advantage` are empty.

@@ -24,6 +24,8 @@ pub struct Needs {
     pub judge: Option<Verdict>,
     /// Rollouts beside the student's own.
     pub extra: Option<Extra>,
+    /// The initial weights are kept, for a later stage.
+    pub initial: bool,
     /// A batch must hold whole groups (pairs or siblings meet in the loss).
     pub whole_groups: bool,
 }
@@ -42,6 +44,13 @@ pub enum Whose {
     #[default]
     Student,
     Teacher,
+}
+
+impl Whose {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        if self == Whose::Student { "student" } else { "teacher" }
+    }
 }
 
 /// A teacher: whose weights, reading what, about which rows.
@@ -69,6 +78,8 @@ pub enum TeacherWeights {
     TrustRegion(f64),
     /// A model folder with the same tokenizer.
     Checkpoint(String),
+    /// The student of an earlier stage, put aside ([`HandOff::Restart`](super::HandOff)).
+    Staged,
 }
 
 /// What the teacher reads and the student does not.
@@ -104,6 +115,8 @@ pub enum Taught {
     Failed,
     /// Rows of groups with successes and failures.
     Mixed,
+    /// Rows of extra rollouts alone.
+    Extra,
 }
 
 /// What a judge is asked about every episode.
@@ -118,12 +131,13 @@ pub enum Verdict {
 /// Rollouts beside the student's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extra {
-    /// One episode per group played under the teacher's prompt, rival of one of the student's own.
-    Preferred,
     /// Where all of a group failed: this many episodes under the teacher's prompt, of which the won ones are kept.
     Cliff(u32),
-    /// One episode per group played under the teacher's prompt.
+    /// So many episodes per group played under the teacher's prompt.
     Taught(u32),
+    /// Every episode once more under the other prompt: without skills where it was played with them, and with them where
+    /// without; the teacher is the view that played it.
+    Mirrored,
     /// No play: this many candidate actions at every step of an expert's trajectory, spliced by index.
     Offline(u32),
 }
@@ -138,6 +152,7 @@ impl TeacherWeights {
             Self::Ema(_) => "ema",
             Self::TrustRegion(_) => "trust-region",
             Self::Checkpoint(_) => "checkpoint",
+            Self::Staged => "staged",
         }
     }
 }
@@ -172,6 +187,53 @@ impl Needs {
         .into_iter()
         .filter_map(|(name, lacks)| lacks.then_some(name))
         .collect()
+    }
+
+    /// What is asked for, a sentence each.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut asks = vec![];
+        if let Some(teacher) = &self.teacher {
+            let rows = match teacher.rows {
+                Taught::All => "every row",
+                Taught::Failed => "rows of lost episodes",
+                Taught::Mixed => "rows of groups with both outcomes",
+                Taught::Extra => "rows of extra rollouts",
+            };
+            asks.push(format!(
+                "a teacher: weights `{}`, reading `{}`, for {rows}",
+                teacher.weights.name(),
+                teacher.context.name()
+            ));
+        }
+        if self.reference {
+            asks.push("log-probs of the frozen reference".into());
+        }
+        if self.top.k > 0 {
+            asks.push(format!("{} tokens listed per position, the {}'s likeliest", self.top.k, self.top.of.name()));
+        }
+        if self.given {
+            asks.push("log-probs of the environment's answers".into());
+        }
+        if self.skilled_share > 0.0 {
+            asks.push(format!("skills in the student's own prompt for {:.0}% of a group", 100.0 * self.skilled_share));
+        }
+        match self.judge {
+            Some(Verdict::Roles) => asks.push("a judge of what every turn did (`judge.by`)".into()),
+            Some(Verdict::Failures(n)) => asks.push(format!("a judge who names up to {n} failing turns (`judge.by`)")),
+            None => {}
+        }
+        asks.extend(self.extra.map(|extra| match extra {
+            Extra::Cliff(n) => format!("{n} more episodes with the context in the prompt where a whole group lost"),
+            Extra::Taught(n) => format!("{n} more episodes per group with the context in the prompt"),
+            Extra::Mirrored => "every episode once more under the other prompt".into(),
+            Extra::Offline(n) => format!("{n} candidate actions at every step of an expert's trajectory"),
+        }));
+        asks
+    }
+
+    /// The needs of distilling from a teacher who reads `context` with the step-start weights.
+    pub fn reading(context: Privileged) -> Self {
+        Self { teacher: Some(TeacherNeed { context, ..TeacherNeed::default() }), ..Self::default() }
     }
 
     /// The needs of distilling from a teacher who reads skills with the step-start weights.

@@ -82,6 +82,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     provenance: "the general form is that of 'Self-Distilled Reasoner' (arXiv 2601.18734) and of the distillation half of \
                  arXiv 2605.12483; 'Vanilla OPD' of Skill-SD's tables (arXiv 2604.10674) is only named there: that it is \
                  this, with the skill-reading self as teacher, is INFERRED",
+    axes: "credit none | context any | teacher any | loss reverse KL (any)",
     keys: Opd::KEYS,
 };
 

@@ -103,6 +103,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     docs: DOCS,
     provenance: "original and sampled form from 'Self-Distilled Reasoner' (arXiv 2601.18734) and its code; `released` from \
                  SDAR's code; listing 64 tokens and a tail where the authors sum over the vocabulary is ours",
+    axes: "credit none | context solution | teacher initial | loss JSD",
     keys: Opsd::KEYS,
 };
 

@@ -77,6 +77,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     docs: DOCS,
     provenance: "formula from 'Self-Distilled RLVR' (arXiv 2604.03128) and its code; skills as context, eps and the \
                  schedule (0.5 to 0 over 100 steps) from SDAR's script",
+    axes: "credit grpo x gap | context skills | teacher self | schedule linear",
     keys: Rlsd::KEYS,
 };
 

@@ -157,6 +157,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     docs: DOCS,
     provenance: "gap gate and loss from the paper (arXiv 2605.15155) and its released code; entropy and soft-or gates \
                  from the paper alone (no code released); entropy_scale and detach_gate = false are ours",
+    axes: "credit grpo | context skills | teacher self | weight gate | loss gated k1",
     keys: Sdar::KEYS,
 };
 

@@ -50,6 +50,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     docs: DOCS,
     provenance: "Skill-GRPO: SDAR (arXiv 2605.15155) and its code; Skill-Augmented GRPO: Skill-SD (arXiv 2604.10674); \
                  SkillRL: arXiv 2602.08234 and its code; `share` below 1 is ours",
+    axes: "credit grpo | context skills in the student's prompt",
     keys: SkillGrpo::KEYS,
 };
 

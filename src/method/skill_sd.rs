@@ -65,6 +65,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     docs: DOCS,
     provenance: "loss, weight and teacher from the paper (arXiv 2604.10674, read through its project page and a line audit; \
                  no code is released); clamps from SDAR's re-implementation; clip_high 0.28 is ours, the paper gives no value",
+    axes: "credit grpo | context own skills | teacher self | loss ratio k3",
     keys: SkillSd::KEYS,
 };
 

@@ -78,8 +78,8 @@ pub struct RowFacts {
     pub view: View,
     /// Whether a privileged context exists for the row (its teacher log-probs are real).
     pub taught: bool,
-    /// The row this one is to be preferred to (PBSD), an index into the same batch.
-    pub rival: Option<usize>,
+    /// Not one of the group's own rollouts ([`Extra`](super::needs::Extra)): in no statistic, and without advantage.
+    pub extra: bool,
     pub turns: Vec<TurnFacts>,
 }
 
@@ -162,11 +162,17 @@ impl Tokens<'_> {
         self.old.is_empty()
     }
 
-    /// Rows of every group, in the order of their first row.
+    /// The rows of the group's own rollouts, or the extra ones beside them.
+    pub fn part(&self, extra: bool) -> Vec<Range<usize>> {
+        let of = |row: &usize| self.facts.get(*row).is_some_and(|facts| facts.extra) == extra;
+        (0..self.rows.len()).filter(of).map(|row| self.rows[row].clone()).collect()
+    }
+
+    /// Rows of every group, extra ones left out, in the order of their first row.
     pub fn groups(&self) -> Vec<Vec<usize>> {
         let mut places: BTreeMap<usize, usize> = BTreeMap::new();
         let mut groups: Vec<Vec<usize>> = vec![];
-        for (row, facts) in self.facts.iter().enumerate() {
+        for (row, facts) in self.facts.iter().enumerate().filter(|(_, facts)| !facts.extra) {
             let place = *places.entry(facts.group).or_insert_with(|| {
                 groups.push(vec![]);
                 groups.len() - 1

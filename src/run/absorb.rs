@@ -84,11 +84,11 @@ fn add(row: &mut PanelRow, eval: &EvalView) {
     }
 }
 
-/// Episodes, gap, and gap of won episodes, step by step.
-type Course = Vec<(u64, f64, Option<f64>, Option<f64>)>;
+/// Step, episodes, gap, and gap of won episodes.
+type Used = (u64, f64, Option<f64>, Option<f64>);
 
 fn rows(view: &RunView, step: u64) -> Vec<SkillRow> {
-    let mut courses: BTreeMap<&str, Course> = BTreeMap::new();
+    let mut courses: BTreeMap<&str, Vec<Used>> = BTreeMap::new();
     for s in view.steps.iter().filter(|s| s.step <= step) {
         for used in &s.skills {
             let course = courses.entry(used.id.as_str()).or_default();
@@ -97,7 +97,7 @@ fn rows(view: &RunView, step: u64) -> Vec<SkillRow> {
     }
     let bank: Vec<&str> = view.bank.at(step).into_iter().map(|card| card.id.as_str()).collect();
     let last = view.skill_uses(step);
-    let row = |(id, course): (&str, Course)| {
+    let row = |(id, course): (&str, Vec<Used>)| {
         let quarter = course.len().div_ceil(4);
         let (start, end) = (&course[..quarter], &course[course.len() - quarter..]);
         let (gap_before, gap_after) = (mean(start, |row| row.2), mean(end, |row| row.2));
@@ -123,10 +123,7 @@ fn rows(view: &RunView, step: u64) -> Vec<SkillRow> {
 }
 
 /// Weighted by episodes; `None` where nothing is known.
-fn mean(
-    course: &[(u64, f64, Option<f64>, Option<f64>)],
-    of: fn(&(u64, f64, Option<f64>, Option<f64>)) -> Option<f64>,
-) -> Option<f64> {
+fn mean(course: &[Used], of: fn(&Used) -> Option<f64>) -> Option<f64> {
     let known = course.iter().filter_map(|row| Some((row.1, of(row)?)));
     let (weight, sum) = known.fold((0.0, 0.0), |(w, s), (weight, value)| (w + weight, s + weight * value));
     (weight > 0.0).then(|| sum / weight)

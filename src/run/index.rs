@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::parquet_columns::Table;
 use super::parquet_rows::{Strings, ending, parse};
 use super::store::Store;
-use crate::core::{Ending, EpisodeId, Task};
+use crate::core::{Ending, Episode, EpisodeId, Task};
 
 /// What a list and a filter need to know of a rollout. About 100 bytes; task and skills are shared.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,31 @@ pub struct RolloutRow {
     pub ending: Ending,
     /// All rewards of its group are equal.
     pub silent: bool,
+}
+
+impl RolloutRow {
+    /// Rows of the episodes of one step that is in memory, without what only tokens tell.
+    pub fn of_step(episodes: &[Episode]) -> Vec<RolloutRow> {
+        let row = |e: &Episode| RolloutRow {
+            id: e.id,
+            task: Arc::new(e.task.clone()),
+            skills: e.skills.clone().into(),
+            reward: e.reward,
+            score: e.score,
+            advantage: e.advantage,
+            gap: None,
+            gate: None,
+            hot: None,
+            turns: e.turns.len() as u32,
+            tokens: e.turns.iter().map(|t| t.tokens).sum(),
+            invalid: e.turns.iter().filter(|t| !t.valid).count() as u32,
+            ending: e.ending,
+            silent: false,
+        };
+        let mut rows: Vec<RolloutRow> = episodes.iter().map(row).collect();
+        mark_silent(&mut rows);
+        rows
+    }
 }
 
 /// Tasks and skill lists seen so far: the members of a group share theirs.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::{Episode, Stop, TokenRecord, Turn};
+use crate::core::{Stop, TokenRecord, Turn};
 use crate::run::{Recorder, RunFolder};
 
 fn episode(step: u64, group: u32, member: u32, reward: f32) -> Episode {
@@ -67,6 +67,11 @@ fn rows_tell_what_the_episodes_are() {
     assert_eq!(rows.iter().map(|r| r.silent).collect::<Vec<_>>(), [true, true, false, false]);
     assert!(Arc::ptr_eq(&rows[0].task, &rows[1].task) && Arc::ptr_eq(&rows[0].skills, &rows[3].skills));
     assert_eq!(&*first.skills, ["a", "b"]);
+    let mut of_memory = RolloutRow::of_step(&store.episodes(4).unwrap());
+    for (own, read) in of_memory.iter_mut().zip(&rows) {
+        (own.gap, own.gate, own.hot) = (read.gap, read.gate, read.hot);
+    }
+    assert_eq!(of_memory, rows);
     assert_eq!(store.rows(5, &mut Shared::default()).unwrap(), []);
 }
 

@@ -81,3 +81,61 @@ pub fn first_hit(episode: &Episode, looked: &Looked) -> Option<Hit> {
     let (turn, line) = { inside }.next().or_else(last)?;
     Some(Hit { id: episode.id, turn, line })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Ending, Stop, Task, Turn};
+    use crate::run::{Recorder, RunFolder};
+
+    fn episode(step: u64, said: &str) -> Episode {
+        let turn = |reply: &str| Turn {
+            observation: "a room\nwith a door".into(),
+            reply: reply.into(),
+            action: reply.into(),
+            valid: true,
+            reward: 0.0,
+            tokens: 1,
+            stop: Stop::Closed,
+        };
+        Episode {
+            id: EpisodeId { step, group: 0, member: 0 },
+            task: Task { id: "a".into(), kind: "b".into(), goal: "c".into() },
+            turns: vec![turn("look"), turn(said)],
+            last_observation: "the end".into(),
+            ending: Ending::Lost,
+            reward: 0.0,
+            score: 0.0,
+            advantage: None,
+            prompt: String::new(),
+            teacher_prompt: String::new(),
+            skills: vec![],
+        }
+    }
+
+    #[test]
+    fn the_newest_step_is_searched_first_and_the_first_turn_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "a").unwrap();
+        let mut recorder = Recorder::create(&folder).unwrap();
+        for (step, said) in [(1, "open the door"), (2, "wait"), (3, "take 箱")] {
+            recorder.close_step(step, &[episode(step, said)], &[]).unwrap();
+        }
+        let look = |word: &'static str| {
+            let searcher = Searcher::start(&Store::new(&folder), Box::new(move |line| line.contains(word)));
+            // blocks until the thread is done and has closed the channel
+            searcher.found.iter().collect::<Vec<Found>>()
+        };
+        let found = look("open");
+        assert_eq!(found.iter().map(|f| (f.done, f.total)).collect::<Vec<_>>(), [(1, 3), (2, 3), (3, 3)]);
+        let hits: Vec<_> = found.into_iter().flat_map(|f| f.hits).collect();
+        assert_eq!(
+            hits,
+            [Hit { id: EpisodeId { step: 1, group: 0, member: 0 }, turn: 1, line: "open the door".into() }]
+        );
+        let steps = |word| look(word).into_iter().flat_map(|f| f.hits).map(|h| (h.id.step, h.turn)).collect::<Vec<_>>();
+        assert_eq!(steps("箱"), [(3, 1)]);
+        assert_eq!(steps("with a door"), [(3, 0), (2, 0), (1, 0)]);
+        assert_eq!(steps("the end").first(), Some(&(3, 2)));
+    }
+}

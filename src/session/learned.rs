@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -84,7 +84,7 @@ impl LearnedFiles {
 }
 
 /// The files by name; a folder that is not there has none.
-fn read(folder: &PathBuf) -> BTreeMap<String, String> {
+fn read(folder: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let files = entries.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
     let named = |path: PathBuf| {

@@ -12,7 +12,7 @@ use super::job::{Job, Out};
 use super::learned::LearnedFiles;
 use super::saver::Saver;
 use super::skills::{self, differences};
-use crate::config::{self, Overrides, Recipe};
+use crate::config::{self, JudgeBy, Overrides, Recipe};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
@@ -21,6 +21,7 @@ use crate::engine::{AdamW, Engine, Filter};
 use crate::env;
 use crate::env::prompt::Layout;
 use crate::hub;
+use crate::method::METHODS;
 use crate::run::{Manifest, RunFolder, set_aside};
 use crate::skill::{Bank, Placement, SkillBook};
 use crate::text::{Message, Text};
@@ -154,6 +155,9 @@ impl Job for Training {
         self.set_aside(trainer.done, out)?;
         describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
         trainer.text.keep(&self.place, &text_folder(&self.folder))?;
+        if let Some(message) = without_reward(&trainer) {
+            out(RunEvent::Warned { step: trainer.done, message });
+        }
         let info = trainer.engine.info();
         out(RunEvent::Started {
             format: FORMAT,
@@ -168,7 +172,7 @@ impl Job for Training {
             groups: trainer.settings.groups,
             members: trainer.settings.members,
             resumed: trainer.done,
-            substitutions: vec![],
+            substitutions: substitutions(&self.recipe),
             pid: std::process::id(),
         });
         out(RunEvent::BankLoaded { step: trainer.done, skills: trainer.skills.tell() });
@@ -364,6 +368,7 @@ pub fn settings(recipe: &Recipe) -> Settings {
             first: eval.first,
         },
         record: Record::of(&recipe.record),
+        judge: recipe.judge.clone(),
     }
 }
 
@@ -382,6 +387,28 @@ const UNLIMITED_RESERVE: usize = 512;
 fn recipe_name(folder: &RunFolder) -> String {
     let notes = Manifest::read(folder).map(|m| m.notes).unwrap_or_default();
     notes.get("recipe").and_then(|r| r.as_str()).unwrap_or("unknown").to_string()
+}
+
+/// A word of warning about methods that learn without a reward.
+fn without_reward(trainer: &Trainer) -> Option<String> {
+    let name = trainer.method.name();
+    let info = METHODS.iter().find(|info| info.name == name)?;
+    let several = trainer.world.max_turns() > 1;
+    (info.axes.starts_with("credit none") && several).then(|| {
+        format!(
+            "`{name}` distils without a reward, which is known to stall or collapse over several turns: watch success"
+        )
+    })
+}
+
+/// Stand-ins that are named wherever the run is shown.
+fn substitutions(recipe: &Recipe) -> Vec<String> {
+    let judged = recipe.method.build().needs().judge.is_some();
+    match recipe.judge.by {
+        JudgeBy::Oracle if judged => vec!["judge: the environment's expert (oracle)".into()],
+        JudgeBy::Own if judged => vec!["judge: the policy itself".into()],
+        _ => vec![],
+    }
 }
 
 /// The run's own copy of tokenizer and template.

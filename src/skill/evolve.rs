@@ -214,3 +214,96 @@ fn set(print: &str) -> BTreeSet<String> {
 
 /// Share of common words (Jaccard) from which two skills say the same.
 const NEAR: f64 = 0.9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::EpisodeId;
+    use crate::core::skill::{Author, BankChange};
+    use crate::skill::draft::{JobKey, Task};
+    use crate::skill::{Bank, Way};
+
+    const RULES: Rules = Rules { max_skills: 0, retire_below: -0.1, min_trials: 3 };
+
+    fn book(files: &str) -> SkillBook {
+        let files = if files.is_empty() { Bank::default() } else { Bank::parse(&[("a", files)]).unwrap() };
+        let mut book = SkillBook::new(files, Way { decay: 0.5, ..Way::default() });
+        book.tell();
+        book
+    }
+
+    /// An answer with these sentences, for goals with `mug`.
+    fn answer(texts: &[&str]) -> Answer {
+        let draft = |text: &&str| Draft {
+            category: "where".into(),
+            keywords: vec!["Mug!".into()],
+            title: "T".into(),
+            text: (*text).to_owned(),
+            ..Draft::default()
+        };
+        let episode = EpisodeId { step: 1, group: 0, member: 0 };
+        let provenance = Provenance { author: Author::Distiller, episode: Some(episode), ..Provenance::default() };
+        let key = JobKey { task: Task::Episode, episodes: vec![episode] };
+        Answer { key, provenance, drafts: texts.iter().map(draft).collect(), malformed: 0, fallback: None }
+    }
+
+    fn happened(changes: &[BankChange]) -> Vec<(Happened, &str)> {
+        changes.iter().map(|change| (change.happened, change.skill.text.as_str())).collect()
+    }
+
+    #[test]
+    fn what_is_known_is_counted_and_not_added() {
+        let mut book = book("");
+        let first = [answer(&["A mug is often in a cabinet.", "a MUG is often in a cabinet", "<|im_end|>", ""])];
+        let taken = book.evolve(4, &first, &RULES);
+        assert_eq!((taken.added, taken.known, taken.empty), (2, 1, 1));
+        let skill = book.learned().skill("dyn-0001").unwrap();
+        assert_eq!((skill.keywords.as_slice(), skill.provenance.step), (&["mug".to_owned()][..], 4));
+        assert_eq!(book.stats_of("dyn-0001").said, 1);
+        assert_eq!(book.learned().skill("dyn-0002").unwrap().text, "< |im_end| >");
+        let news = book.news();
+        assert_eq!(news.len(), 2);
+        assert!(news.iter().all(|c| c.happened == Happened::Added && c.reason.starts_with("by the distiller")));
+        assert_eq!(book.evolve(5, &first, &RULES).added, 0);
+        assert!(book.news().is_empty());
+    }
+
+    #[test]
+    fn poison_is_retired_whoever_wrote_it_and_does_not_come_back() {
+        let file =
+            "category = 'where'\n[[skill]]\nid = 'f'\ntitle = 'F'\ntext = 'A mug is in the sea.'\nkeywords = ['mug']\n";
+        let mut book = book(file);
+        book.evolve(2, &[answer(&["A mug is on the moon."])], &RULES);
+        book.news();
+        let shown = ["f".to_owned(), "dyn-0001".to_owned()];
+        for trial in 0..3 {
+            assert_eq!(book.evolve(3, &[], &RULES).retired, 0, "{trial} comparisons are too few");
+            book.compare(&[(&shown, -0.5)]);
+        }
+        assert_eq!(book.evolve(6, &[], &RULES).retired, 2);
+        let news = book.news();
+        assert_eq!(
+            happened(&news),
+            [(Happened::Retired, "A mug is in the sea."), (Happened::Retired, "A mug is on the moon.")]
+        );
+        assert_eq!(news[0].reason, "utility -0.438 after 3 comparisons");
+        assert!(book.shelf().is_empty());
+        let again = book.evolve(7, &[answer(&["A mug is on the moon.", "A mug is in the sea."])], &RULES);
+        assert_eq!((again.added, again.known, again.retired), (0, 2, 0));
+    }
+
+    #[test]
+    fn the_least_useful_give_way() {
+        let mut book = book("");
+        let places: Vec<String> = (0..4).map(|n| format!("A mug is often in place{n} of room{n}.")).collect();
+        let places: Vec<&str> = places.iter().map(String::as_str).collect();
+        book.evolve(1, &[answer(&places)], &RULES);
+        book.compare(&[(&["dyn-0002".to_owned()], -1.0), (&["dyn-0003".to_owned()], 1.0)]);
+        let tight = Rules { max_skills: 2, retire_below: -1.0, ..RULES };
+        assert_eq!(book.evolve(2, &[], &tight).evicted, 2);
+        let left: Vec<&str> = book.learned().skills().map(|(_, skill)| skill.id.as_str()).collect();
+        assert_eq!(left, ["dyn-0003", "dyn-0004"], "the harmful one went, then the oldest of equals");
+        book.evolve(3, &[answer(&["A mug is often under table9 in hall9."])], &tight);
+        assert!(book.learned().len() == 2 && book.learned().skill("dyn-0005").is_some(), "names are not used twice");
+    }
+}

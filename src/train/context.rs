@@ -21,16 +21,19 @@ pub fn of_step(
 ) -> Result<Vec<Option<Context>>> {
     let mut contexts = Vec::with_capacity(played.len());
     for (at, p) in played.iter().enumerate() {
-        let group: Vec<&Episode> =
-            played.iter().map(|p| &p.episode).filter(|e| e.id.group == p.episode.id.group).collect();
+        let group: Vec<&Episode> = own(played).filter(|e| e.id.group == p.episode.id.group).collect();
         let wanted = match rows {
             Taught::All => true,
             Taught::Failed => !p.episode.won(),
+            Taught::Extra => p.extra,
             Taught::Mixed => group.iter().any(|e| e.won()) && group.iter().any(|e| !e.won()),
         };
         let same = |q: &&Played| q.episode.id.group == p.episode.id.group;
         let context = match kind {
             _ if !wanted => None,
+            _ if p.context.is_some() => p.context.clone().map(|text| Context { text, ..Context::default() }),
+            // said at single turns, not in the opening prompt
+            Privileged::StepFeedback => None,
             // members of a group are taught alike
             Privileged::Skills => match played[..at].iter().position(|q| same(&q)) {
                 Some(first) if contexts.get(first).is_some_and(Option::is_some) => contexts[first].clone(),
@@ -41,6 +44,11 @@ pub fn of_step(
         contexts.push(context);
     }
     Ok(contexts)
+}
+
+/// The student's own episodes.
+fn own(played: &[Played]) -> impl Iterator<Item = &Episode> {
+    played.iter().filter(|p| !p.extra).map(|p| &p.episode)
 }
 
 /// The skills chosen for a task. One choice per group and step.
@@ -63,7 +71,7 @@ fn privileged(trainer: &Trainer, kind: Privileged, own: &Episode, group: &[&Epis
         }
         Privileged::SiblingContrast => sibling_contrast(group),
         Privileged::BestWorst => best_worst(group),
-        // handled by the caller, or refused when the run was opened
+        // handled by the caller
         Privileged::Skills | Privileged::StepFeedback => None,
     };
     Ok(lines.map(|lines| {

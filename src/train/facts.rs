@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::rollout::Played;
 use super::row::Row;
-use crate::core::Episode;
 use crate::method::view::anchor;
 use crate::method::{RowFacts, TurnFacts};
 
@@ -20,19 +19,22 @@ pub fn of(played: &Played, row: &Row) -> RowFacts {
         penalty: f64::from(row.penalty),
         view: played.view,
         taught: false,
-        rival: None,
-        turns: spans(row).into_iter().map(|(index, tokens)| turn(episode, index, tokens)).collect(),
+        extra: played.extra,
+        turns: spans(row).into_iter().map(|(index, tokens)| turn(played, index, tokens)).collect(),
     }
 }
 
-fn turn(episode: &Episode, index: u32, tokens: Range<usize>) -> TurnFacts {
-    let turn = episode.turns.get(index as usize);
+fn turn(played: &Played, index: u32, tokens: Range<usize>) -> TurnFacts {
+    let turn = played.episode.turns.get(index as usize);
+    let verdict = played.verdicts.iter().find(|verdict| verdict.turn == index);
     TurnFacts {
         index,
         tokens,
         reward: turn.map_or(0.0, |turn| f64::from(turn.reward)),
         anchor: turn.map_or(0, |turn| anchor(&turn.observation)),
         valid: turn.is_some_and(|turn| turn.valid),
+        role: verdict.and_then(|verdict| verdict.role),
+        chosen: verdict.is_some_and(|verdict| verdict.feedback.is_some()),
         ..TurnFacts::default()
     }
 }

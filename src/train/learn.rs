@@ -14,16 +14,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 use rand::seq::SliceRandom;
 
+use super::jobs::jobs;
 use super::lesson::Lesson;
 use super::rollout::Played;
 use super::{Sink, Trainer};
 use crate::core::event::{Level, SkillUse};
 use crate::core::skill::{Author, BankChange, Choice, Happened};
-use crate::core::{Ending, Episode, EpisodeId, Metrics, RunEvent, Task, rng};
-use crate::engine::{SampleRequest, Sampler, WeightSet};
+use crate::core::{Ending, EpisodeId, Metrics, RunEvent, Task, rng};
+use crate::engine::{SampleRequest, Sampler};
 use crate::method::view::View;
 use crate::skill::ask;
-use crate::skill::draft::{Answer, CONTRAST, Draft, Job, JobKey, Task as Asked};
+use crate::skill::draft::{Answer, Draft, Job, JobKey, Task as Asked};
 use crate::skill::evolve::{Rules, Taken};
 use crate::skill::{Context, Contrast, Form, Lived};
 use crate::text::Message;
@@ -209,26 +210,6 @@ impl Trainer {
         }
     }
 
-    /// Mean hidden states of all skills and of the goals of `tasks`, under the live weights.
-    pub(super) fn embed(&mut self, tasks: &[Task]) -> Result<()> {
-        if !self.skills.way().retrieval.needs_vectors() {
-            return Ok(());
-        }
-        let shelf = self.skills.shelf();
-        let skills: Vec<String> = (0..shelf.len()).map(|place| shelf.full_text(place)).collect();
-        let goals: BTreeMap<String, ()> = tasks.iter().map(|task| (task.goal.clone(), ())).collect();
-        let mut ids = Vec::with_capacity(skills.len() + goals.len());
-        for text in skills.iter().chain(goals.keys()) {
-            ids.push(self.text.encode(text)?);
-        }
-        let rows: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        let mut vectors = self.engine.embed(WeightSet::Live, &rows)?;
-        centre(&mut vectors, skills.len());
-        let goal_vectors = vectors.split_off(skills.len());
-        self.skills.set_vectors(vectors, goals.into_keys().zip(goal_vectors).collect());
-        Ok(())
-    }
-
     /// After a step: counts what came of the skills, and hands the finished episodes in.
     pub(super) fn learn(&mut self, step: u64, played: &[Played], lessons: &[Lesson]) -> Vec<SkillUse> {
         if self.learning.is_on() {
@@ -286,53 +267,6 @@ impl Trainer {
     }
 }
 
-/// What is to be made of a step's episodes: every finished one, contrasts, and categories that do badly.
-fn jobs(step: u64, played: &[Played], course: &Course) -> Vec<Job> {
-    let finished: Vec<&Episode> =
-        played.iter().map(|p| &p.episode).filter(|e| e.ending != Ending::EnvError && !e.turns.is_empty()).collect();
-    let one = |episode: &&Episode| Job { task: Asked::Episode, episodes: vec![(*episode).clone()] };
-    let mut jobs: Vec<Job> = finished.iter().map(one).collect();
-    let mut groups: BTreeMap<u32, Vec<&Episode>> = BTreeMap::new();
-    finished.iter().for_each(|episode| groups.entry(episode.id.group).or_default().push(episode));
-    for (better, worse) in groups.values().filter_map(|group| pair(group, course.contrast)) {
-        jobs.push(Job { task: Asked::Contrast, episodes: vec![better.clone(), worse.clone()] });
-    }
-    if course.every > 0 && step.is_multiple_of(course.every) {
-        jobs.extend(categories(&finished, course.below));
-    }
-    jobs
-}
-
-fn pair<'a>(group: &[&'a Episode], contrast: Contrast) -> Option<(&'a Episode, &'a Episode)> {
-    match contrast {
-        Contrast::None => None,
-        Contrast::Siblings => Some((group.iter().find(|e| e.won())?, group.iter().find(|e| !e.won())?)),
-        Contrast::BestWorst => {
-            let best = group.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
-            let worst = group.iter().min_by(|a, b| a.score.total_cmp(&b.score))?;
-            (best.score - worst.score >= CONTRAST).then_some((best, worst))
-        }
-    }
-}
-
-/// SkillRL's update, on the episodes of this step: up to five failures of each task type whose success is too low.
-fn categories(finished: &[&Episode], below: f64) -> Vec<Job> {
-    let mut kinds: BTreeMap<&str, (usize, Vec<Episode>)> = BTreeMap::new();
-    for episode in finished {
-        let (all, lost) = kinds.entry(&episode.task.kind).or_default();
-        *all += 1;
-        if !episode.won() {
-            lost.push((*episode).clone());
-        }
-    }
-    let poor = |(all, lost): &(usize, Vec<Episode>)| ((all - lost.len()) as f64) < below * *all as f64;
-    let job = |(_, lost): (usize, Vec<Episode>)| {
-        let episodes = lost.into_iter().take(FAILURES).collect();
-        Job { task: Asked::Category, episodes }
-    };
-    kinds.into_values().filter(poor).map(job).collect()
-}
-
 /// What the groups were shown, from the contexts of their episodes.
 pub(super) fn choices(played: &[Played], contexts: &[Option<Context>]) -> Vec<Choice> {
     let mut choices: BTreeMap<u32, Choice> = BTreeMap::new();
@@ -366,38 +300,5 @@ fn lived(played: &[Played], lessons: &[Lesson]) -> Vec<Lived> {
     played.iter().filter(|p| p.episode.ending != Ending::EnvError).map(one).collect()
 }
 
-/// Takes the mean of the first `n` from all, and brings them to length 1. Mean hidden states of any two texts are
-/// nearly parallel; what tells them apart is how they differ from the mean.
-fn centre(vectors: &mut [Vec<f32>], n: usize) {
-    let width = vectors.first().map_or(0, Vec::len);
-    let mut mean = vec![0.0f32; width];
-    for v in &vectors[..n] {
-        mean.iter_mut().zip(v).for_each(|(m, x)| *m += x / n as f32);
-    }
-    for v in vectors {
-        v.iter_mut().zip(&mean).for_each(|(x, m)| *x -= m);
-        let length = v.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-        v.iter_mut().for_each(|x| *x /= length);
-    }
-}
-
 /// Name under which an endpoint's troubles stand among the alerts.
 pub const ENDPOINT_RULE: &str = "skills/endpoint";
-
-/// SkillRL reads at most five failures for a category.
-const FAILURES: usize = 5;
-
-#[cfg(test)]
-mod tests {
-    use super::centre;
-
-    #[test]
-    fn vectors_are_centred_on_the_skills_and_of_length_one() {
-        let mut vectors = vec![vec![3.0, 1.0], vec![1.0, 1.0], vec![5.0, 1.0]];
-        centre(&mut vectors, 2);
-        assert_eq!(vectors, [[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]]);
-        let mut same = vec![vec![2.0, 2.0]];
-        centre(&mut same, 1);
-        assert!(same[0].iter().all(|x| x.is_finite()));
-    }
-}

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::row::Row;
 use crate::core::{self, EpisodeId, TokenRecord};
 use crate::engine::{Coefficients, Engine, ScoreRow, Scores};
-use crate::method::view::Top;
+use crate::method::view::{self, Top};
 use crate::method::{Credit, Method, Plan, RowFacts, Tokens};
 
 /// A row with its signals; every vector has one entry per sampled token. [n]
@@ -32,8 +32,39 @@ pub struct Lesson {
     pub listed: Option<Listed>,
     /// Log-probs under the reference weights.
     pub reference: Option<Vec<f32>>,
+    /// Tokens the environment gave that are scored as well; `None` = the method does not ask for them.
+    pub given: Option<Given>,
     /// What the update saw and asked for; filled by [`update`].
     pub seen: Option<Seen>,
+}
+
+/// Tokens of a row that answered an action. M = their number.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// Sampled and answered tokens. [T]
+    pub mask: Vec<bool>,
+    /// Place among the row's turns of the action that was answered. [M]
+    pub turn: Vec<u32>,
+    /// Log-probs by the student, as the update saw them. [M]
+    pub student: Vec<f32>,
+}
+
+impl Given {
+    /// All tokens of the row that stand behind a sampled one and were not sampled.
+    pub fn of(row: &Row) -> Self {
+        let mut given = Self::default();
+        let (mut turns, mut last) = (0, None);
+        for (&sampled, &turn) in row.mask.iter().zip(&row.turns) {
+            if sampled && last != Some(turn) {
+                (turns, last) = (turns + 1, Some(turn));
+            }
+            if !sampled && turns > 0 {
+                given.turn.push(turns - 1);
+            }
+            given.mask.push(sampled || turns > 0);
+        }
+        given
+    }
 }
 
 /// K tokens of every sampled position.
@@ -68,7 +99,17 @@ impl Lesson {
     /// The row as the engine scores it, with its listed tokens.
     pub fn score_row(&self) -> ScoreRow<'_> {
         let given = self.listed.as_ref().map_or(&[][..], |listed| &listed.ids);
-        ScoreRow { given, ..self.row.score_row() }
+        let row = ScoreRow { given, ..self.row.score_row() };
+        match &self.given {
+            Some(answered) => ScoreRow { mask: &answered.mask, ..row },
+            None => row,
+        }
+    }
+
+    /// Whether each scored position of [`Lesson::score_row`] is a sampled one.
+    fn scored(&self) -> impl Iterator<Item = bool> + '_ {
+        let mask = self.given.as_ref().map_or(&self.row.mask, |given| &given.mask);
+        mask.iter().zip(&self.row.mask).skip(1).filter(|(scored, _)| **scored).map(|(_, sampled)| *sampled)
     }
 }
 
@@ -115,16 +156,19 @@ pub fn update(
     let mut plan = Plan::default();
     let mut flat = Flat::new(&batch.iter().map(|lesson| &**lesson).collect::<Vec<_>>());
     let rows: Vec<_> = batch.iter().map(|l| l.score_row()).collect();
+    let sampled: Vec<Vec<bool>> = batch.iter().map(|l| l.scored().collect()).collect();
     engine.forward_backward(&rows, temperature, &mut |scores| {
-        flat.student = scores.iter().flat_map(|s| s.logp.iter().copied()).collect();
-        flat.entropy = scores.iter().flat_map(|s| s.entropy.iter().copied()).collect();
+        flat.see(scores, &sampled);
         flat.see_listed(scores);
         plan = method.token_loss(&flat.tokens(step));
         ensure!(plan.d_logp.len() == flat.student.len(), "method `{}` gave too few coefficients", method.name());
-        Ok(coefficients(&plan, &flat, scores))
+        Ok(coefficients(&plan, &flat, scores, &sampled))
     })?;
     add(sums, &plan.metrics);
-    for (lesson, range) in batch.iter_mut().zip(&flat.rows) {
+    for ((lesson, range), given) in batch.iter_mut().zip(&flat.rows).zip(&flat.given_rows) {
+        if let Some(answered) = &mut lesson.given {
+            answered.student = flat.given[given.clone()].to_vec();
+        }
         lesson.seen = Some(Seen {
             student: flat.student[range.clone()].to_vec(),
             entropy: flat.entropy[range.clone()].to_vec(),
@@ -138,18 +182,29 @@ pub fn update(
     Ok(())
 }
 
-fn coefficients(plan: &Plan, flat: &Flat, scores: &[Scores]) -> Vec<Coefficients> {
+fn coefficients(plan: &Plan, flat: &Flat, scores: &[Scores], sampled: &[Vec<bool>]) -> Vec<Coefficients> {
     let cut = |v: &[f32], r: &Range<usize>, k: usize| {
         if v.is_empty() { vec![] } else { v[r.start * k..r.end * k].to_vec() }
     };
-    let one = |(row, score): (&Range<usize>, &Scores)| Coefficients {
-        logp: cut(&plan.d_logp, row, 1),
-        entropy: cut(&plan.d_entropy, row, 1),
+    let one = |(r, (row, score)): (usize, (&Range<usize>, &Scores))| Coefficients {
+        logp: merged(&sampled[r], &cut(&plan.d_logp, row, 1), &cut(&plan.d_given, &flat.given_rows[r], 1)),
+        entropy: merged(&sampled[r], &cut(&plan.d_entropy, row, 1), &[]),
         // a row that lists nothing has nothing to go back through
         given: if score.given.is_empty() { vec![] } else { cut(&plan.d_top, row, flat.k) },
         tail: vec![],
     };
-    flat.rows.iter().zip(scores).map(one).collect()
+    flat.rows.iter().zip(scores).enumerate().map(one).collect()
+}
+
+/// Values of sampled and of answered tokens in the order of the scored positions; missing ones are 0. Nothing stays
+/// nothing.
+fn merged(sampled: &[bool], own: &[f32], answered: &[f32]) -> Vec<f32> {
+    if own.is_empty() && answered.is_empty() || own.len() == sampled.len() {
+        return own.to_vec();
+    }
+    let (mut own, mut answered) = (own.iter(), answered.iter());
+    let next = |sampled: &bool| if *sampled { own.next() } else { answered.next() };
+    sampled.iter().map(next).map(|value| value.copied().unwrap_or(0.0)).collect()
 }
 
 /// The slices behind [`Tokens`], N = sampled tokens of the batch.
@@ -170,6 +225,10 @@ struct Flat {
     top_teacher: Vec<f32>,
     advantage: Vec<f32>,
     weight: Option<Vec<f32>>,
+    given_rows: Vec<Range<usize>>,
+    given_turn: Vec<u32>,
+    /// Filled by [`Flat::see`].
+    given: Vec<f32>,
 }
 
 impl Flat {
@@ -184,6 +243,9 @@ impl Flat {
             flat.rows.push(start..flat.old.len());
             flat.facts.push(lesson.facts.moved(start));
             flat.advantage.extend(&lesson.advantage);
+            let before = flat.given_turn.len();
+            flat.given_turn.extend(lesson.given.iter().flat_map(|given| &given.turn));
+            flat.given_rows.push(before..flat.given_turn.len());
         }
         flat.k = batch.iter().find_map(|l| l.listed.as_ref()).map_or(0, |listed| listed.k);
         for lesson in batch.iter().filter(|_| flat.k > 0) {
@@ -208,6 +270,23 @@ impl Flat {
         flat
     }
 
+    /// Takes the student's log-probs and entropies; `sampled` tells sampled positions from answered ones.
+    fn see(&mut self, scores: &[Scores], sampled: &[Vec<bool>]) {
+        for part in [&mut self.student, &mut self.entropy, &mut self.given] {
+            part.clear();
+        }
+        for (score, sampled) in scores.iter().zip(sampled) {
+            for ((&logp, &entropy), &own) in score.logp.iter().zip(&score.entropy).zip(sampled) {
+                if own {
+                    self.student.push(logp);
+                    self.entropy.push(entropy);
+                } else {
+                    self.given.push(logp);
+                }
+            }
+        }
+    }
+
     /// Takes the student's log-probs of the listed tokens.
     fn see_listed(&mut self, scores: &[Scores]) {
         self.top_student.clear(); // those of the step's start
@@ -226,7 +305,9 @@ impl Flat {
     }
 
     fn tokens(&self, step: u64) -> Tokens<'_> {
+        let given = view::Given { rows: &self.given_rows, turn: &self.given_turn, student: &self.given };
         Tokens {
+            given: (!self.given.is_empty()).then_some(given),
             step,
             rows: &self.rows,
             facts: &self.facts,
@@ -239,7 +320,6 @@ impl Flat {
             top: self.top(),
             advantage: &self.advantage,
             weight: self.weight.as_deref(),
-            ..Tokens::default()
         }
     }
 }
@@ -257,6 +337,12 @@ fn channel(batch: &[&Lesson], of: fn(&Lesson) -> Option<&Vec<f32>>) -> Option<Ve
 pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
     let row = &lesson.row;
     let mut next = 0;
+    let mut answers = lesson.given.iter().flat_map(|given| given.student.iter().copied());
+    let asked = lesson.given.as_ref().map(|given| &given.mask);
+    let mut answered = |position: usize| {
+        let wanted = asked.is_some_and(|mask| mask[position]) && !row.mask[position];
+        if wanted { answers.next() } else { None }
+    };
     let mut record = |position: usize| {
         let i = row.mask[position].then_some(next);
         next += usize::from(row.mask[position]);
@@ -276,7 +362,7 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
             chosen: turn.is_some_and(|turn| turn.chosen),
             sampled: at(Some(&row.sampled)),
             old: at(Some(&row.sampled)),
-            student: at(seen.map(|s| &s.student)),
+            student: at(seen.map(|s| &s.student)).or_else(|| answered(position)),
             teacher: at(lesson.teacher.as_ref()),
             teacher_entropy: at(lesson.teacher_entropy.as_ref()),
             reference: at(lesson.reference.as_ref()),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::judge::Asked;
 use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
-use super::{Trainer, lap};
+use super::{Trainer, lap, monitors};
 use crate::core::{Ending, Metrics, Phase, Stop};
 use crate::engine::Update;
 
@@ -56,9 +57,16 @@ impl StepMetrics {
         self.lr = lr;
     }
 
+    /// Takes how the judge fared.
+    pub fn asked(&mut self, asked: Asked) {
+        if asked.episodes > 0 {
+            self.sums.insert("judge/unread", (asked.unread as f64, asked.episodes as f64));
+        }
+    }
+
     /// Takes what the method reported over all batches of the step.
     pub fn sums(&mut self, sums: Sums) {
-        self.sums = sums;
+        self.sums.extend(sums);
     }
 
     /// All numbers of the step under their names.
@@ -75,6 +83,7 @@ impl StepMetrics {
                 None => put(name, mean),
             }
         }
+        monitors::add(played, lessons, &self.sums, &mut put);
         put("mismatch/max", self.mismatch);
         put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
         put("optim/skipped", self.skipped as f64);

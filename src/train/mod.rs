@@ -3,11 +3,18 @@
 pub mod budget;
 pub mod checkpoint;
 pub mod context;
+mod embed;
 pub mod evaluate;
+pub mod extra;
 pub mod facts;
+mod jobs;
+pub mod judge;
 pub mod learn;
 pub mod lesson;
 pub mod metrics;
+pub mod monitors;
+pub mod offline;
+pub mod oracle;
 pub mod placement;
 pub mod pretrain;
 pub mod rollout;
@@ -15,6 +22,7 @@ pub mod row;
 pub mod teacher;
 pub mod weights;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -24,12 +32,12 @@ use rand::seq::SliceRandom;
 use self::lesson::{Lesson, Sums};
 use self::metrics::StepMetrics;
 use self::rollout::{Played, Sampling, Seat, Table};
-use crate::config::{RecordSettings, RecordedTokens};
+use crate::config::{JudgeSettings, RecordSettings, RecordedTokens};
 use crate::core::{Ending, Episode, EpisodeId, Phase, RunEvent, Split, Task, TokenRecord, rng};
 use crate::engine::{AdamW, Engine, WeightSet};
 use crate::env::World;
 use crate::env::prompt::Prompts;
-use crate::method::needs::{TeacherNeed, TeacherWeights};
+use crate::method::needs::{Extra, TeacherNeed, TeacherWeights};
 use crate::method::{Method, Needs};
 use crate::skill::SkillBook;
 use crate::text::Text;
@@ -52,6 +60,7 @@ pub struct Settings {
     pub skill_budget: usize,
     pub eval: evaluate::Panel,
     pub record: Record,
+    pub judge: JudgeSettings,
 }
 
 /// What is written of the tokens, beside what the method asks for.
@@ -126,16 +135,24 @@ impl Trainer {
     pub fn step(&mut self, sink: &mut dyn Sink, abort: &AtomicBool) -> Result<()> {
         let step = self.done + 1;
         let mut clock = StepMetrics::start();
+        weights::hand_off(self, step)?;
         let tasks = self.tasks(step)?;
         self.engine.keep(WeightSet::StepStart)?;
 
         self.bring_up(step, &tasks, sink)?;
 
-        let mut played = self.rollout(step, &tasks, sink, abort)?;
+        let mut played = match self.needs().extra {
+            Some(Extra::Offline(n)) => offline::reconstruct(self, step, &tasks, n)?,
+            _ => self.rollout(step, &tasks, sink, abort)?,
+        };
         clock.lap(Phase::Rollout);
         if self.needs().off_policy {
             teacher::as_plain(self, &mut played)?;
         }
+        let mut sums = Sums::new();
+        let asked = judge::ask(self, step, &mut played)?;
+        extra::add(self, step, &mut played, &mut sums, sink, abort)?;
+        clock.lap(Phase::Rollout);
         let mut lessons = self.lessons(&played);
         sink.event(progress(step, Phase::Teacher, 0, lessons.len()));
         let taught = teacher::teach(self, step, &mut played, &mut lessons)?;
@@ -149,15 +166,17 @@ impl Trainer {
         clock.lap(Phase::Score);
         // the teacher has spoken: the updates need no copy of the weights before them
         self.engine.forget(WeightSet::StepStart);
-        let mut sums = Sums::new();
         self.credit(step, &mut played, &mut lessons, &mut sums)?;
         self.update(step, &mut lessons, &mut sums, &mut clock, sink)?;
         self.method.adapt(&sums);
         clock.sums(sums);
 
+        clock.asked(asked);
+        let (extra, mut played): (Vec<Played>, Vec<Played>) = played.into_iter().partition(|p| p.extra);
         let skills = self.learn(step, &played, &lessons);
         let mut metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
         metrics.extend(self.learning.metrics(self.skills.shelf().len()));
+        played.extend(extra);
         self.record(step, played, &lessons, sink);
         self.done = step;
         sink.event(RunEvent::Stepped { step, metrics, skills });
@@ -219,10 +238,12 @@ impl Trainer {
     }
 
     fn table(&mut self) -> Table<'_> {
-        Table { engine: &mut *self.engine, text: &self.text, world: &*self.world, prompts: &self.prompts }
+        let weights = WeightSet::Live;
+        Table { engine: &mut *self.engine, weights, text: &self.text, world: &*self.world, prompts: &self.prompts }
     }
 
     fn lessons(&self, played: &[Played]) -> Vec<Lesson> {
+        let given = self.needs().given;
         let lesson = |p: &Played, row: &row::Row| Lesson {
             id: p.episode.id,
             facts: facts::of(p, row),
@@ -234,6 +255,7 @@ impl Trainer {
             weight: vec![],
             teacher: None,
             reference: None,
+            given: given.then(|| lesson::Given::of(row)),
             seen: None,
         };
         scored(played).flat_map(|p| p.rows.iter().map(move |row| lesson(p, row))).collect()
@@ -258,10 +280,7 @@ impl Trainer {
         clock: &mut StepMetrics,
         sink: &mut dyn Sink,
     ) -> Result<()> {
-        let mut order: Vec<usize> = (0..lessons.len()).collect();
-        order.shuffle(&mut rng::stream(self.settings.seed, "order", &[step]));
-        let size = order.len().div_ceil(self.settings.minibatches.max(1));
-        let batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
+        let batches = self.batches(step, lessons);
         let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
         let live = self.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
         let optim = AdamW { lr: self.settings.optim.lr * warm, ..self.settings.optim };
@@ -283,6 +302,21 @@ impl Trainer {
             clock.lap(Phase::Optim);
         }
         Ok(())
+    }
+
+    /// Which rows meet in which update: drawn one by one, or whole groups if the method compares within them.
+    fn batches(&self, step: u64, lessons: &[Lesson]) -> Vec<Vec<usize>> {
+        let mut units: Vec<Vec<usize>> = vec![];
+        if self.needs().whole_groups {
+            let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+            lessons.iter().enumerate().for_each(|(i, l)| groups.entry(l.id.group).or_default().push(i));
+            units.extend(groups.into_values());
+        } else {
+            units.extend((0..lessons.len()).map(|i| vec![i]));
+        }
+        units.shuffle(&mut rng::stream(self.settings.seed, "order", &[step]));
+        let size = units.len().div_ceil(self.settings.minibatches.max(1));
+        units.chunks(size.max(1)).map(<[Vec<usize>]>::concat).collect()
     }
 
     fn record(&self, step: u64, played: Vec<Played>, lessons: &[Lesson], sink: &mut dyn Sink) {

@@ -4,9 +4,10 @@ mod remote;
 
 use anyhow::{Context, Result};
 
+use super::judge::TurnVerdict;
 use super::row::{Layout, Prompt, Row};
 use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, rng};
-use crate::engine::{Engine, Filter, Finish, Sample, SampleRequest, Sampler};
+use crate::engine::{Engine, Filter, Finish, Sample, SampleRequest, Sampler, WeightSet};
 use crate::env::prompt::Prompts;
 use crate::env::{Env, World};
 use crate::method::view::View;
@@ -16,6 +17,8 @@ use crate::text::{Message, Stops, Text};
 /// What a rollout is played with.
 pub struct Table<'a> {
     pub engine: &'a mut dyn Engine,
+    /// Whose weights play.
+    pub weights: WeightSet,
     pub text: &'a Text,
     pub world: &'a dyn World,
     pub prompts: &'a Prompts,
@@ -69,6 +72,12 @@ pub struct Played {
     pub rows: Vec<Row>,
     /// Under which prompt the replies were sampled.
     pub view: View,
+    /// Not one of the group's own rollouts.
+    pub extra: bool,
+    /// What its teacher reads, where that is settled already.
+    pub context: Option<String>,
+    /// What the judge said of its turns.
+    pub verdicts: Vec<TurnVerdict>,
     /// Sum over turns of the penalty for replies without the required form; >= 0.
     pub penalty: f32,
 }
@@ -85,6 +94,8 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
     let scene = Scene { text: table.text, world: table.world, prompts: table.prompts, sampling, longest };
     let sampler = Sampler { longest, ..sampler };
     if scene.world.is_remote() {
+        let live = table.weights == WeightSet::Live;
+        anyhow::ensure!(live, "a teacher of other weights cannot play games that run elsewhere");
         return remote::play(table.engine, &scene, &sampler, seats, watch);
     }
     let mut games = Vec::with_capacity(seats.len());
@@ -96,7 +107,7 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
     for game in &games {
         watch(&game.episode, over)?;
     }
-    table.engine.sample(&sampler, first, &mut |finished| {
+    table.engine.sample_as(table.weights, &sampler, first, &mut |finished| {
         let game = &mut games[finished.slot];
         game.turn(&scene, finished.sample)?;
         over += usize::from(!game.playing());
@@ -284,7 +295,8 @@ impl Game {
 
     fn finish(self) -> Played {
         let view = if self.skills.is_some() { View::Skilled } else { View::Plain };
-        Played { episode: self.episode, rows: self.rows, view, penalty: self.penalty }
+        let Game { episode, rows, penalty, .. } = self;
+        Played { episode, rows, view, extra: false, context: None, verdicts: vec![], penalty }
     }
 }
 

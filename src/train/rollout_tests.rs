@@ -45,8 +45,13 @@ impl House {
     /// Plays, and checks what the watcher is told.
     fn play(&mut self, sampling: &Sampling) -> Vec<Played> {
         let (seats, mut turns, mut over) = (self.seats(), 0, 0);
-        let mut table =
-            Table { engine: &mut self.engine, text: &self.text, world: &*self.world, prompts: &self.prompts };
+        let mut table = Table {
+            engine: &mut self.engine,
+            weights: crate::engine::WeightSet::Live,
+            text: &self.text,
+            world: &*self.world,
+            prompts: &self.prompts,
+        };
         let played = play(&mut table, &seats, sampling, &mut |episode, ended| {
             turns += 1;
             assert!(episode.turns.len() <= 20 && ended >= over);

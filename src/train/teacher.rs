@@ -8,10 +8,11 @@ use super::Trainer;
 use super::lesson::{Lesson, Listed};
 use super::placement::taught_row;
 use super::rollout::Played;
+use super::row::Row;
 use super::{context, learn, weights};
 use crate::core::skill::Choice;
 use crate::engine::{Engine, ScoreRow, WeightSet};
-use crate::method::needs::{Top, Whose};
+use crate::method::needs::{Privileged, Top, Whose};
 use crate::method::view::View;
 use crate::skill::Context;
 use crate::text::Message;
@@ -44,6 +45,12 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
         .filter_map(|(at, (p, context))| Some((p.episode.id, (at, &context.as_ref()?.text))))
         .collect();
     for lesson in lessons.iter_mut() {
+        let hinted = played.iter().find(|p| p.episode.id == lesson.id && !p.verdicts.is_empty());
+        if let (Privileged::StepFeedback, Some(p)) = (need.context, hinted) {
+            lesson.teacher_row = hint(trainer, p, &lesson.row)?;
+            lesson.facts.taught = lesson.teacher_row.is_some();
+            continue;
+        }
         let Some((at, text)) = texts.get(&lesson.id) else { continue };
         let episode = &mut played[*at].episode;
         let row = taught_row(trainer, &lesson.row, episode, text)?;
@@ -151,14 +158,58 @@ pub fn score_reference(trainer: &mut Trainer, lessons: &mut [Lesson]) -> Result<
     Ok(())
 }
 
+/// The row with the judge's feedback at the end of the observation of every turn it speaks of; `None` if it speaks of
+/// none of the row's turns.
+fn hint(trainer: &Trainer, played: &Played, row: &Row) -> Result<Option<(Vec<u32>, Vec<bool>)>> {
+    let said = |turn: u32| {
+        let verdict = played.verdicts.iter().find(|verdict| verdict.turn == turn)?;
+        verdict.feedback.as_ref().map(|feedback| format!("Feedback on this turn: {feedback}"))
+    };
+    let goal = &played.episode.task.goal;
+    let first = row.turns.first().copied().unwrap_or(0);
+    let opening = match said(first) {
+        Some(text) => trainer.text.encode(&super::placement::prompt(trainer, &row.prompt, goal, &text)?)?,
+        None => row.ids[..row.prompt_len].to_vec(),
+    };
+    let plain = [Message::user(row.prompt.message(&trainer.prompts, goal, None))];
+    let mut mask = vec![false; opening.len()];
+    let (mut ids, mut any) = (opening, said(first).is_some());
+    let mut at = row.prompt_len;
+    while at < row.ids.len() {
+        let sampled = row.mask[at];
+        let end = (at..row.ids.len()).find(|&t| row.mask[t] != sampled).unwrap_or(row.ids.len());
+        let turn = row.turns[at];
+        let mut part = row.ids[at..end].to_vec();
+        if let (false, Some(text)) = (sampled, said(turn)) {
+            // a reply that was cut off is closed first, as it was when it was played
+            let closed = usize::from(part.first() == Some(&trainer.text.end()));
+            let observation = played.episode.turns.get(turn as usize).map_or("", |turn| turn.observation.as_str());
+            let next = trainer.prompts.next(&format!("{observation}\n{text}"));
+            part.truncate(closed);
+            part.extend(trainer.text.between(&plain, &Message::user(next))?);
+            any = true;
+        }
+        mask.extend(std::iter::repeat_n(sampled, part.len()));
+        ids.extend(part);
+        at = end;
+    }
+    Ok(any.then_some((ids, mask)))
+}
+
 /// Lays rows that were played with skills out under the plain prompt, as if the student had written them by itself.
 pub fn as_plain(trainer: &Trainer, played: &mut [Played]) -> Result<()> {
     for p in played {
         p.view = View::Teacher;
-        for row in &mut p.rows {
-            let message = row.prompt.message(&trainer.prompts, &p.episode.task.goal, None);
-            *row = row.moved(&trainer.text.open(&[Message::user(message)])?);
-        }
+        lay_out(trainer, p, None)?;
+    }
+    Ok(())
+}
+
+/// Lays an episode's rows out under the prompt with these skills, or with none.
+pub fn lay_out(trainer: &Trainer, played: &mut Played, skills: Option<&str>) -> Result<()> {
+    for row in &mut played.rows {
+        let message = row.prompt.message(&trainer.prompts, &played.episode.task.goal, skills);
+        *row = row.moved(&trainer.text.open(&[Message::user(message)])?);
     }
     Ok(())
 }

@@ -5,24 +5,69 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::Trainer;
+use super::row::Layout;
+use crate::config::JudgeBy;
+use crate::core::Split;
 use crate::engine::WeightSet;
-use crate::method::Needs;
-use crate::method::needs::{Privileged, TeacherNeed, TeacherWeights};
+use crate::method::needs::{Extra, Privileged, TeacherWeights};
+use crate::method::{HandOff, Needs};
 
-/// Refuses what no part of the trainer can provide, with what is missing and what to do.
+/// Refuses what the recipe does not provide, with what is missing and how to provide it.
 pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
     let (needs, name) = (trainer.needs(), trainer.method.name());
-    if let Some(TeacherNeed { context: Privileged::StepFeedback, .. }) = needs.teacher {
-        bail!("method `{name}` asks for feedback on single turns, which needs a judge; there is none yet");
+    if let Some(TeacherWeights::Checkpoint(folder)) = teacher(&needs)
+        && folder.is_empty()
+    {
+        bail!(
+            "method `{name}` learns from another model, and no one is named: set `method.{name}.teacher = \
+             {{ checkpoint = \"FOLDER\" }}` to one with the same tokenizer, or to \"step-start\" with `context = \
+             \"skills\"` for the self-distilled variant"
+        );
+    }
+    if needs.judge.is_none() && needs.teacher.as_ref().is_some_and(|t| t.context == Privileged::StepFeedback) {
+        bail!(
+            "`context = \"step-feedback\"` needs a judge, which `{name}` does not ask: take another context, or `hint-sd`"
+        );
     }
     if needs.judge.is_some() {
-        bail!("method `{name}` asks for a judge of turns; there is none yet");
-    }
-    if needs.extra.is_some() || needs.given {
-        bail!("method `{name}` asks for rollouts or scores beside the student's own, which are not there yet");
+        judge(trainer, name)?;
     }
     if needs.off_policy && needs.teacher.as_ref().is_none_or(|teacher| teacher.context != Privileged::Skills) {
         bail!("method `{name}` plays under the teacher's prompt, which works with skills as its context alone");
+    }
+    if needs.given && trainer.settings.sampling.layout == Layout::History {
+        bail!(
+            "method `{name}` learns to predict answers, which stand in no row of the `history` layout: set \
+               `rollout.layout = \"transcript\"`"
+        );
+    }
+    if needs.initial && trainer.engine.info().trained < trainer.engine.info().parameters {
+        bail!("method `{name}` starts a second student, which adapters do not allow: set `model.lora.rank = 0`");
+    }
+    if let Some(Extra::Offline(_)) = needs.extra {
+        expert(trainer, name)?;
+    }
+    Ok(())
+}
+
+fn judge(trainer: &Trainer, name: &str) -> Result<()> {
+    match trainer.settings.judge.by {
+        JudgeBy::None => bail!(
+            "method `{name}` asks for a judge of turns: set `judge.by` to \"self\" (the policy), \"endpoint\" (with \
+             `judge.url` of an OpenAI-compatible server) or \"oracle\" (the environment's expert, for tests)"
+        ),
+        JudgeBy::Endpoint if trainer.settings.judge.url.is_empty() => {
+            bail!("`judge.by` is \"endpoint\": set `judge.url`, e.g. \"http://127.0.0.1:8000/v1\"")
+        }
+        JudgeBy::Oracle => expert(trainer, name),
+        _ => Ok(()),
+    }
+}
+
+fn expert(trainer: &Trainer, name: &str) -> Result<()> {
+    let task = trainer.world.task(Split::Train, 0)?;
+    if trainer.world.open(&task)?.expert().is_empty() {
+        bail!("method `{name}` asks the environment's expert, and `{}` has none", trainer.world.kind());
     }
     Ok(())
 }
@@ -38,6 +83,7 @@ pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
         Some(TeacherWeights::Initial | TeacherWeights::TrustRegion(_)) => {
             keep_first(trainer, WeightSet::Initial, model)?
         }
+        _ if needs.initial => keep_first(trainer, WeightSet::Initial, model)?,
         Some(TeacherWeights::Checkpoint(folder)) if !trainer.engine.keeps(WeightSet::Checkpoint) => {
             let loaded = trainer.engine.keep_folder(WeightSet::Checkpoint, Path::new(folder));
             loaded.with_context(|| format!("the teacher's weights `{folder}` cannot be used"))?;
@@ -51,13 +97,24 @@ pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
     trainer.engine.average(decay)
 }
 
+/// Does what a stage of the method begins with.
+pub fn hand_off(trainer: &mut Trainer, step: u64) -> Result<()> {
+    match trainer.method.begin(step) {
+        HandOff::None => Ok(()),
+        HandOff::Restart => {
+            trainer.engine.keep(WeightSet::Checkpoint)?;
+            trainer.engine.restart(WeightSet::Initial)
+        }
+    }
+}
+
 /// The set the teacher reads in this step. The present weights are those of the step's start until its first update.
 pub fn teacher_set(trainer: &mut Trainer, weights: &TeacherWeights) -> Result<WeightSet> {
     Ok(match weights {
         TeacherWeights::StepStart | TeacherWeights::Live => WeightSet::Live,
         TeacherWeights::Initial => WeightSet::Initial,
         TeacherWeights::Ema(_) => WeightSet::Ema,
-        TeacherWeights::Checkpoint(_) => WeightSet::Checkpoint,
+        TeacherWeights::Checkpoint(_) | TeacherWeights::Staged => WeightSet::Checkpoint,
         TeacherWeights::TrustRegion(share) => {
             trainer.engine.blend(WeightSet::Blend, [WeightSet::Initial, WeightSet::Live], *share)?;
             WeightSet::Blend

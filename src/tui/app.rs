@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crossterm::event::{KeyCode, KeyEvent};
+use crossterm::event::{KeyCode, KeyEvent, MouseEvent};
 
 use super::data::StepData;
 use super::feed::Liveness;
@@ -10,11 +10,12 @@ use super::find::Find;
 use super::history::History;
 use super::keys::{Action, Key, Keymap, ScreenId};
 use super::lens::Lens;
-use super::mouse::Hits;
+use super::mouse::{Drag, Hits};
 pub use super::options::{Exit, Mode, Options};
 use super::overlay::{Overlay, Response};
 use super::screens::States;
 pub use super::select::Pick;
+use super::series::Cache;
 use super::theme::Themes;
 use super::tokens::Channel;
 use crate::core::event::Command;
@@ -37,6 +38,8 @@ pub enum Effect {
     Edit(PathBuf),
     /// Show another run in place of this one.
     Open(String),
+    /// Show the configuration.
+    Config,
     /// An action, from a menu.
     Act(Action),
 }
@@ -87,6 +90,10 @@ pub struct App {
     pub keymap: Keymap,
     /// What the mouse can reach in the frame drawn last.
     pub hits: Hits,
+    pub drag: Drag,
+    /// The row pressed last: pressing it again opens it.
+    pub pressed: Option<(usize, usize)>,
+    pub series: Cache,
     /// Whether the mouse is ours; else the terminal selects text with it.
     pub mouse: bool,
     pub folds: Folds,
@@ -128,6 +135,9 @@ impl App {
             find: None,
             keymap: Keymap::default(),
             hits: Hits::default(),
+            drag: Drag::None,
+            pressed: None,
+            series: Cache::default(),
             mouse: true,
             folds: Folds::Chosen,
             channel: Channel::Gate,
@@ -147,6 +157,21 @@ impl App {
             transport: Transport { playing: false, speed: 2, due_ms: 0 },
             clock_ms: 0,
         })
+    }
+
+    /// Begins anew with another run: nothing of the old one stays but how things are looked at.
+    pub fn switch(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.history = if mode == Mode::Live { History::live() } else { History::replay() };
+        (self.data, self.playing, self.labels) = (StepData::default(), StepData::default(), Vec::new());
+        (self.pick, self.scroll, self.zoomed) = (Pick::default(), 0, false);
+        self.states.system = Default::default();
+        self.states.rollouts = Default::default();
+        self.states.tokens = Default::default();
+        self.states.skills = Default::default();
+        self.series = Cache::default();
+        self.lens.follow();
+        self.screen = ScreenId::Dash;
     }
 
     /// The run up to the position.
@@ -220,6 +245,11 @@ impl App {
         }
         self.notice = None;
         self.keymap.action(key, self.screen, self.mode).map_or(vec![], |action| self.update(action))
+    }
+
+    /// Handles what the mouse did.
+    pub fn on_mouse(&mut self, event: MouseEvent) -> Vec<Effect> {
+        super::mouse::on_mouse(self, event)
     }
 
     /// Handles pasted or typed text the same way as keys.

@@ -26,6 +26,8 @@ pub struct Browse {
     /// The filter as typed, and as understood.
     pub typed: String,
     filter: Filter,
+    /// What is wrong with the filter typed last, and at which column.
+    pub error: Option<String>,
     pub order: Order,
     /// What all texts were searched for.
     pub grep: Option<Grep>,
@@ -57,6 +59,7 @@ impl Default for Browse {
             list: RowList::default(),
             typed: String::new(),
             filter: Filter::all(),
+            error: None,
             order: Order::Newest,
             grep: None,
             shown: vec![],
@@ -212,7 +215,7 @@ impl Browse {
     /// Takes a typed filter; an error says at which column.
     pub fn set_filter(&mut self, typed: &str) -> Result<(), String> {
         self.filter = Filter::parse(typed).map_err(|error| error.to_string())?;
-        self.typed = typed.trim().to_owned();
+        (self.typed, self.error) = (typed.trim().to_owned(), None);
         self.whole = true;
         self.changed();
         Ok(())
@@ -242,6 +245,9 @@ impl Browse {
         if self.other.take().is_some() || self.wanted.take().is_some() {
             return true;
         }
+        if self.error.take().is_some() {
+            return true;
+        }
         if self.grep.is_some() || !self.typed.is_empty() {
             (self.grep, self.typed, self.filter) = (None, String::new(), Filter::all());
             self.changed();
@@ -266,13 +272,25 @@ impl Browse {
         let hit = |r: &RolloutRow| self.grep.as_ref().is_none_or(|grep| grep.hits.contains_key(&r.id));
         let passing = rows.iter().enumerate().filter(|(_, r)| hit(r) && self.filter.passes(r));
         self.shown = passing.map(|(at, _)| at as u32).collect();
-        let order = self.order;
-        self.shown.sort_by(|a, b| order.compare(&rows[*a as usize], &rows[*b as usize]));
+        let (order, pins) = (self.order, &self.pins);
+        let pinned = |r: &RolloutRow| !pins.is_empty() && pins.contains(&r.task.id);
+        self.shown.sort_by(|a, b| {
+            let (a, b) = (&rows[*a as usize], &rows[*b as usize]);
+            pinned(b).cmp(&pinned(a)).then_with(|| order.compare(a, b))
+        });
         // the cursor stays on its rollout while the list grows
         let place = here.and_then(|id| self.shown.iter().position(|at| rows[*at as usize].id == id));
         self.at = place.unwrap_or(0);
         self.made = Some(key);
         true
+    }
+
+    /// Pins a task, or takes its pin away. Pinned tasks stand first in the list.
+    pub fn pin(&mut self, task: String) {
+        if !self.pins.remove(&task) {
+            self.pins.insert(task);
+        }
+        self.asked += 1;
     }
 
     /// Marks a rollout, or takes its mark away.
@@ -304,6 +322,9 @@ pub fn show(app: &mut App, id: EpisodeId, turn: usize) {
 
 /// Selects the rollout that was asked for, if its step is the one that is shown.
 fn arrive(app: &mut App) -> bool {
+    // who went elsewhere meanwhile does not want it any more
+    let here = app.step();
+    app.states.rollouts.wanted = app.states.rollouts.wanted.filter(|(id, _)| id.step == here);
     let Some((id, turn)) = app.states.rollouts.wanted.filter(|(id, _)| id.step == app.data.step) else { return false };
     app.states.rollouts.wanted = None;
     let group = app.data.groups.iter().position(|range| app.data.episodes[range.start].id.group == id.group);

@@ -227,6 +227,43 @@ fn set(app: &mut App, text: &str) -> Vec<Effect> {
     vec![Effect::Send(Command::Set { key: key.trim().into(), value: value.trim().into() })]
 }
 
+/// The configuration as a page: what changed last, then every key with when a change of it takes effect.
+pub fn config_page(app: &mut App, text: &str) {
+    let mut lines = String::new();
+    let changes = &app.view().last_changes;
+    if !changes.is_empty() {
+        lines.push_str("changed last:\n");
+        let line = |c: &crate::core::event::KeyChange| {
+            format!("  {} {} -> {} ({})\n", c.key, c.before, c.after, scope(c.scope))
+        };
+        lines.extend(changes.iter().map(line));
+        lines.push('\n');
+    }
+    let mut table = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match (line.strip_prefix('[').and_then(|l| l.strip_suffix(']')), line.split_once('=')) {
+            (Some(name), _) => table = name.to_owned(),
+            (None, Some((key, value))) => {
+                let key = if table.is_empty() { key.trim().to_owned() } else { format!("{table}.{}", key.trim()) };
+                let when = scope(crate::config::scope_of(&key));
+                lines.push_str(&format!("{key:<36} {:<40} {when}\n", value.trim()));
+            }
+            _ => {}
+        }
+    }
+    lines.push_str("\nedit `config.toml` in the run's folder, or type `:set KEY=VALUE`");
+    app.overlay = Overlay::page("configuration", &lines);
+}
+
+fn scope(scope: crate::core::event::Scope) -> &'static str {
+    use crate::core::event::Scope;
+    match scope {
+        Scope::Live => "live",
+        Scope::NextStep => "next step",
+        Scope::NextRun => "next run",
+    }
+}
+
 /// Opens the menu of what can be copied here.
 pub fn copy_menu(app: &mut App) {
     let items = (app.screen.screen().copied)(app).into_iter();

@@ -1,6 +1,11 @@
 //! What the screen needs of a run, wherever it lives: a run folder being written, a finished one, a fixture.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use super::options::Mode;
+use crate::compare::RunRow;
 
 use super::find::Find;
 use crate::core::episode::{Episode, TokenRecord};
@@ -8,6 +13,7 @@ use crate::core::event::Command;
 use crate::core::{EpisodeId, Record};
 use crate::run::index::StepRows;
 use crate::run::search::Found;
+use crate::run::view::RunView;
 
 /// Whether someone still trains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,4 +64,29 @@ pub trait Feed {
 
     /// Whether the trainer lives.
     fn alive(&self) -> Liveness;
+
+    /// The folder of the run, if it has one.
+    fn folder(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Rows of the runs beside this one that are new or changed since the last call.
+    fn runs(&mut self) -> Vec<RunRow> {
+        vec![]
+    }
+
+    /// Another run as a whole, by its name.
+    fn run(&mut self, name: &str) -> Result<RunView> {
+        bail!("the run `{name}` cannot be read from here")
+    }
+
+    /// Becomes the feed of another run. Answers whether that one is live.
+    fn switch(&mut self, name: &str) -> Result<Mode> {
+        bail!("the run `{name}` cannot be opened from here")
+    }
+
+    /// The configuration of the run, as its file says.
+    fn config(&mut self) -> Result<String> {
+        Ok(String::new())
+    }
 }

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::keys::Action;
 
 /// What the x-axis counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum XAxis {
     #[default]
     Step,
-    /// Seconds since the run began.
+    /// Minutes since the run began.
     Wall,
     /// Tokens sampled so far.
     Tokens,
@@ -24,7 +24,7 @@ impl XAxis {
 
     /// What it is called.
     pub fn name(self) -> &'static str {
-        ["step", "wall time", "tokens", "episodes"][self as usize]
+        ["step", "minutes", "tokens", "episodes"][self as usize]
     }
 }
 

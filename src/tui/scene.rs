@@ -102,7 +102,9 @@ pub fn window(len: usize, chosen: usize, height: usize) -> usize {
 /// Every recorded signal of a token, name and value.
 pub fn signals(token: &TokenRecord) -> Vec<(&'static str, Option<f32>)> {
     let ratio = token.student.zip(token.old).map(|(now, old)| (now - old).exp());
-    let mut out: Vec<_> = Channel::ALL.iter().map(|c| (c.name(), c.value(token))).collect();
+    let apart = [Channel::Reference, Channel::Ratio, Channel::LossShare, Channel::Lens];
+    let channels = Channel::ALL.iter().filter(|c| !apart.contains(c));
+    let mut out: Vec<_> = channels.map(|c| (c.name(), c.value(token))).collect();
     out.extend([("lp sampled", token.sampled), ("lp old", token.old), ("lp ref", token.reference), ("ratio", ratio)]);
     if let Some(push) = out.iter_mut().find(|(name, _)| *name == Channel::Coefficient.name()) {
         push.1 = token.coefficient;

@@ -1,12 +1,13 @@
 //! The terminal and the main loop: drain the feed, read input, draw. Nothing here decides what is shown.
 
 use std::io::{IsTerminal, Write, stdout};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use crossterm::event::{self, Event, KeyEventKind};
+use crossterm::event::{self, DisableMouseCapture, EnableMouseCapture, Event, KeyEventKind, MouseEventKind};
 use crossterm::execute;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::DefaultTerminal;
@@ -14,8 +15,10 @@ use ratatui::DefaultTerminal;
 use super::app::{App, Effect, Exit, Options};
 use super::feed::Feed;
 use super::loader::Loader;
+use super::picture;
 use super::scene::Scene;
 use super::screens;
+use super::settings::Settings;
 
 /// Shows a run until the person leaves. The terminal is restored on every way out: return, error, panic, signal.
 ///
@@ -26,10 +29,18 @@ pub fn run(mut feed: impl Feed, options: &Options) -> Result<Exit> {
         bail!("cannot open the screen: standard output is not a terminal, use `--batch`");
     }
     let mut app = App::new(options)?;
+    let mut settings = Settings::from_env();
+    settings.restore(&mut app);
+    if let Some(theme) = &options.theme {
+        app.themes.choose(theme);
+    }
     let asked = Arc::new(AtomicBool::new(false));
     watch_signals(Arc::clone(&asked))?;
     let mut terminal = open()?;
-    let result = show(&mut terminal, &mut app, &mut feed, (options, &asked));
+    capture(app.mouse)?;
+    let result = show(&mut terminal, &mut app, &mut feed, (options, &asked, &mut settings));
+    settings.keep(&app);
+    drop(capture(false));
     let restored = ratatui::try_restore();
     let exit = result?;
     restored.context("cannot restore the terminal, run `reset`")?;
@@ -47,13 +58,18 @@ fn show(
     terminal: &mut DefaultTerminal,
     app: &mut App,
     feed: &mut dyn Feed,
-    (options, asked): (&Options, &AtomicBool),
+    (options, asked, settings): (&Options, &AtomicBool, &mut Settings),
 ) -> Result<Exit> {
     let frame_time = Duration::from_millis(1000 / u64::from(options.fps.max(1)));
     let mut loader = Loader::default();
     let mut dirty = true;
     let mut drawn = Instant::now() - frame_time;
+    let mut looked = Instant::now() - SETTINGS;
     loop {
+        if looked.elapsed() >= SETTINGS {
+            dirty |= settings.poll(app);
+            looked = Instant::now();
+        }
         dirty |= app.tick(now_ms());
         dirty |= loader.drain(app, feed)?;
         if asked.load(Ordering::Relaxed) {
@@ -80,7 +96,6 @@ fn show(
 fn draw(terminal: &mut DefaultTerminal, app: &mut App) -> Result<()> {
     let size = terminal.size()?;
     app.size = (size.width, size.height);
-    app.hits.clear();
     execute!(stdout(), BeginSynchronizedUpdate)?;
     let drawn = terminal.draw(|frame| screens::draw(frame, &Scene::of(app))).map(|_| ());
     execute!(stdout(), EndSynchronizedUpdate)?;
@@ -91,6 +106,11 @@ fn input(app: &mut App, event: &Event, dirty: &mut bool) -> Vec<Effect> {
     *dirty = true;
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => app.on_key(*key),
+        Event::Mouse(mouse) => {
+            // a mouse that only passes over changes nothing
+            *dirty = mouse.kind != MouseEventKind::Moved;
+            app.on_mouse(*mouse)
+        }
         Event::Paste(text) => {
             app.on_text(text);
             vec![]
@@ -115,19 +135,71 @@ fn carry_out(
                 }
             }
             Effect::Redraw => terminal.clear()?,
-            Effect::Suspend => suspend(terminal)?,
+            Effect::Suspend => suspend(terminal, app.mouse)?,
             Effect::Copy(text) => copy(&text)?,
-            other => app.notify(format!("{other:?} is not possible here")),
+            Effect::Mouse(on) => capture(on)?,
+            Effect::Export(what) => {
+                let said = picture::write(app, what).unwrap_or_else(|error| format!("{error:#}"));
+                app.notify(said);
+            }
+            Effect::Edit(path) => edit(terminal, app, &path)?,
+            Effect::Open(name) => match feed.switch(&name) {
+                Ok(mode) => app.switch(mode),
+                Err(error) => app.notify(format!("{error:#}")),
+            },
+            Effect::Config => match feed.config() {
+                Ok(text) => super::command::config_page(app, &text),
+                Err(error) => app.notify(format!("{error:#}")),
+            },
+            Effect::Act(action) => {
+                let effects = app.update(action);
+                if let Some(exit) = carry_out(effects, terminal, app, feed)? {
+                    return Ok(Some(exit));
+                }
+            }
         }
     }
     Ok(None)
 }
 
+/// Takes the mouse, or leaves it to the terminal, which then selects text with it.
+fn capture(on: bool) -> Result<()> {
+    if on {
+        execute!(stdout(), EnableMouseCapture)?
+    } else {
+        execute!(stdout(), DisableMouseCapture)?
+    }
+    Ok(())
+}
+
+/// Opens a file in the person's editor, and the screen again when it is closed.
+fn edit(terminal: &mut DefaultTerminal, app: &mut App, path: &Path) -> Result<()> {
+    let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let Some(editor) = editor else {
+        app.notify(format!("`EDITOR` is not set; the file is `{}`", path.display()));
+        return Ok(());
+    };
+    capture(false)?;
+    ratatui::try_restore()?;
+    let mut words = editor.split_whitespace();
+    let result = std::process::Command::new(words.next().unwrap_or("vi")).args(words).arg(path).status();
+    *terminal = open()?;
+    capture(app.mouse)?;
+    match result {
+        Ok(status) if status.success() => {}
+        Ok(status) => app.notify(format!("`{editor}` ended with {status}")),
+        Err(error) => app.notify(format!("cannot start `{editor}`: {error}")),
+    }
+    Ok(terminal.clear()?)
+}
+
 /// Stops this process alone, not its group: whoever trains goes on.
-fn suspend(terminal: &mut DefaultTerminal) -> Result<()> {
+fn suspend(terminal: &mut DefaultTerminal, mouse: bool) -> Result<()> {
+    capture(false)?;
     ratatui::try_restore()?;
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
     *terminal = open()?;
+    capture(mouse)?;
     Ok(terminal.clear()?)
 }
 
@@ -166,6 +238,7 @@ fn watch_signals(asked: Arc<AtomicBool>) -> Result<()> {
             tokio::select! { _ = term.recv() => {}, _ = hangup.recv() => {} }
             asked.store(true, Ordering::Relaxed);
             tokio::time::sleep(PATIENCE).await;
+            drop(capture(false));
             drop(ratatui::try_restore());
             std::process::exit(crate::core::exit::Exit::Terminated.code());
         });
@@ -182,6 +255,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the loop sleeps when nothing happens; new records are seen after this at the latest.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// How often the person's own files are looked at.
+const SETTINGS: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,7 @@ macro_rules! roles {
 roles! {
     Text "text", Dim "dim", Faint "faint", Title "title", Border "border", Focus "focus", Accent "accent",
     Select "select", Key "key", Good "good", Bad "bad", Warn "warn", Info "info", Masked "masked", Think "think",
-    Action "action", Bar "bar", Series1 "series-1", Series2 "series-2", Series3 "series-3", Raw "raw", Eval "eval",
+    Action "action", Bar "bar", Series1 "series-1", Series2 "series-2", Series3 "series-3", Raw "raw", Band "band", Eval "eval", Run1 "run-1", Run2 "run-2", Run3 "run-3", Run4 "run-4",
     Cross "cross", MarkConfig "mark-config", MarkCheckpoint "mark-checkpoint", MarkAlert "mark-alert",
     Endorse1 "endorse-1", Endorse2 "endorse-2", Endorse3 "endorse-3",
     Reject1 "reject-1", Reject2 "reject-2", Reject3 "reject-3",
@@ -78,6 +78,21 @@ impl Theme {
         self.styles.iter().all(|s| s.fg.is_none() && s.bg.is_none())
     }
 
+    /// What is wrong with a theme file, with its place: `name:line:column: what`.
+    pub fn error_at(name: &str, text: &str, error: &anyhow::Error) -> String {
+        let what = format!("{error:#}");
+        let span = error.downcast_ref::<toml::de::Error>().and_then(|error| error.span());
+        // else the line that begins with the first thing named in backticks
+        let named = || {
+            let word = what.split('`').nth(1)?;
+            let line = text.lines().find(|line| line.trim_start().starts_with(word))?;
+            Some(line.as_ptr() as usize - text.as_ptr() as usize)
+        };
+        let span = span.or_else(|| named().map(|at| at..at));
+        let what = error.downcast_ref::<toml::de::Error>().map_or(what.clone(), |error| error.message().to_owned());
+        format!("{}: {what}", super::keymap::place(name, text, span))
+    }
+
     /// Reads a theme file. Fails with the place and the nearest known name if a role or colour is unknown, and
     /// if a role is missing.
     pub fn parse(text: &str, depth: Depth) -> Result<Self> {
@@ -101,6 +116,7 @@ impl Theme {
 pub struct Themes {
     all: Vec<Theme>,
     current: usize,
+    depth: Depth,
 }
 
 impl Themes {
@@ -123,12 +139,26 @@ impl Themes {
             Some(name) if depth != Depth::Mono => place(name).ok_or_else(|| anyhow!("no theme is called `{name}`"))?,
             _ => 0,
         };
-        Ok(Self { all, current })
+        Ok(Self { all, current, depth })
     }
 
     /// The theme in use.
     pub fn current(&self) -> &Theme {
         &self.all[self.current]
+    }
+
+    /// How many colours the themes were read for.
+    pub fn depth(&self) -> Depth {
+        self.depth
+    }
+
+    /// Adds a theme, or replaces the one of its name. Without colours there is only `mono`.
+    pub fn put(&mut self, theme: Theme) {
+        match self.all.iter_mut().find(|known| known.name == theme.name) {
+            Some(known) => *known = theme,
+            None if self.depth != Depth::Mono => self.all.push(theme),
+            None => {}
+        }
     }
 
     /// Names of all themes.
@@ -150,9 +180,10 @@ impl Themes {
 }
 
 /// The texts of the built-in themes; the first is the default.
-pub const EMBEDDED: [&str; 4] = [
+pub const EMBEDDED: [&str; 5] = [
     include_str!("../../themes/dark.toml"),
     include_str!("../../themes/light.toml"),
+    include_str!("../../themes/okabe-ito.toml"),
     include_str!("../../themes/high-contrast.toml"),
     include_str!("../../themes/mono.toml"),
 ];
@@ -259,7 +290,7 @@ mod tests {
         for depth in [Depth::Mono, Depth::Sixteen, Depth::Cube, Depth::True] {
             let mut themes = Themes::load(depth, &[], None).expect("embedded themes are valid");
             assert_eq!(themes.current().is_mono(), depth == Depth::Mono, "{depth:?}");
-            assert_eq!(themes.all.len(), if depth == Depth::Mono { 1 } else { 4 });
+            assert_eq!(themes.all.len(), if depth == Depth::Mono { 1 } else { 5 });
             themes.next();
         }
     }
@@ -275,7 +306,7 @@ mod tests {
     fn an_override_replaces_the_theme_of_its_name() {
         let mine = EMBEDDED[0].replace("bold", "italic");
         let themes = Themes::load(Depth::True, &[mine], Some("dark")).expect("a valid override");
-        assert_eq!(themes.all.len(), 4);
+        assert_eq!(themes.all.len(), 5);
         assert_ne!(themes.current(), &Theme::parse(EMBEDDED[0], Depth::True).expect("valid"));
     }
 

@@ -11,6 +11,11 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
     if let Some(effects) = (app.screen.screen().act)(app, action) {
         return effects;
     }
+    if let Some(title) = app.screen.screen().chart.and_then(|chart| chart(app))
+        && super::screens::curves::act(app, action, &title)
+    {
+        return vec![];
+    }
     match action {
         Action::Screen(screen) => go(app, screen),
         Action::PaneNext => pane(app, 1),
@@ -35,6 +40,11 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Copy => return copy(app),
         Action::CopyMenu => super::command::copy_menu(app),
         Action::Export => super::command::export_menu(app),
+        Action::Alerts => {
+            go(app, ScreenId::Dash);
+            return app.update(Action::Alerts);
+        }
+        Action::Config => return vec![Effect::Config],
         Action::Mouse => {
             app.mouse ^= true;
             app.notify(if app.mouse {

@@ -1,11 +1,12 @@
 //! A run folder as the screen's feed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::View;
+use crate::compare::{Listing, RunRow};
 use crate::core::episode::{Episode, TokenRecord};
 use crate::core::event::Command;
 use crate::core::{EpisodeId, Record, RunEvent};
@@ -13,11 +14,12 @@ use crate::run::index::{Indexer, StepRows};
 use crate::run::recorder::now_ms;
 use crate::run::search::{Found, Searcher};
 use crate::run::status::{Life, life};
+use crate::run::view::RunView;
 use crate::run::{Heartbeat, RunFolder, Source, Store};
 use crate::session;
 use crate::text::Text;
 use crate::tui::find::Find;
-use crate::tui::{Feed, Liveness};
+use crate::tui::{Feed, Liveness, Mode};
 
 /// Reads one run folder, live or saved.
 pub struct FolderFeed {
@@ -28,6 +30,8 @@ pub struct FolderFeed {
     text: Option<Text>,
     view: View,
     begun: bool,
+    /// Begun when the runs are asked for first.
+    listing: Option<Listing>,
     /// Begun when they are first asked for.
     index: Option<Indexer>,
     search: Option<Searcher>,
@@ -45,6 +49,7 @@ impl FolderFeed {
             text: None,
             view,
             begun: false,
+            listing: None,
             index: None,
             search: None,
             closed: false,
@@ -132,6 +137,42 @@ impl Feed for FolderFeed {
             Life::Dead(_) => Liveness::Dead,
         }
     }
+
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.folder.path().to_path_buf())
+    }
+
+    fn runs(&mut self) -> Vec<RunRow> {
+        let root = self.root();
+        self.listing.get_or_insert_with(|| Listing::start(&root)).changed()
+    }
+
+    fn run(&mut self, name: &str) -> Result<RunView> {
+        let mut view = RunView::default();
+        Source::open(&RunFolder::open(name, &self.root())?)?.for_each(|record| view.apply(record))?;
+        Ok(view)
+    }
+
+    fn switch(&mut self, name: &str) -> Result<Mode> {
+        let folder = RunFolder::open(name, &self.root())?;
+        check_records(&folder)?;
+        let heartbeat = Heartbeat::read(&folder).ok().flatten();
+        let live = matches!(life(heartbeat.as_ref(), now_ms()), Life::Running);
+        let (view, mode) = if live { (View::Live, Mode::Live) } else { (View::Replay, Mode::Replay) };
+        *self = FolderFeed { listing: self.listing.take(), ..FolderFeed::open(&folder, view)? };
+        Ok(mode)
+    }
+
+    fn config(&mut self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.folder.config())?)
+    }
+}
+
+impl FolderFeed {
+    /// Where the runs beside this one are.
+    fn root(&self) -> PathBuf {
+        self.folder.path().parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    }
 }
 
 /// Why a saved run cannot be shown as running, if it has no records at all.
@@ -161,9 +202,9 @@ fn passing_dropped(mut records: Vec<Record>) -> Vec<Record> {
 }
 
 /// The time the first reading may take: a run too long for it is shown as far as it was read, and grows.
-const FIRST_BUDGET: Duration = Duration::from_millis(700);
+const FIRST_BUDGET: Duration = Duration::from_millis(50);
 /// Records read at once, and the time that may take, while the screen is open.
-const RECORDS: usize = 2000;
+const RECORDS: usize = 20_000;
 const BUDGET: Duration = Duration::from_millis(20);
 /// Steps whose rows are taken over at once, so that a frame is never late.
 const MOST_STEPS: usize = 500;

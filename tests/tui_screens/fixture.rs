@@ -4,10 +4,16 @@ use anyhow::Result;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use sdlab::core::episode::{Ending, Episode, EpisodeId, Stop, Task, TokenRecord, Turn};
+use sdlab::compare::RunRow;
+use sdlab::core::episode::{Ending, Episode, EpisodeId, Listed, Stop, Task, TokenRecord, Turn};
 use sdlab::core::event::{Command, KeyChange, Level, Metrics, Phase, Record, RunEvent, Scope, SkillUse};
+use sdlab::core::skill::{Author, BankChange, Happened, Provenance, SkillCard, SkillTotals};
+use sdlab::run::index::{RolloutRow, StepRows};
+use sdlab::run::search::{Found, Looked, first_hit};
+use sdlab::run::view::RunView;
 use sdlab::tui::app::App;
 use sdlab::tui::feed::{Feed, Liveness};
+use sdlab::tui::find::Find;
 use sdlab::tui::loader::Loader;
 use sdlab::tui::scene::Scene;
 use sdlab::tui::theme::Depth;
@@ -25,6 +31,11 @@ pub struct Fixture {
     pub sent: Vec<Command>,
     pub ended: bool,
     pub empty: bool,
+    /// The rows were given.
+    pub listed: bool,
+    pub find: Option<Find>,
+    /// Tells of other runs.
+    pub others: bool,
 }
 
 impl Feed for Fixture {
@@ -50,6 +61,36 @@ impl Feed for Fixture {
         Ok((0..32).flat_map(|i| tokens(&episode(step, i / 4, i % 4))).collect())
     }
 
+    fn rows(&mut self) -> Vec<StepRows> {
+        let steps = if self.empty || std::mem::replace(&mut self.listed, true) { 0 } else { STEPS };
+        let row = |step| {
+            let rows = RolloutRow::of_step(&self.episodes(step).unwrap_or_default());
+            StepRows { step, rows, error: None }
+        };
+        (1..=steps).map(row).collect()
+    }
+
+    fn heard(&mut self, step: u64) -> Vec<(EpisodeId, u64)> {
+        let at =
+            |i: u32| (EpisodeId { step, group: i / 4, member: i % 4 }, START_MS + STEPS * 19_000 + u64::from(i) * 100);
+        (0..32).map(at).collect()
+    }
+
+    fn search(&mut self, find: &Find) {
+        self.find = Some(find.clone());
+    }
+
+    fn found(&mut self) -> Vec<Found> {
+        let Some(find) = self.find.take() else { return vec![] };
+        let looked: Looked = Box::new(move |line| find.hits(line));
+        let in_step = |step| {
+            let episodes: Vec<Episode> = (0..32).map(|i| episode(step, i / 4, i % 4)).collect();
+            let hits = episodes.iter().filter_map(|e| first_hit(e, &looked)).collect();
+            Found { hits, done: step as usize, total: STEPS as usize }
+        };
+        (1..=STEPS).map(in_step).collect()
+    }
+
     fn token_text(&self, ids: &[u32]) -> Vec<Vec<u8>> {
         match &self.text {
             Some(text) => ids
@@ -63,6 +104,22 @@ impl Feed for Fixture {
     fn send(&mut self, command: Command) -> Result<()> {
         self.sent.push(command);
         Ok(())
+    }
+
+    fn runs(&mut self) -> Vec<RunRow> {
+        if !std::mem::take(&mut self.others) {
+            return vec![];
+        }
+        [("house-sdar-7", "1e-05"), ("house-sdar-8", "5e-06"), ("house-sdar-9", "1e-05")].map(run_row).into()
+    }
+
+    fn run(&mut self, name: &str) -> Result<RunView> {
+        let mut view = RunView::default();
+        records().iter().for_each(|record| view.apply(record));
+        view.facts.run = name.to_owned();
+        let worse = |value: &mut Option<f64>| *value = value.map(|v| v * 0.8);
+        view.steps.iter_mut().for_each(|step| step.metrics.values_mut().for_each(worse));
+        Ok(view)
     }
 
     fn alive(&self) -> Liveness {
@@ -123,6 +180,15 @@ pub fn text(buffer: &Buffer) -> String {
     out
 }
 
+/// A row of the table of runs.
+fn run_row((name, lr): (&str, &str)) -> RunRow {
+    let config = [("optim.lr", lr), ("optim.clip", "1.0"), ("run.seed", name)];
+    let mut view = RunView::default();
+    records().iter().for_each(|record| view.apply(record));
+    let config = config.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    RunRow { name: name.into(), config, ..RunRow::of(&view) }
+}
+
 fn records() -> Vec<Record> {
     let started = RunEvent::Started {
         format: 1,
@@ -141,8 +207,12 @@ fn records() -> Vec<Record> {
         pid: 4121,
     };
     let mut out = vec![Record { at_ms: START_MS, event: started }];
+    let mut bank = bank().into_iter().peekable();
     for step in 1..=STEPS {
         let at_ms = START_MS + step * 19_000 + step % 5 * 400;
+        while let Some((_, event)) = bank.next_if(|(of, _)| *of <= step) {
+            out.push(Record { at_ms: START_MS, event });
+        }
         out.extend(step_events(step).into_iter().map(|event| Record { at_ms, event }));
     }
     let at_ms = START_MS + STEPS * 19_000 + 2_000;
@@ -225,6 +295,17 @@ fn skills(step: u64) -> Vec<SkillUse> {
         uses,
         won,
         gap,
+        total: SkillTotals {
+            uses: u64::from(uses) * step,
+            won: u64::from(won) * step,
+            other_uses: 10 * step,
+            other_won: 4 * step,
+            gap,
+            gate: Some(0.45),
+            picks: 3 * step,
+            ucb: Some(0.9),
+            ..SkillTotals::default()
+        },
         ..SkillUse::default()
     };
     vec![
@@ -367,8 +448,47 @@ fn token(episode: &Episode, turn: u32, position: u32, mask: bool) -> TokenRecord
         gate: on(gate),
         advantage: mask.then_some(()).and(episode.advantage),
         coefficient: on(-0.0007 * gate),
+        top: if mask && position % 5 == 3 { listed(position, student, gap) } else { vec![] },
         ..TokenRecord::default()
     }
+}
+
+fn listed(id: u32, student: f32, gap: f32) -> Vec<Listed> {
+    let one =
+        |n: u32| Listed { id: id + n, student: student - n as f32, teacher: student + gap + n as f32 * 0.5 - 1.0 };
+    (0..3).map(one).collect()
+}
+
+/// A bank of six, one of them retired and one learned.
+fn bank() -> Vec<(u64, RunEvent)> {
+    let card = |id: &str, title: &str, disabled| SkillCard {
+        id: id.into(),
+        category: "general".into(),
+        title: title.into(),
+        text: format!("To get on, {title}. Look before you judge a place empty."),
+        keywords: vec!["clean".into(), "mug".into()],
+        disabled,
+        ..SkillCard::default()
+    };
+    let episode = Some(EpisodeId { step: 11, group: 2, member: 1 });
+    let learned = SkillCard {
+        provenance: Provenance { author: Author::Distiller, step: 12, episode, ..Provenance::default() },
+        ..card("learned-1", "rinse at the sinkbasin", false)
+    };
+    let change = |happened, skill, reason: &str| BankChange { happened, skill, reason: reason.into() };
+    let skills = vec![
+        card("find-then-place", "find, then place", false),
+        card("check-closed", "open what is closed", false),
+        card("two-objects", "two objects, one by one", true),
+        card("cool-first", "cool before placing", false),
+    ];
+    let retired =
+        change(Happened::Retired, card("cool-first", "cool before placing", false), "uplift -0.31 over 40 uses");
+    vec![
+        (0, RunEvent::BankLoaded { step: 0, skills }),
+        (12, RunEvent::BankChanged { step: 12, changes: vec![change(Happened::Added, learned, "of a won episode")] }),
+        (33, RunEvent::BankChanged { step: 33, changes: vec![retired] }),
+    ]
 }
 
 fn poison(episode: &mut Episode, text: &str) {

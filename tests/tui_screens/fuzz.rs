@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use sdlab::core::event::{Metrics, Phase, Record, RunEvent};
+use sdlab::export::cells::{self, Paper};
 use sdlab::tui::Mode;
 use sdlab::tui::keys::{self, Action, ScreenId};
 use sdlab::tui::theme::Depth;
@@ -49,18 +50,26 @@ fn feeds() -> [Fixture; 4] {
 
 #[test]
 fn every_screen_draws_at_every_size() {
-    let widths = [1, 2, 3, 7, 12, 39, 59, 60, 79, 80, 99, 100, 149, 150, 200];
-    let heights = [1, 2, 3, 5, 9, 15, 16, 17, 23, 24, 33, 34, 60];
+    let widths = [1, 3, 12, 39, 59, 60, 79, 80, 100, 149, 150, 400];
+    let heights = [1, 3, 9, 15, 16, 24, 34, 120];
     for mode in [Mode::Live, Mode::Replay] {
         for mut feed in feeds() {
             let mut app = app_with(mode, (80, 24), &mut feed, Depth::True);
             for screen in ScreenId::ALL {
                 app.update(Action::Screen(screen));
+                app.update(Action::Layout);
                 settle(&mut app, &mut feed);
                 for (at, size) in widths.iter().flat_map(|w| heights.iter().map(move |h| (*w, *h))).enumerate() {
                     app.update(
-                        [Action::PaneNext, Action::Zoom, Action::Raw, Action::Log, Action::Prompts, Action::Unfold]
-                            [at % 6],
+                        [
+                            Action::PaneNext,
+                            Action::Zoom,
+                            Action::Raw,
+                            Action::Log,
+                            Action::Prompts,
+                            Action::XAxis,
+                            Action::LogX,
+                        ][at % 7],
                     );
                     app.ascii = at % 5 == 0;
                     assert_printable(&draw(&mut app, size));
@@ -86,6 +95,22 @@ proptest! {
             app.update(keys::all().nth(at).expect("in range").action);
             settle(&mut app, &mut feed);
             assert_printable(&draw(&mut app, (width, height)));
+        }
+    }
+}
+
+/// What models write reaches pictures as text only.
+#[test]
+fn pictures_of_poisoned_rollouts_hold_no_markup_and_no_codes() {
+    let mut feed = Fixture { text: Some(format!("<script>alert(1)</script>{POISON}")), ..fixture() };
+    let mut app = app_with(Mode::Live, (160, 45), &mut feed, Depth::True);
+    for screen in ScreenId::ALL {
+        app.update(Action::Screen(screen));
+        settle(&mut app, &mut feed);
+        let buffer = draw(&mut app, (160, 45));
+        let (svg, html) = (cells::svg(&buffer, Paper::DARK), cells::html(&buffer, Paper::DARK, "run"));
+        for picture in [svg, html] {
+            assert!(!picture.contains("<script") && picture.chars().all(|c| !c.is_control() || c == '\n'));
         }
     }
 }

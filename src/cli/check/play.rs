@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Answer, Subject};
-use crate::config::Retrieval;
+use crate::config::{Retrieval, Summariser};
 use crate::core::Split;
 use crate::env;
 use crate::env::prompt::Layout;
@@ -47,8 +47,13 @@ pub(super) fn skills(subject: &mut Subject) -> Result<Answer> {
     let skills = &subject.recipe.skills;
     let bank = Bank::open(&skills.bank)?;
     let count = bank.skills().count();
-    let message = format!("{count} skills in `{}`", skills.bank);
+    let learns = skills.learn.author != Summariser::None;
+    let message = match (skills.bank.as_str(), learns) {
+        ("", true) => "an empty bank, filled from the run's own episodes".to_owned(),
+        (bank, _) => format!("{count} skills in `{bank}`"),
+    };
     Ok(match count {
+        0 if learns => Answer::ok(message),
         0 if skills.retrieval != Retrieval::None => {
             Answer::warn(message, "the teacher will read the student's prompt: name another `skills.bank`")
         }

@@ -141,6 +141,17 @@ impl Engine for CandleEngine {
         sample::sample(&self.decoder, &self.live, sampler, first, next)
     }
 
+    fn sample_as(
+        &mut self,
+        weights: WeightSet,
+        sampler: &Sampler,
+        first: Vec<SampleRequest>,
+        next: &mut Next,
+    ) -> Result<()> {
+        let weights = self.weights(weights)?;
+        sample::sample(&self.decoder, &weights, sampler, first, next)
+    }
+
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
         self.check(rows)?;
         self.score_rows(weights, rows, temperature)
@@ -170,6 +181,10 @@ impl Engine for CandleEngine {
 
     fn keep(&mut self, set: WeightSet) -> Result<()> {
         self.keep_live(set)
+    }
+
+    fn restart(&mut self, set: WeightSet) -> Result<()> {
+        self.begin_again(set)
     }
 
     fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()> {

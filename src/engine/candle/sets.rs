@@ -16,6 +16,7 @@ use super::CandleEngine;
 use super::files;
 use super::layout::Names;
 use super::ops::{host, tensor};
+use super::optim::Moments;
 use super::plain;
 use super::weights::Weights;
 use crate::engine::WeightSet;
@@ -107,6 +108,19 @@ impl CandleEngine {
             _ => self.live_to_keep()?,
         };
         self.sets.insert(set, Kept { weights, from: None });
+        Ok(())
+    }
+
+    /// Makes the live weights equal to a kept set, with fresh moments.
+    pub(super) fn begin_again(&mut self, set: WeightSet) -> Result<()> {
+        ensure!(!self.live.frozen(), "adapters cannot be started again");
+        let weights = self.weights(set)?;
+        if self.rounds() {
+            self.master = Some(weights.clone());
+        }
+        self.live = weights;
+        self.packed = None;
+        self.moments = Moments::default();
         Ok(())
     }
 

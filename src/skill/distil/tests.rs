@@ -119,7 +119,7 @@ fn a_failure_tells_its_mistakes() {
     let category = of(Task::Category, vec![lost.clone(), lost.clone()], Form::Workflow);
     assert_eq!(category.len(), 3, "SkillRL's limit");
     let workflow = &of(Task::Episode, vec![lost], Form::Workflow)[0].analyses;
-    assert!(workflow.golden_workflow.is_empty() && workflow.mistake_analysis.contains("3 changed nothing") == false);
+    assert!(workflow.golden_workflow.is_empty(), "{workflow:?}");
     assert!(workflow.mistake_analysis.contains("2 changed nothing"), "{workflow:?}");
 }
 

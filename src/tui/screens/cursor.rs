@@ -114,18 +114,19 @@ fn lenses(frame: &mut Frame, area: Rect, scene: &Scene) {
     let at = app.episode().map_or(0, |e| app.data.token_start(e)) + app.token_at();
     let names = Lenses::names();
     let number = |v: Option<f32>| v.map_or("—".into(), |v| text::number(f64::from(v)));
-    let head = format!(" {:<12}{:>8}{:>8}{:>8}{:>9}", "", "push", "adv", "weight", "loss");
+    let loss = |said: String| if inner.width >= 42 { format!("{said:>9}") } else { String::new() };
+    let head = format!(" {:<10}{:>7}{:>7}{:>8}{}", "", "push", "adv", "weight", loss("loss".into()));
     let mut lines = vec![Line::styled(head, scene.style(Role::Dim))];
     for method in [state.first, state.second].into_iter().flatten() {
         let seen = state.seen(method, at);
         let push = state.push(method, at);
         let role = push.map_or(Role::Text, |p| Channel::Lens.role(p));
         lines.push(Line::from(vec![
-            scene.span(Role::Text, format!(" {}", text::pad(names.get(method).copied().unwrap_or(""), 12))),
+            scene.span(Role::Text, format!(" {}", text::pad(names.get(method).copied().unwrap_or(""), 10))),
             scene.span(role, format!("{:>7}", number(push))),
-            scene.span(Role::Text, format!("{:>8}", number(seen.map(|s| s.advantage)))),
+            scene.span(Role::Text, format!("{:>7}", number(seen.map(|s| s.advantage)))),
             scene.span(Role::Text, format!("{:>8}", number(seen.and_then(|s| s.weight)))),
-            scene.span(Role::Text, format!("{:>9}", number(seen.map(|s| s.loss)))),
+            scene.span(Role::Text, loss(number(seen.map(|s| s.loss)))),
         ]));
     }
     let cells = usize::from(inner.width).saturating_sub(2);

@@ -1,25 +1,33 @@
-//! Charts of metrics, with their read-out at the selected step.
+//! Charts of metrics, with their read-out at the selected step, and what keys do to them. Used by every screen that
+//! shows curves.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
+use std::rc::Rc;
 
-use crate::tui::app::Mode;
-use crate::tui::chart::{self, Chart, Layer};
+use super::runs::compared;
+use crate::tui::app::{App, Mode};
+use crate::tui::chart::{self, Chart, Kind, Layer, Sign};
+use crate::tui::keys::Action;
+use crate::tui::lens::{Window, XAxis};
+use crate::tui::mouse::Target;
 use crate::tui::scene::Scene;
+use crate::tui::select;
+use crate::tui::series;
 use crate::tui::text;
 use crate::tui::theme::Role;
 
 /// One chart: its curves are metrics by name, with the word its read-out uses.
-#[derive(Debug)]
-pub struct ChartSpec {
-    pub title: &'static str,
-    pub metrics: &'static [(&'static str, &'static str)],
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChartSpec<'a> {
+    pub title: &'a str,
+    pub metrics: &'a [(&'a str, &'a str)],
     /// Metric of the evaluations drawn as points over it.
-    pub eval: Option<&'static str>,
+    pub eval: Option<&'a str>,
 }
 
-const fn spec(title: &'static str, metrics: &'static [(&'static str, &'static str)]) -> ChartSpec {
+const fn spec<'a>(title: &'a str, metrics: &'a [(&'a str, &'a str)]) -> ChartSpec<'a> {
     ChartSpec { title, metrics, eval: None }
 }
 
@@ -36,42 +44,83 @@ pub const CHARTS: [ChartSpec; 7] = [
 
 const CURVES: [Role; 3] = [Role::Series1, Role::Series2, Role::Series3];
 
-/// Draws chart `index` with its read-out at the selected step.
-pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, index: usize) {
-    let (app, spec) = (scene.app, &CHARTS[index]);
+/// Draws a chart with its read-out at the selected step; `pane` is its number for the mouse.
+pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, spec: &ChartSpec, (pane, focused): (usize, bool)) {
+    let app = scene.app;
+    let lens = &app.lens;
+    scene.hit(area, Target::Pane(pane));
+    let full = full(app);
+    let window = lens.window(spec.title, full);
     let mut right = Line::default();
-    let layers = layers(scene, spec, &mut right);
-    let focused = app.focus[0] == index;
-    let log = app.lens.log.contains(spec.title);
-    let note = scene.span(Role::Dim, if log { "log " } else { "" });
-    let inner = scene.pane_with(frame, area, vec![scene.title(spec.title, focused), note].into(), right, focused);
-    let first = layers.iter().filter_map(|l| l.points.first()).map(|(step, _)| *step).min().unwrap_or(0);
-    let last = if app.mode == Mode::Replay { app.history.last_recorded_step() } else { scene.view.last_step() };
+    let mut layers = layers(scene, spec, &mut right);
+    let overlay = compared(scene, spec.metrics.first().map_or("", |m| m.0));
+    layers.extend(overlay.layers);
+    let left = Line::from(vec![
+        scene.title(spec.title, focused),
+        scene.span(Role::Dim, note(app, spec.title, focused, (window, full))),
+    ]);
+    let inner = scene.pane_with(frame, area, left, right, focused);
+    let sign =
+        |m: &crate::run::view::Mark| Some(Sign { x: app.series.place_of(scene.view, m.step, lens.x)?, kind: m.kind });
     let chart = Chart {
         layers,
-        marks: &scene.view.marks,
-        cross: app.pick.step,
-        log,
-        smooth: app.lens.weight(),
-        steps: (first, last),
+        band: overlay.band,
+        signs: scene.view.marks.iter().rev().take(SIGNS).filter_map(sign).collect(),
+        cross: app.pick.step.and_then(|step| app.series.place_of(scene.view, step, lens.x)),
+        log_x: lens.log_x,
+        log_y: lens.log.contains(spec.title),
+        smooth: lens.weight(),
+        clip: lens.clip,
+        window,
         ascii: app.ascii,
     };
-    chart::draw(frame, inner, &chart, scene.theme);
+    if let Some(panel) = chart::draw(frame, inner, &chart, scene.theme) {
+        scene.hit(panel, Target::Chart(pane, window));
+    }
+}
+
+/// What is not as usual about how a chart is looked at. What all charts share is said once, on the focused one.
+fn note(app: &App, title: &str, focused: bool, (window, full): (Window, Window)) -> String {
+    let lens = &app.lens;
+    let parts = [
+        (lens.log.contains(title), "log ".to_owned()),
+        (focused && lens.log_x, "log-x ".into()),
+        (focused && lens.x != XAxis::Step, format!("by {} ", lens.x.name())),
+        (focused && lens.clip.tail() > 0.0, format!("{:.0}% ", 100.0 - 200.0 * lens.clip.tail())),
+        (
+            window != full && (focused || !lens.linked),
+            format!("{}–{} ", text::number(window.0), text::number(window.1)),
+        ),
+    ];
+    parts.into_iter().filter(|(on, _)| *on).map(|(_, text)| text).collect()
+}
+
+/// Everything there is on the x-axis: of this run and those laid over it.
+pub fn full(app: &App) -> Window {
+    let axis = app.lens.x;
+    let own = series::span(app.view(), axis).unwrap_or((0.0, 1.0));
+    let recorded = match (app.mode, axis) {
+        (Mode::Replay, XAxis::Step) => (own.0, own.1.max(app.history.last_recorded_step() as f64)),
+        _ => own,
+    };
+    let spans = app.states.runs.others.iter().filter_map(|other| series::span(&other.view, axis));
+    spans.fold(recorded, |(a, b), (c, d)| (a.min(c), b.max(d)))
 }
 
 /// The curves of a chart; their values at the selected step go to `right`.
 fn layers<'a>(scene: &Scene<'a>, spec: &ChartSpec, right: &mut Line<'a>) -> Vec<Layer> {
-    let step = scene.app.step();
+    let axis = scene.app.lens.x;
+    let at = scene.app.series.place_of(scene.view, scene.app.step(), axis).unwrap_or(0.0);
     let mut layers = Vec::new();
     for ((metric, word), role) in spec.metrics.iter().zip(CURVES) {
-        let points = scene.view.series(metric);
-        read_out(right, scene, role, word, chart::value_at(&points, step));
-        layers.push(Layer { points, role, dots: false });
+        let points = scene.app.series.get(scene.view, metric, axis);
+        read_out(right, scene, role, word, chart::value_at(&points, at));
+        layers.push(Layer { points, role, kind: Kind::Curve });
     }
     if let Some(metric) = spec.eval {
         let points = evaluations(scene, metric);
-        read_out(right, scene, Role::Eval, "◆", chart::value_at(&points, step));
-        layers.push(Layer { points, role: Role::Eval, dots: true });
+        read_out(right, scene, Role::Eval, "◆", chart::value_at(&points, at));
+        layers.push(Layer { points: Rc::new(points), role: Role::Eval, kind: Kind::Dots });
     }
     layers
 }
@@ -86,5 +135,49 @@ fn evaluations(scene: &Scene, metric: &str) -> chart::Series {
     let plain = || scene.view.evals.iter().filter(|e| !e.with_skills);
     let panel = plain().next_back().map(|e| e.panel.as_str());
     let of_panel = plain().filter(|e| Some(e.panel.as_str()) == panel);
-    of_panel.map(|e| (e.step, e.metrics.get(metric).copied().flatten())).collect()
+    let point = |e: &crate::run::view::EvalView| {
+        Some((
+            scene.app.series.place_of(scene.view, e.step, scene.app.lens.x)?,
+            e.metrics.get(metric).copied().flatten(),
+        ))
+    };
+    of_panel.filter_map(point).collect()
 }
+
+/// What keys do to a chart; false if the action is none of a chart's.
+pub fn act(app: &mut App, action: Action, title: &str) -> bool {
+    let full = full(app);
+    match action {
+        Action::Log => {
+            if !app.lens.log.remove(title) {
+                app.lens.log.insert(title.to_owned());
+            }
+        }
+        Action::Scale(0) => app.lens.follow(),
+        Action::Scale(by) => {
+            let step = app.step();
+            let centre = app.series.place_of(app.view(), step, app.lens.x).unwrap_or(full.1);
+            let factor = if by > 0 { 1.0 / ZOOM } else { ZOOM };
+            app.lens.zoom(title, factor, centre, full);
+        }
+        Action::Pan(by) => app.lens.pan(title, f64::from(by) * PAN, full),
+        _ => return false,
+    }
+    true
+}
+
+/// Puts the crosshair, and with it the selected step, at a place of the x-axis.
+pub fn cross_at(app: &mut App, place: f64) {
+    if app.mode == Mode::Replay && app.lens.x == XAxis::Step {
+        return select::set_step(app, place.round().max(0.0) as u64);
+    }
+    if let Some(step) = series::step_at(app.view(), place, app.lens.x) {
+        select::set_step(app, step);
+    }
+}
+
+/// How much more or less one press shows, and how far it moves.
+const ZOOM: f64 = 1.6;
+const PAN: f64 = 0.2;
+/// Marks drawn, the latest first.
+const SIGNS: usize = 200;

@@ -14,17 +14,42 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use super::tabs::tabs;
 use super::{Room, Screen, curves, live, notes, panes};
 use crate::tui::app::{App, Effect};
+use crate::tui::find::Find;
 use crate::tui::keys::{Action, ScreenId};
+use crate::tui::mouse::Target;
 use crate::tui::scene::Scene;
 use crate::tui::select::{self, Go};
 use crate::tui::update;
 
 /// The row of this screen.
-pub const SCREEN: Screen = Screen { act, copied, ..Screen::new(ScreenId::Dash, ("Dash", "Dash"), &NAMES, draw) };
+pub const SCREEN: Screen =
+    Screen { act, chart: Some(chart), find, copied, ..Screen::new(ScreenId::Dash, ("Dash", "Dash"), &NAMES, draw) };
 
 /// What this screen remembers.
 #[derive(Debug, Default)]
-pub struct State {}
+pub struct State {
+    pub preset: Preset,
+    /// The chosen curve of [`Preset::Curves`].
+    pub curve: usize,
+}
+
+/// How the panes are laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// The charts that matter, alerts, live rollouts, skills, numbers.
+    #[default]
+    Overview,
+    /// Every metric as a chart of its own.
+    Curves,
+    /// Few large charts beside the live rollouts.
+    Live,
+}
+
+impl Preset {
+    /// In the order `R` walks them, by name.
+    pub const ALL: [(Preset, &'static str); 3] =
+        [(Preset::Overview, "overview"), (Preset::Curves, "curves"), (Preset::Live, "live")];
+}
 
 /// Names of [`Pane::ALL`].
 const NAMES: [&str; 11] =
@@ -60,22 +85,89 @@ impl Pane {
 
 fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     let pane = Pane::ALL[app.focus[0].min(Pane::ALL.len() - 1)];
+    if app.states.dash.preset == Preset::Curves && walk(app, action) {
+        return Some(vec![]);
+    }
     match action {
         Action::Left => select::crosshair(app, -1),
         Action::Right => select::crosshair(app, 1),
         Action::Enter => update::go(app, ScreenId::Rollouts),
         Action::Alerts => app.focus[0] = 7,
-        Action::Log => {
-            if let Pane::Chart(at) = pane {
-                let name = curves::CHARTS[at].title;
-                if !app.lens.log.remove(name) {
-                    app.lens.log.insert(name.to_owned());
-                }
-            }
-        }
+        Action::Layout => layout(app),
+        Action::Row(row) if pane == Pane::Live => live::choose(app, row),
+        Action::Row(row) => app.scroll = row,
         _ => vertical(app, pane, update::vertical(action)?, action),
     }
     Some(vec![])
+}
+
+/// The next preset.
+fn layout(app: &mut App) {
+    let state = &mut app.states.dash;
+    let (preset, name) = Preset::ALL[(state.preset as usize + 1) % Preset::ALL.len()];
+    (state.preset, app.zoomed) = (preset, false);
+    app.notify(format!("layout: {name}"));
+}
+
+/// The focused chart.
+fn chart(app: &App) -> Option<String> {
+    if app.states.dash.preset == Preset::Curves {
+        return metrics(app).get(app.states.dash.curve).cloned();
+    }
+    match Pane::ALL[app.focus[0].min(Pane::ALL.len() - 1)] {
+        Pane::Chart(at) => Some(curves::CHARTS[at].title.to_owned()),
+        _ => None,
+    }
+}
+
+/// Every metric by name; times last.
+fn metrics(app: &App) -> Vec<String> {
+    let mut names: Vec<String> = app.view().metric_names().into_keys().map(str::to_owned).collect();
+    names.sort_by_key(|name| (name.starts_with("time/"), name.clone()));
+    names
+}
+
+/// A metric by name: its chart, or its line among the numbers.
+fn find(app: &mut App, find: &Find, by: i32) -> bool {
+    let names = metrics(app);
+    let at = match app.states.dash.preset {
+        Preset::Curves => app.states.dash.curve,
+        _ if app.focus[0] + 1 == Pane::ALL.len() => app.scroll,
+        _ => 0,
+    };
+    let Some(found) = find.next(at, names.len(), by, |at| names[at].clone()) else { return false };
+    if app.states.dash.preset == Preset::Curves {
+        app.states.dash.curve = found;
+    } else {
+        (app.focus[0], app.scroll) = (Pane::ALL.len() - 1, found);
+    }
+    true
+}
+
+/// Walks the charts of [`Preset::Curves`]; false if the action is no movement.
+fn walk(app: &mut App, action: Action) -> bool {
+    let len = metrics(app).len();
+    let columns = curve_columns(app.size.0) as i64;
+    let to = match action {
+        Action::PaneNext => Go::By(1),
+        Action::PanePrevious => Go::By(-1),
+        Action::Up => Go::By(-columns),
+        Action::Down => Go::By(columns),
+        Action::Pane(at) => {
+            app.states.dash.curve = at;
+            return true;
+        }
+        action => match update::vertical(action) {
+            Some(to) => to,
+            None => return false,
+        },
+    };
+    app.states.dash.curve = to.from(app.states.dash.curve, len);
+    true
+}
+
+fn curve_columns(width: u16) -> usize {
+    usize::from(width / 44).clamp(1, 5)
 }
 
 fn vertical(app: &mut App, pane: Pane, to: Go, action: Action) {
@@ -100,16 +192,62 @@ fn copied(app: &App) -> Vec<(&'static str, String)> {
 /// Draws the screen in the room there is.
 pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let focus = Pane::ALL[scene.app.focus[0].min(Pane::ALL.len() - 1)];
+    let preset = scene.app.states.dash.preset;
     match Room::of(frame.area()) {
+        Room::One if preset == Preset::Curves => {
+            let [top, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+            tabs(frame, top, scene);
+            all_curves(frame, body, scene);
+        }
+        Room::Two | Room::Three if preset == Preset::Curves => all_curves(frame, area, scene),
         Room::Card | Room::One => {
             let [top, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
             tabs(frame, top, scene);
             pane(frame, body, scene, focus);
         }
         _ if scene.app.zoomed => pane(frame, area, scene, focus),
+        Room::Two | Room::Three if preset == Preset::Live => beside(frame, area, scene, focus),
         Room::Two => two(frame, area, scene, focus),
         Room::Three => three(frame, area, scene),
     }
+}
+
+/// Every metric as a chart, a page of them around the chosen one.
+fn all_curves(frame: &mut Frame, area: Rect, scene: &Scene) {
+    let names = metrics(scene.app);
+    if names.is_empty() {
+        return curves::chart(frame, area, scene, &curves::CHARTS[0], (0, true));
+    }
+    let one = scene.app.zoomed;
+    let columns = if one { 1 } else { curve_columns(area.width) };
+    let rows = if one { 1 } else { usize::from(area.height / 9).max(1) };
+    let chosen = scene.app.states.dash.curve.min(names.len() - 1);
+    let first = chosen / (rows * columns) * rows * columns;
+    let heights = Layout::vertical(vec![Constraint::Fill(1); rows]).split(area);
+    for (row, area) in heights.iter().enumerate() {
+        let widths = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(*area);
+        for (column, area) in widths.iter().enumerate() {
+            let at = first + row * columns + column;
+            if let Some(name) = names.get(at) {
+                let metrics = [(name.as_str(), "")];
+                let spec = curves::ChartSpec { title: name, metrics: &metrics, eval: None };
+                curves::chart(frame, *area, scene, &spec, (at, at == chosen));
+            }
+        }
+    }
+}
+
+/// The headline charts above each other beside the live rollouts and what happened.
+fn beside(frame: &mut Frame, area: Rect, scene: &Scene, focus: Pane) {
+    let [left, right] = Layout::horizontal([Constraint::Fill(2), Constraint::Fill(3)]).areas(area);
+    let charts = Layout::vertical([Constraint::Fill(1); 3]).split(left);
+    let page = if let Pane::Chart(at) = focus { at / 3 * 3 } else { 0 };
+    for (at, area) in charts.iter().enumerate().filter(|(at, _)| page + at < curves::CHARTS.len()) {
+        pane(frame, *area, scene, Pane::Chart(page + at));
+    }
+    let [top, bottom] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(1)]).areas(right);
+    pane(frame, top, scene, Pane::Live);
+    row(frame, bottom, scene, &[Pane::Alerts, if focus == Pane::Skills { Pane::Skills } else { Pane::Numbers }]);
 }
 
 fn three(frame: &mut Frame, area: Rect, scene: &Scene) {
@@ -147,8 +285,10 @@ fn row(frame: &mut Frame, area: Rect, scene: &Scene, which: &[Pane]) {
 
 fn pane(frame: &mut Frame, area: Rect, scene: &Scene, which: Pane) {
     let focused = Pane::ALL.get(scene.app.focus[0]) == Some(&which);
+    let number = Pane::ALL.iter().position(|pane| *pane == which).unwrap_or(0);
+    scene.hit(area, Target::Pane(number));
     match which {
-        Pane::Chart(i) => curves::chart(frame, area, scene, i),
+        Pane::Chart(i) => curves::chart(frame, area, scene, &curves::CHARTS[i], (number, focused)),
         Pane::Alerts => notes::alerts(frame, area, scene, focused),
         Pane::Live => live::draw(frame, area, scene, focused),
         Pane::Skills => panes::skills(frame, area, scene, focused),

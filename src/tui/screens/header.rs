@@ -4,10 +4,12 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use super::tabs;
 use crate::core::Phase;
 use crate::core::event::Status;
 use crate::tui::app::Mode;
 use crate::tui::feed::Liveness;
+use crate::tui::mouse::Target;
 use crate::tui::scene::Scene;
 use crate::tui::theme::Role;
 use crate::tui::{glyph, pace, text};
@@ -19,7 +21,11 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
         lines.push(phase_line(scene, area.width));
     }
     if area.height > 2 {
-        lines.push(facts_line(scene, area.width));
+        let place = Rect { y: area.y + 2, height: 1, ..area };
+        let mut line = tabs::screens(scene, place);
+        let rest = area.width.saturating_sub(line.width() as u16);
+        line.spans.extend(facts_line(scene, rest).spans);
+        lines.push(line);
     }
     scene.lines(frame, area, lines);
 }
@@ -56,6 +62,9 @@ pub fn transport(frame: &mut Frame, area: Rect, scene: &Scene) {
     let cells = room.saturating_sub(keys.chars().count() + 2);
     let at = position * cells.saturating_sub(1) / last.max(1);
     let after = cells.saturating_sub(at + 1);
+    let x = area.x + (text::width(&left) as u16 + 1).min(area.width);
+    let bar = Rect { x, width: cells as u16, height: 1, ..area };
+    scene.hit(bar.intersection(area), Target::Transport(last));
     let line = Line::from(vec![
         scene.span(Role::Accent, left),
         scene.span(Role::Dim, "├"),

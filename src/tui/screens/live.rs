@@ -6,15 +6,31 @@ use ratatui::text::Line;
 
 use super::panes::nothing;
 use crate::core::{Ending, Episode};
+use crate::tui::app::App;
 use crate::tui::data::{GroupSignal, StepData, split_thought};
+use crate::tui::mouse::Target;
 use crate::tui::scene::{Scene, window};
+use crate::tui::select;
 use crate::tui::text;
 use crate::tui::theme::Role;
+
+/// Number of this pane on the dash.
+const LIVE: usize = 8;
 
 /// A group's goal, or one of its members.
 enum Row {
     Goal(usize),
     Member(usize, usize),
+}
+
+/// Chooses the rollout that a row of the pane shows.
+pub fn choose(app: &mut App, row: usize) {
+    let flat: Vec<(usize, usize)> = (0..app.data.groups.len())
+        .flat_map(|g| std::iter::once((g, 0)).chain((0..app.data.members(g).len()).map(move |m| (g, m))))
+        .collect();
+    if let Some((group, member)) = flat.get(row) {
+        select::set_episode(app, *group, *member);
+    }
 }
 
 /// Draws the pane.
@@ -34,6 +50,9 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let chosen = rows.iter().position(|r| matches!(r, Row::Member(g, m) if (*g, *m) == (group, member))).unwrap_or(0);
     let first = window(rows.len(), chosen, usize::from(inner.height));
     let cells = usize::from(inner.width);
+    for (at, place) in inner.rows().enumerate().take(rows.len() - first) {
+        scene.hit(place, Target::Row(LIVE, first + at));
+    }
     let lines: Vec<Line> = rows[first..]
         .iter()
         .enumerate()

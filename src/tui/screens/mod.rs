@@ -84,6 +84,8 @@ pub struct Screen {
     pub bindings: &'static [Binding],
     /// Is offered every action first, with those of the mouse; `None` passes it on to what all screens share.
     pub act: fn(&mut App, Action) -> Option<Vec<Effect>>,
+    /// The name of the focused chart, if one is.
+    pub chart: Option<fn(&App) -> Option<String>>,
     /// Goes to the next (1), previous (-1) or nearest (0) place that `Find` hits; false if there is none.
     pub find: fn(&mut App, &Find, i32) -> bool,
     /// What `y` (the first) and `Y` (any) copy: name and text.
@@ -113,6 +115,7 @@ impl Screen {
             draw,
             bindings: &[],
             act: |_, _| None,
+            chart: None,
             find: |_, _, _| false,
             copied: |_| Vec::new(),
             commands: &[],
@@ -152,6 +155,7 @@ pub struct States {
 /// Draws everything.
 pub fn draw(frame: &mut Frame, scene: &Scene) {
     let area = frame.area();
+    scene.app.hits.clear();
     frame.render_widget(Block::new().style(scene.style(Role::Text)), area);
     let room = Room::of(area);
     if room == Room::Card {

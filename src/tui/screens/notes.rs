@@ -6,6 +6,7 @@ use ratatui::text::Line;
 
 use super::panes::nothing;
 use crate::run::view::MarkKind;
+use crate::tui::lens::XAxis;
 use crate::tui::scene::Scene;
 use crate::tui::theme::Role;
 use crate::tui::{glyph, text};
@@ -44,6 +45,7 @@ pub fn alerts(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
 
 /// Every metric by name with its last value and recent course; new metrics appear by themselves.
 pub fn numbers(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
+    let hit = |name: &str| scene.app.find.as_ref().is_some_and(|find| find.hits(name));
     let names: Vec<&str> = scene.view.metric_names().into_keys().filter(|n| !n.starts_with("time/")).collect();
     let count = scene.span(Role::Dim, format!(" {} ", names.len()));
     let inner = scene.pane_with(frame, area, scene.title("numbers", focused).into(), count.into(), focused);
@@ -53,10 +55,16 @@ pub fn numbers(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let spark = cells.saturating_sub(28).min(24);
     let step = scene.app.step();
     let line = |name: &&str| {
-        let upto: Vec<f64> =
-            scene.view.series(name).iter().filter(|(s, _)| *s <= step).filter_map(|(_, v)| *v).collect();
+        let upto: Vec<f64> = scene
+            .app
+            .series
+            .get(scene.view, name, XAxis::Step)
+            .iter()
+            .filter(|(s, _)| *s <= step as f64)
+            .filter_map(|(_, v)| *v)
+            .collect();
         Line::from(vec![
-            scene.span(Role::Dim, text::pad(name, 18)),
+            scene.span(if hit(name) { Role::Select } else { Role::Dim }, text::pad(name, 18)),
             scene.span(Role::Text, format!("{:>8} ", scene.figure(name))),
             scene.span(Role::Series1, glyph::sparkline(&upto, spark)),
         ])

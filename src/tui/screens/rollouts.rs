@@ -111,8 +111,8 @@ fn own(app: &mut App, name: &str) {
     let turn = app.chosen().2;
     let state = &mut app.states.rollouts;
     match (name, chosen) {
-        ("filter", _) => app.overlay = Overlay::ask("filter", "filter", state.typed.clone()),
-        ("grep", _) => app.overlay = Overlay::ask("grep", "in all rollouts", ""),
+        ("filter", _) => app.overlay = Overlay::ask("filter", " filter: ", state.typed.clone()),
+        ("grep", _) => app.overlay = Overlay::ask("grep", " find in all rollouts: ", ""),
         ("whole", _) => {
             state.whole ^= true;
             app.focus[1] = 0;
@@ -123,11 +123,7 @@ fn own(app: &mut App, name: &str) {
             app.notify(said);
         }
         ("mark", Some((id, _))) => state.mark(id),
-        ("pin", Some((_, task))) => {
-            if !state.pins.remove(&task) {
-                state.pins.insert(task);
-            }
-        }
+        ("pin", Some((_, task))) => state.pin(task),
         ("fold-turn", Some((id, _))) => state.folds.turn(id, turn),
         ("fold-roles", _) => {
             let (next, said) = state.folds.left_out.next();
@@ -167,8 +163,8 @@ fn submit(app: &mut App, name: &str, text: &str) -> Vec<Effect> {
         ("filter", _) => match app.states.rollouts.set_filter(text) {
             Ok(()) => app.focus[1] = 0,
             Err(error) => {
-                app.overlay = Overlay::ask("filter", "filter", text);
-                app.notify(error);
+                app.overlay = Overlay::ask("filter", " filter: ", text);
+                (app.states.rollouts.whole, app.states.rollouts.error) = (true, Some(error));
             }
         },
         ("grep", _) => {

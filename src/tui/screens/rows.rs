@@ -48,6 +48,9 @@ fn notes<'a>(scene: &Scene<'a>, cells: usize) -> Vec<Line<'a>> {
         let said = text::fit(&said, cells.saturating_sub(word.len() + 2));
         lines.push(Line::from(vec![scene.span(Role::Dim, format!(" {word} ")), scene.span(role, said)]));
     };
+    if let Some(error) = &state.error {
+        add(Role::Bad, "filter", error.clone());
+    }
     if !state.typed.is_empty() {
         add(Role::Accent, "filter", state.typed.clone());
     }
@@ -79,13 +82,13 @@ fn line<'a>(scene: &Scene<'a>, row: &RolloutRow, chosen: bool, cells: usize) -> 
         None => row.task.goal.as_str(),
     };
     let head = format!("{:>5} #{:<2}", row.id.step, row.id.member + 1);
-    let room = cells.saturating_sub(1 + text::width(&head) + 8 + text::width(&numbers) + 4);
+    let room = cells.saturating_sub(1 + text::width(&head) + 9 + text::width(&numbers) + 4);
     // a narrow list keeps the task rather than the numbers
     let (numbers, room) = if room < 12 { (" ".to_owned(), room + text::width(&numbers) - 1) } else { (numbers, room) };
     Line::from(vec![
         scene.span(Role::Accent, if chosen { "▸" } else { " " }),
         scene.span(if chosen { Role::Select } else { Role::Text }, head),
-        scene.span(role, format!(" {sign}{:>+6.2}", row.reward)),
+        scene.span(role, format!(" {sign}{:>+7.2}", row.reward)),
         scene.span(Role::Dim, numbers),
         scene.span(if chosen { Role::Select } else { Role::Text }, text::pad(said, room)),
         scene.span(Role::Accent, format!(" {signs}")),

@@ -228,7 +228,7 @@ fn last_words<'a>(scene: &Scene<'a>, episode: &Episode, cells: usize) -> Vec<Lin
     let (sign, role) = outcome(episode);
     let score = format!("{sign} {}  reward {:+.2}  score {:.2}", ending(episode.ending), episode.reward, episode.score);
     let mut lines = vec![Line::styled(score, scene.style(role))];
-    if !episode.last_observation.is_empty() {
+    if !episode.last_observation.is_empty() && !scene.app.states.rollouts.folds.left_out.observations() {
         lines.extend(observation(scene, &episode.last_observation, cells));
     }
     lines

@@ -75,7 +75,7 @@ fn summary<'a>(scene: &Scene<'a>, left: &Episode, right: &Episode, diff: &Diff) 
                 Parts::Observation => format!("first part at turn {turn}: the environment shows something else"),
                 Parts::Reply { token: Some(token) } => format!("first part at turn {turn}, token {}", token + 1),
                 Parts::Reply { token: None } => format!("first part at turn {turn}"),
-                Parts::Length => format!("first part at turn {turn}: only one goes on"),
+                Parts::Length => format!("first part at turn {turn}, which only one of them has"),
             }
         }
     };

@@ -1,0 +1,345 @@
+//! The family beyond SDAR: derivatives of every method, what each is with its switches off, and the facts its docs claim.
+
+use std::ops::Range;
+
+use sdlab::core::{Role, View};
+use sdlab::method::schedule::Schedule;
+use sdlab::method::sparse_to_dense::Stage;
+use sdlab::method::view::{Given, Top};
+use sdlab::method::{
+    Atod, Craft, GenEvolve, Gigpo, Grpo, HandOff, Hdpo, Method, MethodConfig, Paw, Plan, RowFacts, Sdpo, Sgcd, Sod,
+    Solar, SparseToDense, Tokens, Triage, TurnFacts, Ucob,
+};
+
+const N: usize = 16;
+const K: usize = 3;
+
+/// Four own rows of one group, two turns of two tokens in each of the first two, and two extra rows.
+#[derive(Clone, Debug)]
+struct Batch {
+    rows: Vec<Range<usize>>,
+    facts: Vec<RowFacts>,
+    student: Vec<f32>,
+    entropy: Vec<f32>,
+    old: Vec<f32>,
+    teacher: Vec<f32>,
+    reference: Vec<f32>,
+    ids: Vec<u32>,
+    top_student: Vec<f32>,
+    top_teacher: Vec<f32>,
+    given_rows: Vec<Range<usize>>,
+    given: Vec<f32>,
+}
+
+/// A number in [0, 1) that looks random.
+fn noise(seed: usize) -> f32 {
+    let x = (seed as f64 * 12.9898).sin() * 43_758.545_3;
+    (x - x.floor()) as f32
+}
+
+fn batch(seed: usize) -> Batch {
+    let number = |i: usize, low: f32, high: f32| low + (high - low) * noise(seed * 1009 + i);
+    let student: Vec<f32> = (0..N).map(|i| number(i, -2.5, -0.4)).collect();
+    let near = |salt: usize, by: f32| -> Vec<f32> {
+        student.iter().enumerate().map(|(i, lp)| lp + number(100 * salt + i, -by, by)).collect()
+    };
+    let rows = vec![0..4, 4..8, 8..10, 10..12, 12..14, 14..16];
+    let turn = |index: usize, tokens: Range<usize>| TurnFacts {
+        index: index as u32,
+        tokens,
+        anchor: 7 + index as u64,
+        reward: if index == 1 { 1.0 } else { 0.0 },
+        valid: true,
+        role: Some([Role::Decisive, Role::Exploration, Role::NoProgress, Role::Regression][index % 4]),
+        chosen: index == 1,
+        ..TurnFacts::default()
+    };
+    let facts = rows.iter().enumerate().map(|(member, row)| RowFacts {
+        member,
+        episode_return: if member == 0 { 10.0 } else { member as f64 * 0.1 },
+        won: member == 0,
+        score: f64::from(u8::from(member == 0)),
+        taught: true,
+        extra: member >= 4,
+        view: if member % 2 == 1 { View::Skilled } else { View::Plain },
+        turns: if row.len() == 4 {
+            vec![turn(0, row.start..row.start + 2), turn(1, row.start + 2..row.end)]
+        } else {
+            vec![turn(1, row.clone())]
+        },
+        ..RowFacts::default()
+    });
+    Batch {
+        facts: facts.collect(),
+        entropy: (0..N).map(|i| number(700 + i, 0.1, 1.5)).collect(),
+        old: near(2, 0.1),
+        teacher: near(3, 0.8),
+        reference: near(4, 0.5),
+        ids: (0..N * K).map(|i| i as u32).collect(),
+        top_student: (0..N * K).map(|i| number(1500 + i, -3.0, -1.3)).collect(),
+        top_teacher: (0..N * K).map(|i| number(1800 + i, -3.0, -1.3)).collect(),
+        given_rows: vec![0..2, 2..4, 4..4, 4..5, 5..5, 5..5],
+        given: (0..5).map(|i| number(2500 + i, -3.0, -0.3)).collect(),
+        rows,
+        student,
+    }
+}
+
+impl Batch {
+    fn step(&self) -> Tokens<'_> {
+        let top = Top { k: K, ids: &self.ids, student: &self.top_student, teacher: &self.top_teacher };
+        let given = Given { rows: &self.given_rows, turn: &[0, 0, 1, 1, 0], student: &self.given };
+        Tokens {
+            step: 3,
+            rows: &self.rows,
+            facts: &self.facts,
+            student: &self.student,
+            entropy: &self.entropy,
+            old: &self.old,
+            teacher: Some(&self.teacher),
+            teacher_entropy: Some(&self.entropy),
+            reference: Some(&self.reference),
+            top: Some(top),
+            given: Some(given),
+            ..Tokens::default()
+        }
+    }
+
+    /// The plan on credit that `credited` gave.
+    fn plan(&self, method: &dyn Method, credited: &Batch) -> Plan {
+        let step = Tokens { student: &[], given: None, ..credited.step() };
+        let credit = method.credit(&step);
+        let weight = (!credit.weight.is_empty()).then_some(&credit.weight[..]);
+        method.token_loss(&Tokens { advantage: &credit.advantage, weight, ..self.step() })
+    }
+}
+
+type Input = fn(&mut Batch) -> &mut Vec<f32>;
+
+/// Central difference of the loss by one input, the credit held.
+fn slope(method: &dyn Method, batch: &Batch, input: Input, at: usize) -> f64 {
+    let moved = |by: f32| {
+        let mut moved = batch.clone();
+        let number = &mut input(&mut moved)[at];
+        *number += by;
+        let number = f64::from(*number);
+        (number, moved.plan(method, batch).value)
+    };
+    let ((low, below), (high, above)) = (moved(-1e-3), moved(1e-3));
+    (above - below) / (high - low)
+}
+
+/// Every method; those whose detached weights depend on the student with that dependence off.
+fn all() -> Vec<Box<dyn Method>> {
+    let attached = |config: MethodConfig| -> Box<dyn Method> {
+        match config {
+            MethodConfig::Sdpo(sdpo) => Box::new(Sdpo { ratio_cap: 0.0, ..sdpo }),
+            MethodConfig::Ucob(ucob) => Box::new(Ucob { beta: 0.0, ..ucob }),
+            MethodConfig::Sdar(sdar) => Box::new(sdlab::method::Sdar { detach_gate: false, ..sdar }),
+            other => other.build(),
+        }
+    };
+    MethodConfig::all().into_iter().map(attached).collect()
+}
+
+#[test]
+fn derivatives_are_those_of_the_value() {
+    type Derivative = fn(&Plan) -> &Vec<f32>;
+    let inputs: [(&str, Input, Derivative); 4] = [
+        ("student", |b| &mut b.student, |p| &p.d_logp),
+        ("entropy", |b| &mut b.entropy, |p| &p.d_entropy),
+        ("top", |b| &mut b.top_student, |p| &p.d_top),
+        ("given", |b| &mut b.given, |p| &p.d_given),
+    ];
+    for method in all() {
+        for seed in 1..4 {
+            let batch = batch(seed);
+            let plan = batch.plan(&*method, &batch);
+            assert!(plan.value.is_finite());
+            for (name, input, claimed) in &inputs {
+                for at in 0..input(&mut batch.clone()).len() {
+                    // an advantage form's value is not what its slope differentiates
+                    let detached = ["opd", "grpo-opsd"].contains(&method.name());
+                    let claimed = f64::from(claimed(&plan).get(at).copied().unwrap_or(0.0));
+                    let numeric = slope(&*method, &batch, *input, at);
+                    let close = (numeric - claimed).abs() < 3e-4 + 3e-3 * claimed.abs();
+                    assert!(close || detached, "{} {name}[{at}]: {numeric} but {claimed}", method.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_of_tokens_add_up_to_the_value() {
+    for method in all().into_iter().filter(|m| m.name() != "paw") {
+        let batch = batch(5);
+        let plan = batch.plan(&*method, &batch);
+        let sum: f64 = plan.loss.iter().map(|&loss| f64::from(loss)).sum();
+        assert!((sum - plan.value).abs() < 1e-5, "{}: {sum} {}", method.name(), plan.value);
+    }
+}
+
+#[test]
+fn with_every_switch_off_it_is_its_backbone_bit_for_bit() {
+    let mut own = batch(2);
+    own.facts.iter_mut().for_each(|row| row.extra = false);
+    let grpo = |grpo: &Grpo| -> Box<dyn Method> { Box::new(grpo.clone()) };
+    let gigpo = |gigpo: &Gigpo| -> Box<dyn Method> { Box::new(gigpo.clone()) };
+    let sod = Sod { coef: 0.0, ..Sod::default() };
+    let atod = Atod { distil: Schedule::from(0.0), reward: Schedule::from(1.0), ..Atod::default() };
+    let craft = Craft { credit: [0.0; 2], kl: [0.0; 2], ..Craft::default() };
+    let sgcd = Sgcd { gamma: 0.0, ..Sgcd::default() };
+    let triage = Triage { weight: 0.0, whiten: false, ..Triage::default() };
+    let evolve = GenEvolve { coef: 0.0, ..GenEvolve::default() };
+    let hdpo = Hdpo { coef: 0.0, ..Hdpo::default() };
+    let paw = Paw { coef: 0.0, ..Paw::default() };
+    let ucob = Ucob { coef: 0.0, ..Ucob::default() };
+    let pairs: [(&dyn Method, Box<dyn Method>); 9] = [
+        (&sod, grpo(&sod.grpo)),
+        (&atod, grpo(&atod.grpo)),
+        (&craft, grpo(&craft.grpo)),
+        (&sgcd, grpo(&sgcd.grpo)),
+        (&triage, grpo(&triage.grpo)),
+        (&evolve, grpo(&evolve.grpo)),
+        (&hdpo, grpo(&hdpo.grpo)),
+        (&paw, gigpo(&paw.gigpo)),
+        (&ucob, gigpo(&ucob.gigpo)),
+    ];
+    for (off, backbone) in &pairs {
+        let (a, b) = (own.plan(*off, &own), own.plan(&**backbone, &own));
+        assert_eq!(a.value.to_bits(), b.value.to_bits(), "{}", off.name());
+        let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same(&a.d_logp, &b.d_logp) && same(&a.d_entropy, &b.d_entropy), "{}", off.name());
+        assert!(a.d_top.is_empty() && a.d_given.is_empty(), "{}", off.name());
+    }
+}
+
+#[test]
+fn extra_rows_change_no_advantage_of_the_group() {
+    let with = batch(3);
+    let mut without = with.clone();
+    without.rows.truncate(4);
+    without.facts.truncate(4);
+    for config in MethodConfig::all() {
+        let method = config.build();
+        if !matches!(method.name(), "grpo" | "gigpo" | "hdpo" | "ucob") {
+            continue;
+        }
+        let step = |b: &Batch| method.credit(&Tokens { student: &[], ..b.step() }).advantage;
+        assert_eq!(step(&with)[..12], step(&without)[..12], "{}", method.name());
+        assert!(step(&with)[12..].iter().all(|a| *a == 0.0), "{}", method.name());
+    }
+}
+
+#[test]
+fn sod_with_one_turn_adds_the_whole_gap() {
+    let batch = batch(4);
+    let sod = Sod::default();
+    let (with, base) = (sod.credit(&batch.step()), sod.grpo.credit(&batch.step()));
+    // rows 2 and 3 have one turn
+    for t in 8..12 {
+        let gap = batch.teacher[t] - batch.old[t];
+        assert!((with.advantage[t] - base.advantage[t] - gap).abs() < 1e-5);
+        assert_eq!(with.weight[t], 1.0);
+    }
+}
+
+#[test]
+fn atod_weighs_flat_turns_by_three_quarters_and_anneals() {
+    let batch = batch(4);
+    let atod = Atod::default();
+    let credit = |step: u64| atod.credit(&Tokens { step, ..batch.step() });
+    assert!(credit(1).weight[8..12].iter().all(|w| *w == 0.75), "one turn is flat");
+    let late = credit(1000);
+    assert!((late.metrics["atod/distil"].0 - 0.1).abs() < 1e-12 && late.metrics["atod/reward"].0 == 2.0);
+}
+
+#[test]
+fn sgcd_never_flips_a_sign_and_at_most_doubles() {
+    let sgcd = Sgcd::default();
+    let batch = batch(6);
+    let (with, base) = (sgcd.credit(&batch.step()), sgcd.grpo.credit(&batch.step()));
+    for (a, b) in with.advantage.iter().zip(&base.advantage) {
+        assert!(a * b >= 0.0 && a.abs() >= b.abs() && a.abs() <= 2.0 * b.abs() + 1e-6);
+    }
+    // a spike opens a segment, a rise of entropy or a reset closes it
+    let saliency = sgcd.segments(&[0.0, 1.0, 0.4, 0.3, 0.05, 0.6], &[0.1, 0.1, 0.2, 0.9, 0.1, 0.1]);
+    assert_eq!(saliency, [0.0, 1.0, 1.0, 0.0, 0.0, 0.6]);
+    assert_eq!(sgcd.segments(&[0.3; 3], &[0.1; 3]), [0.0; 3], "nothing stands out of a flat row");
+}
+
+#[test]
+fn ucob_teaches_only_where_the_other_view_was_too() {
+    let batch = batch(7);
+    let ucob = Ucob::default();
+    let credit = ucob.credit(&batch.step());
+    assert!(credit.weight[..12].iter().all(|w| *w == 0.0), "own rows are not distilled");
+    // all turns of the group at anchor 8 have the same return to go, so none leads
+    assert!(credit.weight.iter().all(|w| *w == 0.0));
+    let mut ahead = batch.clone();
+    ahead.facts[4].turns[0].reward = 1.5;
+    ahead.facts[0].turns[1].reward = 1.5; // its original
+    let credit = ucob.credit(&ahead.step());
+    assert!(credit.weight[12..14].iter().all(|w| *w == 2.0), "lead 0.5 / tau 0.2, bounded by 2: {:?}", credit.weight);
+    let mut alone = ahead.clone();
+    alone.facts.iter_mut().for_each(|row| row.view = View::Plain);
+    assert!(ucob.credit(&alone.step()).weight.iter().all(|w| *w == 0.0));
+}
+
+#[test]
+fn craft_adapts_its_weights_and_resumes() {
+    let mut craft = Craft::default();
+    assert_eq!(craft.weights(), (0.005, 0.005));
+    for _ in 0..11 {
+        craft.adapt(&[("craft/active", (30.0, 40.0))].into());
+    }
+    let (credit, kl) = craft.weights();
+    assert!((credit - (0.005 + 0.015 * 0.75)).abs() < 1e-9 && (kl - (0.005 + 0.015 * 0.25)).abs() < 1e-9);
+    let mut again = Craft::default();
+    again.resume(&craft.state());
+    assert_eq!(again, craft);
+}
+
+#[test]
+fn triage_adds_its_constants() {
+    let triage = Triage { whiten: false, ..Triage::default() };
+    let batch = batch(8);
+    let (with, base) = (triage.credit(&batch.step()), triage.grpo.credit(&batch.step()));
+    let added: Vec<f32> = (0..4).map(|t| with.advantage[t] - base.advantage[t]).collect();
+    assert!(added.iter().zip([0.2, 0.2, 0.1, 0.1]).all(|(a, b)| (a - b).abs() < 1e-6), "{added:?}");
+}
+
+#[test]
+fn paw_leaves_out_what_is_known_and_solved_groups() {
+    let mut batch = batch(9);
+    let paw = Paw { keep: 1.0, ..Paw::default() };
+    batch.given[0] = -0.01;
+    let plan = batch.plan(&paw, &batch);
+    assert_eq!(plan.d_given[0], 0.0);
+    assert!(plan.d_given[1] < 0.0, "predicting it better lowers the loss");
+    batch.facts.iter_mut().for_each(|row| row.score = 1.0);
+    assert!(batch.plan(&paw, &batch).d_given.is_empty(), "a solved group has nothing to learn about its world");
+}
+
+#[test]
+fn solar_rewards_steps_up_to_the_first_failure() {
+    let solar = Solar::default();
+    let shaped = solar.shape(&[1.0, 0.8, 0.2, 1.0]);
+    // target: (0.5 * 0.75 + 0.25 * 0.5 + 0) * 4
+    assert!((shaped.iter().sum::<f64>() - 2.0).abs() < 1e-12, "{shaped:?}");
+    assert!(shaped[0] > shaped[1] && shaped[2] < 0.0 && shaped[3] == 0.0);
+    let whole = solar.shape(&[1.0; 3]);
+    assert!(whole.iter().all(|r| (r - 1.0).abs() < 1e-12), "{whole:?}");
+}
+
+#[test]
+fn stages_follow_each_other() {
+    let mut method = SparseToDense { sparse: 2, forward: 1, reverse: 1, ..SparseToDense::default() };
+    let hand_offs: Vec<HandOff> = (1..=6).map(|step| method.begin(step)).collect();
+    assert_eq!(hand_offs[2], HandOff::Restart);
+    assert_eq!(hand_offs.iter().filter(|h| **h == HandOff::Restart).count(), 1);
+    let stages: Vec<Stage> = (1..=6).map(|step| method.stage_of(step)).collect();
+    use Stage::{Forward, Polish, Reverse, Sparse};
+    assert_eq!(stages, [Sparse, Sparse, Forward, Reverse, Polish, Polish]);
+}
