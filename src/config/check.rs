@@ -1,6 +1,7 @@
 //! Checks that need no files: ranges, and keys that must agree with each other.
 
 use super::recipe::Recipe;
+use crate::env::household::LEAST_TURNS;
 use crate::env::prompt::Layout;
 
 /// The first key whose value makes no sense, and why.
@@ -55,7 +56,7 @@ type Read = fn(&Recipe) -> Option<f64>;
 
 const RANGES: &[(&str, Read, Bound)] = &[
     ("run.steps", |r| Some(r.run.steps as f64), Bound::AtLeast(1.0)),
-    ("env.household.max_turns", |r| env(r, "household", "max_turns"), Bound::AtLeast(4.0)),
+    ("env.household.max_turns", |r| env(r, "household", "max_turns"), Bound::AtLeast(1.0)),
     ("env.household.invalid_penalty", |r| env(r, "household", "invalid_penalty"), Bound::AtLeast(0.0)),
     ("env.household.win_reward", |r| env(r, "household", "win_reward"), Bound::Above(0.0)),
     ("env.sokoban.height", |r| env(r, "sokoban", "height"), Bound::Between(4.0, 16.0)),
@@ -89,6 +90,20 @@ const RANGES: &[(&str, Read, Bound)] = &[
     ("skills.evolve.below", |r| Some(r.skills.evolve.below), Bound::Share),
     ("skills.evolve.decay", |r| Some(r.skills.evolve.decay), Bound::Part),
     ("skills.evolve.retire_below", |r| Some(r.skills.evolve.retire_below), Bound::Between(-1.0, 1.0)),
+    ("env.apps.difficulty", |r| env(r, "apps", "difficulty"), Bound::Between(0.0, 3.0)),
+    ("env.apps.max_turns", |r| env(r, "apps", "max_turns"), Bound::AtLeast(1.0)),
+    ("env.apps.invalid_penalty", |r| env(r, "apps", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.apps.win_reward", |r| env(r, "apps", "win_reward"), Bound::Above(0.0)),
+    ("env.series.history", |r| env(r, "series", "history"), Bound::Between(8.0, 500.0)),
+    ("env.series.horizon", |r| env(r, "series", "horizon"), Bound::Between(1.0, 50.0)),
+    ("env.series.dropout", |r| env(r, "series", "dropout"), Bound::Fraction),
+    ("env.series.max_turns", |r| env(r, "series", "max_turns"), Bound::AtLeast(1.0)),
+    ("env.series.invalid_penalty", |r| env(r, "series", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.series.win_reward", |r| env(r, "series", "win_reward"), Bound::Above(0.0)),
+    ("env.scene.relations", |r| env(r, "scene", "relations"), Bound::Between(0.0, 6.0)),
+    ("env.scene.max_turns", |r| env(r, "scene", "max_turns"), Bound::AtLeast(1.0)),
+    ("env.scene.invalid_penalty", |r| env(r, "scene", "invalid_penalty"), Bound::AtLeast(0.0)),
+    ("env.scene.win_reward", |r| env(r, "scene", "win_reward"), Bound::Above(0.0)),
     ("env.bridge.sessions", |r| env(r, "bridge", "sessions"), Bound::AtLeast(1.0)),
     ("env.bridge.timeout", |r| env(r, "bridge", "timeout"), Bound::Above(0.0)),
     ("env.bridge.wait", |r| env(r, "bridge", "wait"), Bound::Above(0.0)),
@@ -124,7 +139,15 @@ fn env(recipe: &Recipe, name: &str, key: &str) -> Option<f64> {
 
 type Rule = fn(&Recipe) -> Option<(&'static str, String)>;
 
-const RULES: &[Rule] = &[run_name, group_size, batch_count, adapter_targets, stop_strings, alert_rules];
+const RULES: &[Rule] = &[made_games, run_name, group_size, batch_count, adapter_targets, stop_strings, alert_rules];
+
+/// Games made here are won in half of the turns at most, and the longest kind takes eight.
+fn made_games(recipe: &Recipe) -> Option<(&'static str, String)> {
+    let crate::config::EnvConfig::Household(settings) = &recipe.env else { return None };
+    let short = settings.games.is_empty() && (settings.max_turns as usize) < LEAST_TURNS;
+    let words = || format!("`env.household.max_turns` must be at least {LEAST_TURNS} for games made here");
+    short.then(|| ("env.household.max_turns", words()))
+}
 
 fn run_name(recipe: &Recipe) -> Option<(&'static str, String)> {
     let name = &recipe.run.name;

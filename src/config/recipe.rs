@@ -64,6 +64,12 @@ environments! {
     Shop(ShopSettings) = "shop",
     /// Answer a question by looking things up in a collection of passages.
     Search(SearchSettings) = "search",
+    /// Do what someone asks for in their everyday apps, by writing code.
+    Apps(AppsSettings) = "apps",
+    /// Forecast numbers with tools.
+    Series(SeriesSettings) = "series",
+    /// Write a program that draws a picture as asked for.
+    Scene(SceneSettings) = "scene",
     /// Whatever runs elsewhere: an OpenEnv server, or a program that speaks JSON lines.
     Bridge(BridgeSettings) = "bridge",
 }
@@ -404,7 +410,8 @@ tables! {
         pub games: String = String::new(), NextRun;
         /// `small` (few things, learnt in minutes) or `full` (as many as the published benchmark).
         pub rooms: Rooms = Rooms::Small, NextRun;
-        /// Turns after which an episode ends as lost, >= 4. Only games whose shortest solution takes half of it are dealt.
+        /// Turns after which an episode ends as lost, >= 1; >= 16 for games made here, of which only those are dealt whose
+        /// shortest solution takes half of it.
         pub max_turns: u32 = 20, NextRun;
         /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
         pub invalid_penalty: f64 = 0.1, NextRun;
@@ -495,6 +502,62 @@ tables! {
         /// Reward of the right answer, > 0. Every other action gives 0.
         pub win_reward: f64 = 1.0, NextRun;
         /// Style of prompts and replies: `verl-agent`, `search-r1`, or another `[prompt.NAME]` of `envs/search.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The apps environment: do what someone asks for in their everyday apps, by writing code (of AppWorld's kind).
+    pub struct AppsSettings in "env.apps" {
+        /// 1 (one app), 2 (looking things up first), 3 (several apps, conditions); 0 = all three.
+        pub difficulty: u32 = 0, NextRun;
+        /// Seed of the people and their data.
+        pub seed: u64 = 0, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 16, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Reward of a solved task, > 0. Every other action gives 0.
+        pub win_reward: f64 = 10.0, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/apps.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The series environment: forecast numbers with tools, measured by error (of TimeClaw's kind).
+    pub struct SeriesSettings in "env.series" {
+        /// CSV file whose columns of numbers are series; empty = generated ones.
+        pub data: String = String::new(), NextRun;
+        /// Seed of the series, or of the stretches of the file's columns.
+        pub seed: u64 = 0, NextRun;
+        /// Values that are shown, 8 to 500, more than `horizon`.
+        pub history: u32 = 48, NextRun;
+        /// Values to be forecast, 1 to 50.
+        pub horizon: u32 = 6, NextRun;
+        /// Chance that a method is withheld in a task, in [0, 1); 0 = all are there.
+        pub dropout: f64 = 0.0, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 8, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Reward of a perfect submission, > 0; others give this times their score.
+        pub win_reward: f64 = 10.0, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/series.toml`.
+        pub style: String = "verl-agent".into(), NextRun;
+    }
+
+    /// The scene environment: write a program that draws a picture as asked for (of GenEvolve's kind).
+    pub struct SceneSettings in "env.scene" {
+        /// Seed of the tasks.
+        pub seed: u64 = 0, NextRun;
+        /// Conditions on places and sizes, 0 to 6, beside those on numbers and colours.
+        pub relations: u32 = 2, NextRun;
+        /// Whether the answer to a program says which conditions do not hold yet; if not, only how many do.
+        pub feedback: bool = true, NextRun;
+        /// Turns after which an episode ends as lost, >= 1.
+        pub max_turns: u32 = 8, NextRun;
+        /// Taken from the return of a row for every reply without the required form, >= 0; 0 = such replies cost nothing.
+        pub invalid_penalty: f64 = 0.1, NextRun;
+        /// Reward of a picture that meets all conditions, > 0; others give this times their score.
+        pub win_reward: f64 = 10.0, NextRun;
+        /// Style of prompts and replies: a table `[prompt.NAME]` of `envs/scene.toml`.
         pub style: String = "verl-agent".into(), NextRun;
     }
 

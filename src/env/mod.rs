@@ -8,6 +8,7 @@
 //! one `envs/NAME.toml` with its styles of prompts.
 
 pub mod analysis;
+pub mod apps;
 pub mod bench;
 pub mod bm25;
 pub mod bridge;
@@ -20,7 +21,9 @@ pub mod prompt;
 pub mod pyjson;
 pub mod pyrandom;
 pub mod records;
+pub mod scene;
 pub mod search;
+pub mod series;
 pub mod serve;
 pub mod shop;
 pub mod sokoban;
@@ -172,6 +175,27 @@ pub const KINDS: &[Kind] = &[
         text: search::TEXT,
         data: Some("questions"),
         open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: apps::KIND,
+        about: "do what someone asks for in the apps of their everyday life, by writing code; of AppWorld's kind",
+        text: apps::TEXT,
+        data: None,
+        open: |settings| Ok(Box::new(apps::AppsWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: series::KIND,
+        about: "forecast numbers with tools, measured by error; of TimeClaw's kind",
+        text: series::TEXT,
+        data: Some("data"),
+        open: |settings| Ok(Box::new(series::SeriesWorld::from_table(settings)?)),
+    },
+    Kind {
+        name: scene::KIND,
+        about: "write a program that draws a picture as asked for, judged by conditions; of GenEvolve's kind",
+        text: scene::TEXT,
+        data: None,
+        open: |settings| Ok(Box::new(scene::SceneWorld::from_table(settings)?)),
     },
     Kind {
         name: bridge::KIND,

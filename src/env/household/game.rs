@@ -4,6 +4,7 @@
 //! the order in which ALFWorld prints lists.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -91,16 +92,38 @@ pub struct Game {
     pub objects: Vec<Object>,
     /// Pairs (receptacle type, object type).
     pub can: HashSet<(Kind, Kind)>,
-    pub names: HashMap<String, Entity>,
+    pub names: HashMap<String, Entity, BuildHasherDefault<NameHash>>,
     pub goal: Goal,
     /// The goal sentence.
     pub desc: String,
     /// Receptacles at each location, ascending.
     pub at_loc: Vec<Vec<Rec>>,
+    /// Every receptacle, sorted by name: the order of `go to` in a sorted list of commands.
+    pub by_name: Vec<Rec>,
     /// Receptacles of the goal's target type; none where the goal has none.
     pub targets: Vec<Rec>,
     /// Objects the goal is about, able to be changed as it asks.
     pub wanted: Vec<Obj>,
+}
+
+/// FNV-1a: names are short and nobody's attack, and every command looks up one or two.
+#[derive(Clone, Debug)]
+pub struct NameHash(u64);
+
+impl Default for NameHash {
+    fn default() -> Self {
+        NameHash(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for NameHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    }
 }
 
 /// Everything that changes while a game is played.
@@ -179,7 +202,9 @@ impl Game {
             .for_each(|(r, rec): (usize, &Receptacle)| at_loc[rec.loc as usize].push(r as Rec));
         let (desc, kinds) = (spec.desc.clone(), kinds.names);
         let (targets, wanted) = (Vec::new(), Vec::new());
-        let mut game = Game { kinds, receptacles, objects, can, names, goal, desc, at_loc, targets, wanted };
+        let mut by_name: Vec<Rec> = (0..receptacles.len() as Rec).collect();
+        by_name.sort_by(|a, b| receptacles[*a as usize].name.cmp(&receptacles[*b as usize].name));
+        let mut game = Game { kinds, receptacles, objects, can, names, goal, desc, at_loc, by_name, targets, wanted };
         if let Goal::Place { target, .. } = goal {
             game.targets = game.receptacles_of(target).collect();
         }
@@ -312,7 +337,7 @@ fn index_names(
     labels: &BTreeMap<String, String>,
     recs: &BTreeMap<String, &ReceptacleSpec>,
     objs: &BTreeMap<String, &ObjectSpec>,
-) -> HashMap<String, Entity> {
+) -> HashMap<String, Entity, BuildHasherDefault<NameHash>> {
     let recs = recs.keys().enumerate().map(|(i, id)| (labels[id].clone(), Entity::Receptacle(i as Rec)));
     let objs = objs.keys().enumerate().map(|(i, id)| (labels[id].clone(), Entity::Object(i as Obj)));
     recs.chain(objs).collect()

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dynamics::Action;
 use super::game::{Game, Kind, Obj, Rec, State, caps, marks};
 use super::spec::Params;
 
@@ -175,6 +176,16 @@ impl Goal {
     /// Whether the goal is reached.
     pub fn won(&self, game: &Game, state: &State) -> bool {
         self.score(game, state) >= 1.0
+    }
+
+    /// Whether an action can change the [`Goal::score`].
+    pub fn depends_on(&self, action: Action) -> bool {
+        match action {
+            Action::Look | Action::Inventory | Action::Help | Action::Open(_) | Action::Close(_) => false,
+            Action::ExamineReceptacle(_) | Action::ExamineObject(_) | Action::Slice(..) => false,
+            Action::Go(_) | Action::Use(_) => matches!(self, Goal::Light { .. }),
+            Action::Take(..) | Action::Move(..) | Action::Change(..) => true,
+        }
     }
 
     /// Part of the goal's conditions that hold in the best choice of objects: [0, 1], 1 = won.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use self::dynamics::Action;
 use self::game::{Game, Obj, State};
 use self::games::Games;
 use self::priors::Priors;
@@ -44,8 +45,8 @@ pub struct Settings {
     pub games: String,
     /// Size of the rooms. `small`: 6 to 9 receptacles and 7 to 11 objects; `full`: about ALFWorld's counts.
     pub rooms: Rooms,
-    /// Most turns of an episode, at least 4. The published settings use 50. Only games whose shortest plan fits in
-    /// half of it are dealt.
+    /// Most turns of an episode; at least 16 for games of our own, of which only those are dealt whose shortest plan
+    /// fits in half of it. The published settings use 50.
     pub max_turns: usize,
     /// Taken from the reward of a turn whose reply has not the required form; 0 = no penalty.
     pub invalid_penalty: f32,
@@ -92,7 +93,12 @@ enum Supply {
 impl HouseholdWorld {
     /// Builds the world. Fails if a setting is out of range.
     pub fn new(settings: Settings) -> Result<HouseholdWorld> {
-        ensure!(settings.max_turns >= 4, "`max_turns` is {}; no task can be done in less than 4", settings.max_turns);
+        let (turns, made) = (settings.max_turns, settings.games.is_empty());
+        ensure!(turns >= 1, "`max_turns` is 0; an action takes a turn");
+        ensure!(
+            turns >= LEAST_TURNS || !made,
+            "`max_turns` is {turns}; made games can be won in half of it, and the longest task takes 8: use at least {LEAST_TURNS}"
+        );
         ensure!(settings.invalid_penalty >= 0.0, "`invalid_penalty` is {}; use 0 or more", settings.invalid_penalty);
         let supply = match settings.games.as_str() {
             "" => Supply::Made(Scenes::new(Priors::current()?, settings.rooms)),
@@ -164,6 +170,8 @@ pub struct Household {
     state: State,
     observation: String,
     win_reward: f32,
+    /// Of the state now.
+    score: f32,
     won: bool,
 }
 
@@ -171,8 +179,8 @@ impl Household {
     /// Starts a game. Fails if the spec is not consistent.
     pub fn new(spec: &Spec, win_reward: f32) -> Result<Household> {
         let (game, state) = Game::load(spec).context("this is not a household game")?;
-        let won = game.goal.won(&game, &state);
-        Ok(Household { observation: texts::intro(&game), game, state, win_reward, won })
+        let score = game.goal.score(&game, &state);
+        Ok(Household { observation: texts::intro(&game), game, state, win_reward, score, won: score >= 1.0 })
     }
 
     /// The unchanging part of the game.
@@ -209,8 +217,10 @@ impl Env for Household {
             Some(action) => texts::feedback(&self.game, &self.state, action, &mut self.observation),
             None => texts::NOTHING.clone_into(&mut self.observation),
         }
-        let score = self.game.goal.score(&self.game, &self.state);
-        let won = score >= 1.0;
+        if action.is_some_and(|a| self.game.goal.depends_on(a)) {
+            self.score = self.game.goal.score(&self.game, &self.state);
+        }
+        let (score, won) = (self.score, self.score >= 1.0);
         self.won |= won;
         let reward = if won && !before { self.win_reward } else { 0.0 };
         let valid = action.is_some();
@@ -218,9 +228,13 @@ impl Env for Household {
     }
 
     fn admissible(&self) -> Vec<String> {
-        let possible = self.state.possible(&self.game);
-        let mut commands: Vec<_> = possible.into_iter().map(|a| texts::command(&self.game, a)).collect();
+        let here = self.state.possible_here(&self.game);
+        let mut commands: Vec<_> = here.into_iter().map(|a| texts::command(&self.game, a)).collect();
         commands.sort_unstable();
+        // the many ways to go are in order already, and stand together
+        let elsewhere = self.game.by_name.iter().filter(|&&r| !self.state.at(&self.game, r));
+        let at = commands.partition_point(|command| command.as_str() < "go to ");
+        commands.splice(at..at, elsewhere.map(|&r| texts::command(&self.game, Action::Go(r))));
         commands
     }
 
@@ -233,5 +247,7 @@ impl Env for Household {
     }
 }
 
+/// Twice the shortest plan of finding two things and putting them somewhere: go, take, go, put, and again.
+pub const LEAST_TURNS: usize = 16;
 /// Tasks of each held-out split of our own games.
 const VALID_TASKS: u64 = 1024;
