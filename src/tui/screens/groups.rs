@@ -34,7 +34,9 @@ pub fn tasks(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let height = usize::from(inner.height);
     let first = window(signals.len(), group, height);
     let spark = data.groups.iter().map(|r| r.len()).max().unwrap_or(0).min(8);
-    let cells = usize::from(inner.width).saturating_sub(spark + 21);
+    // what the task is matters more than how far its rewards are apart
+    let rest = usize::from(inner.width).saturating_sub(spark + 10);
+    let (cells, apart) = if rest >= 31 { (rest - 7, true) } else { (rest, false) };
     scene.hit(area, Target::Pane(0));
     rows_hit(scene, inner, 0, first, signals.len());
     let line = |(at, signal): (usize, &GroupSignal)| {
@@ -49,7 +51,7 @@ pub fn tasks(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
             scene.span(Role::Accent, if pinned { "☆" } else { " " }),
             scene.span(Role::Series1, format!(" {rewards:<spark$}")),
             scene.span(Role::Text, format!(" {:>5.2}", signal.mean)),
-            scene.span(Role::Dim, format!(" σ{:<5.2}", signal.sigma)),
+            scene.span(Role::Dim, if apart { format!(" σ{:<5.2}", signal.sigma) } else { String::new() }),
             scene.span(Role::Warn, if signal.none && !data.panel { "∅" } else { " " }),
         ])
     };

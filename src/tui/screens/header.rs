@@ -180,6 +180,10 @@ fn phase_line<'a>(scene: &Scene<'a>, width: u16) -> Line<'a> {
     figure("", " s/step  ", "time/step");
     figure("", " tok/s  ", "tokens/per_second");
     figure("mismatch ", "  ", "mismatch/max");
+    if pieces.len() == 1 {
+        let said = if scene.app.is_live() { "the trainer is starting" } else { "nothing was timed" };
+        pieces.push(vec![scene.span(Role::Dim, said)]);
+    }
     packed(pieces, usize::from(width))
 }
 
