@@ -75,6 +75,8 @@ fn relabel(buffer: &mut Buffer, drawn: &Drawn, plan: &Plan) {
             continue;
         };
         let style = buffer.cell((axis, y)).map(|cell| cell.style()).unwrap_or_default();
+        // as the crate does: a blank before the axis, where there is room
+        let said = if said.len() < cells { format!("{said} ") } else { said.to_owned() };
         buffer.set_stringn(left, y, format!("{said:>cells$}"), cells, style);
         drop(buffer.cell_mut((axis, y)).map(|cell| cell.set_symbol(tick)));
         free = y;
