@@ -20,22 +20,23 @@ pub fn of(played: &Played, row: &Row) -> RowFacts {
         view: played.view,
         taught: false,
         extra: played.extra,
-        turns: spans(row).into_iter().map(|(index, tokens)| turn(played, index, tokens)).collect(),
+        turns: spans(row).into_iter().map(|(index, tokens)| turn(played, row, index, tokens)).collect(),
     }
 }
 
-fn turn(played: &Played, index: u32, tokens: Range<usize>) -> TurnFacts {
+fn turn(played: &Played, row: &Row, index: u32, tokens: Range<usize>) -> TurnFacts {
+    let action = row.actions.iter().find(|(turn, _)| *turn == index).map(|(_, action)| action.clone());
     let turn = played.episode.turns.get(index as usize);
     let verdict = played.verdicts.iter().find(|verdict| verdict.turn == index);
     TurnFacts {
         index,
+        action: action.unwrap_or(tokens.start..tokens.start),
         tokens,
         reward: turn.map_or(0.0, |turn| f64::from(turn.reward)),
         anchor: turn.map_or(0, |turn| anchor(&turn.observation)),
         valid: turn.is_some_and(|turn| turn.valid),
         role: verdict.and_then(|verdict| verdict.role),
         chosen: verdict.is_some_and(|verdict| verdict.feedback.is_some()),
-        ..TurnFacts::default()
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod remote;
 
+use std::ops::Range;
+
 use anyhow::{Context, Result};
 
 use super::judge::TurnVerdict;
@@ -63,6 +65,8 @@ pub struct Seat {
     pub task: Task,
     /// Skills the *student* sees; only baselines and evaluations with skills set this.
     pub skills: Option<Skills>,
+    /// Tools of the environment that are withheld.
+    pub withheld: Vec<String>,
 }
 
 /// A finished episode and its training rows.
@@ -76,6 +80,8 @@ pub struct Played {
     pub extra: bool,
     /// What its teacher reads, where that is settled already.
     pub context: Option<String>,
+    /// Skills its sampler read.
+    pub read: Option<String>,
     /// What the judge said of its turns.
     pub verdicts: Vec<TurnVerdict>,
     /// Sum over turns of the penalty for replies without the required form; >= 0.
@@ -143,7 +149,8 @@ struct Game {
 
 impl Game {
     fn open(scene: &Scene, seat: &Seat, slot: usize) -> Result<Self> {
-        let env = scene.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
+        let mut env = scene.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
+        env.withhold(&seat.withheld);
         let mut task = seat.task.clone();
         if let Some(goal) = env.goal() {
             task.goal = goal.to_owned();
@@ -263,6 +270,7 @@ impl Game {
         };
         if let Some(row) = self.rows.last_mut() {
             row.reply(&sample, penalty);
+            row.acted(sample.ids.len(), action_tokens(scene.text, &sample.ids, &self.episode.turns));
         }
         if self.playing() {
             self.continue_with(scene, sample, &step.observation)?;
@@ -296,8 +304,27 @@ impl Game {
     fn finish(self) -> Played {
         let view = if self.skills.is_some() { View::Skilled } else { View::Plain };
         let Game { episode, rows, penalty, .. } = self;
-        Played { episode, rows, view, extra: false, context: None, verdicts: vec![], penalty }
+        Played { episode, rows, view, extra: false, context: None, read: None, verdicts: vec![], penalty }
     }
+}
+
+/// Which tokens of the last turn's reply say its action; none where the action does not stand in the reply.
+pub(super) fn action_tokens(text: &Text, ids: &[u32], turns: &[Turn]) -> Range<usize> {
+    let action = turns.last().map_or("", |turn| turn.action.trim());
+    let pieces = text.bytes(ids);
+    let reply = String::from_utf8_lossy(&pieces.concat()).into_owned();
+    // a projection may have put the action in lower case; only where no byte moves can its place be told then
+    let lower = reply.to_lowercase();
+    let found = reply.rfind(action).or_else(|| lower.rfind(action).filter(|_| lower.len() == reply.len()));
+    let Some(start) = found.filter(|_| !action.is_empty()) else { return 0..0 };
+    let ends = pieces.iter().scan(0, |end, piece| {
+        *end += piece.len();
+        Some(*end)
+    });
+    let ends: Vec<usize> = ends.collect();
+    let first = ends.partition_point(|end| *end <= start);
+    let last = ends.partition_point(|end| *end < start + action.len());
+    first..(last + 1).min(ids.len())
 }
 
 #[cfg(test)]
