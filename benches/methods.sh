@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every method for 20 steps from the starter, small: is its run whole (`sdlab verify`), are its numbers finite, does the
-# reward hold? Prints a table in Markdown. Not a comparison of methods: two rollouts of two tasks say nothing about those.
+# reward hold? Prints a table in Markdown. Not a comparison of methods: two rollouts of one task say nothing about those.
 # usage: benches/methods.sh [STEPS] [METHOD...]        SDLAB=path/to/sdlab (default: target/debug/sdlab, built here)
 #        needs python3
 set -euo pipefail
@@ -23,13 +23,13 @@ for name in "${names[@]}"; do
     esac
     start=$(date +%s)
     status=0
-    nice -n 15 "$sdlab" --batch --steps "$steps" --root "$root" --set "method.$name={}" "${more[@]}" \
-        --set run.name="$name" --set rollout.groups=2 --set rollout.members=2 --set rollout.max_new_tokens=16 \
+    "$sdlab" --batch --steps "$steps" --root "$root" --set "method.$name={}" "${more[@]}" \
+        --set run.name="$name" --set rollout.groups=1 --set rollout.members=2 --set rollout.max_new_tokens=12 \
         --set env.household.max_turns=16 --set eval.games=0 --set optim.minibatches=1 --set optim.lr=1e-4 \
         --set checkpoint.every=0 >"$root/$name.jsonl" 2>"$root/$name.log" || status=$?
     seconds=$(($(date +%s) - start))
     verified=no
-    nice -n 15 "$sdlab" verify --quick "$root/$name" >"$root/$name.verify" 2>&1 && verified=yes
+    "$sdlab" verify --quick "$root/$name" >"$root/$name.verify" 2>&1 && verified=yes
     python3 - "$root/$name.jsonl" "$name" "$seconds" "$status" "$verified" "$steps" <<'PY'
 import json, math, sys
 path, name, seconds, status, verified, steps = sys.argv[1:]

@@ -6,8 +6,8 @@ use sdlab::core::{Role, View};
 use sdlab::method::schedule::Schedule;
 use sdlab::method::view::{Given, Top};
 use sdlab::method::{
-    Atod, Craft, GenEvolve, Gigpo, Grpo, HandOff, Hdpo, Method, MethodConfig, Paw, Plan, RowFacts, Sdpo, Sgcd, Sod,
-    Solar, SparseToDense, Tokens, Triage, TurnFacts, Ucob,
+    Atod, Craft, GenEvolve, Gigpo, Grpo, HandOff, Hdpo, Method, MethodConfig, Paw, Plan, Rlsd, RowFacts, Sdpo, Sgcd,
+    Sod, Solar, SparseToDense, Tokens, Triage, TurnFacts, Ucob,
 };
 
 const N: usize = 16;
@@ -194,7 +194,9 @@ fn with_every_switch_off_it_is_its_backbone_bit_for_bit() {
     let hdpo = Hdpo { coef: 0.0, ..Hdpo::default() };
     let paw = Paw { coef: 0.0, ..Paw::default() };
     let ucob = Ucob { coef: 0.0, ..Ucob::default() };
-    let pairs: [(&dyn Method, Box<dyn Method>); 9] = [
+    let rlsd = Rlsd { share: Schedule::from(0.0), ..Rlsd::default() };
+    let pairs: [(&dyn Method, Box<dyn Method>); 10] = [
+        (&rlsd, grpo(&rlsd.grpo)),
         (&sod, grpo(&sod.grpo)),
         (&atod, grpo(&atod.grpo)),
         (&craft, grpo(&craft.grpo)),

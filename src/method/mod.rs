@@ -39,6 +39,7 @@ pub mod skill_sd;
 pub mod sod;
 pub mod solar;
 pub mod sparse_to_dense;
+pub mod stages;
 pub mod timeclaw;
 pub mod tip;
 pub mod triage;

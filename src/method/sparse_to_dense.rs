@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::estimator::Sampled;
 use super::manual::manual;
 use super::needs::{Privileged, TeacherWeights};
+use super::stages::{self, At, Stage};
 use super::{Credit, Grpo, HandOff, Method, MethodConfig, MethodInfo, Needs, Opd, Plan, Tokens};
 
 manual! {
@@ -21,78 +21,13 @@ pub struct SparseToDense {
     /// condition that ends it sooner (`{ metric = "success/mean", above = 0.8, for = 3 }`, or `below`), over what the method
     /// reports and `success/mean`, `score/mean`, `reward/mean`; and `then`, what becomes of the weights when it ends: `none`,
     /// `teacher` (put aside as the teacher `staged`, and trained on) or `restart` (put aside, and a student starts afresh).
-    #[serde(deserialize_with = "stages")]
+    #[serde(deserialize_with = "stages::read")]
     pub stages: Vec<Stage>,
 }
 state {
     /// Where the run stands in the list.
     pub at: At,
 }
-}
-
-/// One stage.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stage {
-    pub name: String,
-    #[serde(default)]
-    pub steps: u64,
-    #[serde(default)]
-    pub then: HandOff,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Until>,
-    pub method: MethodConfig,
-}
-
-/// When a stage is over before its length: after so many steps in a row past the limit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Until {
-    pub metric: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub above: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub below: Option<f64>,
-    #[serde(rename = "for", default = "once")]
-    pub steps: u32,
-}
-
-fn once() -> u32 {
-    1
-}
-
-/// Place in the list of stages.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct At {
-    /// Number of the stage, from 0.
-    pub stage: usize,
-    /// Its first step; 0 = the run has not begun.
-    since: u64,
-    /// The present step, counted in the stage from 1.
-    now: u64,
-    /// Steps in a row in which its condition held.
-    held: u32,
-    /// What its method has accumulated.
-    inner: Vec<f64>,
-}
-
-fn stages<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<Stage>, D::Error> {
-    let stages = Vec::<Stage>::deserialize(source)?;
-    if stages.is_empty() {
-        return Err(D::Error::custom("the list of stages is empty, write at least one"));
-    }
-    for (n, stage) in (1..).zip(&stages) {
-        let limits = stage.until.as_ref().map_or(1, |until| [until.above, until.below].iter().flatten().count());
-        if matches!(stage.method, MethodConfig::SparseToDense(_)) {
-            return Err(D::Error::custom(format!(
-                "stage {n} is itself a list of stages, write its stages into this list"
-            )));
-        }
-        if limits != 1 {
-            return Err(D::Error::custom(format!("`until` of stage {n} needs either `above` or `below`")));
-        }
-    }
-    Ok(stages)
 }
 
 impl Default for SparseToDense {

@@ -4,7 +4,8 @@
 use anyhow::{Context, Result};
 
 use super::Trainer;
-use super::rollout::{Played, action_tokens};
+use super::facts::action_tokens;
+use super::rollout::Played;
 use super::row::{Prompt, Row};
 use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, View, rng};
 use crate::engine::{Finish, Sample, SampleRequest, Sampler, sample_all};

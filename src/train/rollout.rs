@@ -2,10 +2,9 @@
 
 mod remote;
 
-use std::ops::Range;
-
 use anyhow::{Context, Result};
 
+use super::facts::action_tokens;
 use super::judge::TurnVerdict;
 use super::row::{Layout, Prompt, Row};
 use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, rng};
@@ -306,25 +305,6 @@ impl Game {
         let Game { episode, rows, penalty, .. } = self;
         Played { episode, rows, view, extra: false, context: None, read: None, verdicts: vec![], penalty }
     }
-}
-
-/// Which tokens of the last turn's reply say its action; none where the action does not stand in the reply.
-pub(super) fn action_tokens(text: &Text, ids: &[u32], turns: &[Turn]) -> Range<usize> {
-    let action = turns.last().map_or("", |turn| turn.action.trim());
-    let pieces = text.bytes(ids);
-    let reply = String::from_utf8_lossy(&pieces.concat()).into_owned();
-    // a projection may have put the action in lower case; only where no byte moves can its place be told then
-    let lower = reply.to_lowercase();
-    let found = reply.rfind(action).or_else(|| lower.rfind(action).filter(|_| lower.len() == reply.len()));
-    let Some(start) = found.filter(|_| !action.is_empty()) else { return 0..0 };
-    let ends = pieces.iter().scan(0, |end, piece| {
-        *end += piece.len();
-        Some(*end)
-    });
-    let ends: Vec<usize> = ends.collect();
-    let first = ends.partition_point(|end| *end <= start);
-    let last = ends.partition_point(|end| *end < start + action.len());
-    first..(last + 1).min(ids.len())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::core::Split;
 use crate::engine::WeightSet;
 use crate::method::needs::{Extra, TeacherWeights};
 use crate::method::{HandOff, Needs};
+use crate::text::Text;
 
 /// Refuses what only the loaded parts can tell to be missing; the rest is refused when the recipe is read.
 pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
@@ -47,6 +48,7 @@ pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
         if let Some(TeacherWeights::Checkpoint(folder)) = teacher(needs)
             && !trainer.engine.keeps(WeightSet::Checkpoint)
         {
+            same_tokenizer(trainer, Path::new(folder))?;
             let loaded = trainer.engine.keep_folder(WeightSet::Checkpoint, Path::new(folder));
             loaded.with_context(|| format!("the teacher's weights `{folder}` cannot be used"))?;
         }
@@ -60,6 +62,21 @@ pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
         Some(generate) => generate::prepare(trainer, generate),
         None => Ok(()),
     }
+}
+
+/// Refuses a teacher whose token ids mean other texts: log-probs of the same ids would say nothing. A folder without a
+/// tokenizer (adapters, say) has the student's.
+fn same_tokenizer(trainer: &Trainer, folder: &Path) -> Result<()> {
+    let Ok(theirs) = Text::load(folder) else { return Ok(()) };
+    let ids: Vec<u32> = (0..trainer.text.vocab().max(theirs.vocab()) as u32).collect();
+    if trainer.text.bytes(&ids) != theirs.bytes(&ids) {
+        bail!(
+            "the teacher `{}` has another tokenizer than the student, so its log-probs of the student's tokens mean \
+             nothing: take a teacher of the student's family",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 /// Does what a stage of the method begins with.
