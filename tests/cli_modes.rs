@@ -105,6 +105,18 @@ fn a_recipe_before_a_command_is_refused() {
 }
 
 #[test]
+fn options_that_a_command_does_not_read_are_refused() {
+    assert_eq!(
+        said(&["verify", "runs/starter", "--steps", "3"]),
+        refusal("`--steps` means nothing to this command: it is about training")
+    );
+    assert_eq!(
+        said(&["methods", "--set", "a=1"]),
+        refusal("`--set` means nothing to this command: it is about training")
+    );
+}
+
+#[test]
 fn help_has_examples_and_exit_codes() {
     let (code, out, _) = said(&["--help"]);
     assert_eq!(code, 0);

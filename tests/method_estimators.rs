@@ -95,7 +95,7 @@ proptest! {
                 student[i] += by;
                 (f64::from(student[i]), d.at(&student, &teacher).value)
             };
-            let ((low, below), (high, above)) = (moved(-2e-3), moved(2e-3));
+            let ((low, below), (high, above)) = (moved(-1e-4), moved(1e-4));
             let numeric = (above - below) / (high - low);
             prop_assert!((numeric - claimed[i]).abs() < 2e-3 * (1.0 + numeric.abs()), "{d:?} {i}: {numeric} {claimed:?}");
         }

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use super::bank::{BankError, GENERAL, MISTAKES, Skill, SkillGroup};
 use super::neutral::{neutralise, words};
+use crate::core::line_column;
 use crate::core::skill::{Analyses, Provenance};
 
 /// A file being read.
@@ -94,12 +95,7 @@ impl Source<'_> {
     }
 
     fn refusal(&self, span: Option<Range<usize>>, message: &str) -> BankError {
-        let place = span.map(|span| {
-            // a span of the parser lies in the text it parsed
-            let before = self.text.get(..span.start).unwrap_or(self.text);
-            let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-            (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-        });
+        let place = span.map(|span| line_column(self.text, span.start));
         BankError { file: self.name.to_owned(), place, message: message.to_owned() }
     }
 }

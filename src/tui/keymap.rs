@@ -15,6 +15,7 @@ use toml_edit::{Document, Item, Value};
 
 use super::app::Mode;
 use super::keys::{Key, Keymap, ScreenId};
+use crate::core::line_column;
 
 /// Reads a keymap file.
 ///
@@ -61,9 +62,7 @@ pub fn sample() -> String {
 
 /// `name:line:column` of a place in a text, both from 1.
 pub fn place(name: &str, text: &str, span: Option<Range<usize>>) -> String {
-    let upto = text.get(..span.map_or(0, |span| span.start)).unwrap_or(text);
-    let line = upto.matches('\n').count() + 1;
-    let column = upto.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    let (line, column) = line_column(text, span.map_or(0, |span| span.start));
     format!("{name}:{line}:{column}")
 }
 

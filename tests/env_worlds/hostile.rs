@@ -3,6 +3,8 @@
 use sdlab::core::Split;
 use sdlab::env::open_world;
 
+/// What only Sokoban takes for actions.
+const MOVES: &str = "up || ";
 const HOME: &[&str] = &["household", "shop", "search", "sokoban", "apps", "series", "scene"];
 
 /// Texts that no environment expects.
@@ -14,7 +16,8 @@ fn hostile() -> Vec<String> {
         "<search>",
         "</search>",
         "<answer>",
-        "up || ",
+        "still || ",
+        MOVES,
         "print(",
         "add a circle ",
         "submit ",
@@ -51,6 +54,11 @@ fn hostile() -> Vec<String> {
     all
 }
 
+/// Where something went wrong, with the beginning of the action.
+fn place(kind: &str, action: &str) -> String {
+    format!("{kind} {:?}", action.chars().take(30).collect::<String>())
+}
+
 #[test]
 fn every_world_answers_hostile_actions() {
     for kind in HOME {
@@ -59,17 +67,15 @@ fn every_world_answers_hostile_actions() {
         let fresh = world.open(&task).unwrap();
         let mut game = fresh.snapshot();
         for action in hostile() {
-            let before = game.observation().len();
+            let (at, before) = (place(kind, &action), game.observation().len());
             let step = game.step(&action);
-            assert!(step.reward.is_finite() && (0.0..=1.0).contains(&step.score), "{kind} {action:.30?}");
-            assert!(
-                !step.won && step.observation.len() < 20_000 + before,
-                "{kind} {action:.30?}: {}",
-                step.observation.len()
-            );
-            assert!(game.failure().is_none(), "{kind} {action:.30?}");
+            assert!(step.reward.abs() <= 20.0 && (0.0..=1.0).contains(&step.score), "{at}: {}", step.reward);
+            // moves are no nonsense: enough of them may push a box home
+            assert!(!step.won || (*kind, action.starts_with(MOVES)) == ("sokoban", true), "{at} wins");
+            assert!(step.observation.len() < 20_000 + before, "{at}: {}", step.observation.len());
+            assert!(game.failure().is_none(), "{at}");
             let shown = game.observation();
-            assert!(!shown.contains('\u{1b}') && !shown.contains('\0'), "{kind} {action:.30?} comes back as it is");
+            assert!(!shown.contains('\u{1b}') && !shown.contains('\0'), "{at} comes back as it is");
             if step.done {
                 game = fresh.snapshot();
             }
@@ -89,8 +95,8 @@ fn what_is_over_stays_over() {
         let plan = game.expert();
         plan.iter().for_each(|action| drop(game.step(action)));
         for action in plan.iter().chain(&hostile()[..10].to_vec()) {
-            let step = game.step(action);
-            assert!(step.done && step.reward <= 0.0, "{kind} {action:.30?}: {step:?}");
+            let (at, step) = (place(kind, action), game.step(action));
+            assert!(step.done && step.reward <= 0.0, "{at}: {step:?}");
         }
         assert!(game.expert().is_empty(), "{kind}");
     }

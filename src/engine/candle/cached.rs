@@ -17,7 +17,7 @@ use super::model::Packed;
 use super::ops::{host, tensor};
 
 /// Below so many (token, head, key) triples a thread is not worth waking.
-const TASK: usize = 1 << 13;
+const TASK: usize = 1 << 12;
 /// Numbers of a value vector that are summed at once.
 const LANES: usize = 16;
 

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use anyhow::{Result, ensure};
+use candle_core::Tensor;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
@@ -26,8 +27,12 @@ const WORTH_WAITING: usize = 16;
 const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
-/// Least tokens of a part of a pass that runs on its own: enough to make good use of a weight that was loaded.
+/// Least tokens of a part of a pass that runs on its own: enough to make good use of a weight that was loaded from memory,
 const PART_TOKENS: usize = 16;
+/// or from the cache,
+const PART_TOKENS_CACHED: usize = 4;
+/// where models of so many parameters stay.
+const CACHED: usize = 4 << 20;
 
 /// Samples `first` and everything that `next` asks for thereafter.
 pub(super) fn sample(
@@ -177,8 +182,11 @@ impl<'a> Batch<'a> {
                 run(decoder, w, rows, &how, store)?;
             }
         } else {
-            let parts = parts(&mut rows, rayon::current_num_threads());
-            parts.into_par_iter().try_for_each(|rows| run(decoder, w, rows, &how, store))?;
+            let parameters: usize = w.iter().map(Tensor::elem_count).sum();
+            let least = if parameters <= CACHED { PART_TOKENS_CACHED } else { PART_TOKENS };
+            let parts = parts(&mut rows, rayon::current_num_threads(), least);
+            // inside the pool, where a product that is split need not be handed over to it first
+            rayon::scope(|_| parts.into_par_iter().try_for_each(|rows| run(decoder, w, rows, &how, store)))?;
         }
         self.part();
         Ok(())
@@ -230,11 +238,15 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Splits rows into parts of about equal work: one for a thread, but none too small. Whole passes side by side need far
+/// Splits rows into parts of about equal work: one for a thread, but none of less than `least` tokens. Whole passes side by side need far
 /// less waiting for each other than the products inside one, and give the same numbers.
-fn parts<'r, 'x, 'a>(mut rows: &'r mut [&'x mut Row<'a>], threads: usize) -> Vec<&'r mut [&'x mut Row<'a>]> {
+fn parts<'r, 'x, 'a>(
+    mut rows: &'r mut [&'x mut Row<'a>],
+    threads: usize,
+    least: usize,
+) -> Vec<&'r mut [&'x mut Row<'a>]> {
     let total: usize = rows.iter().map(|r| r.pending()).sum();
-    let quota = total.div_ceil(threads).max(PART_TOKENS);
+    let quota = total.div_ceil(threads).max(least);
     let mut parts = vec![];
     while !rows.is_empty() {
         let mut tokens = 0;

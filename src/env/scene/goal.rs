@@ -41,9 +41,9 @@ pub enum Rule {
 impl Rule {
     /// As the task says it.
     pub fn words(&self) -> String {
-        let plural = |shape: &str, n: usize| if n == 1 { format!("one {shape}") } else { format!("{n} {shape}s") };
         match self {
-            Rule::Count(shape, n) => format!("there is exactly {}", plural(shape, *n)),
+            Rule::Count(shape, 1) => format!("there is exactly one {shape}"),
+            Rule::Count(shape, n) => format!("there are exactly {n} {shape}s"),
             Rule::Total(n) => format!("there are {n} shapes in all"),
             Rule::Background(palette, _) => format!("the background is that of the palette \"{palette}\""),
             Rule::Color { words, .. } => words.clone(),

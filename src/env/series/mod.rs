@@ -157,17 +157,7 @@ pub struct Forecast {
 impl Forecast {
     /// Starts with some of the tools, at least one.
     pub fn new(series: Series, tools: Vec<&'static str>, win_reward: f32) -> Forecast {
-        let usual = candidates(series.period).into_iter().filter(|method| tools.contains(&method.name()));
-        let measured =
-            usual.map(|method| (method, error(&method.forecast(&series.past, series.future.len()), &series.future)));
-        let best = measured.min_by(|a, b| a.1.total_cmp(&b.1));
-        // a tool without usual numbers alone: its neighbour without any
-        let best = best.unwrap_or_else(|| {
-            (
-                Method::Seasonal(1),
-                error(&Method::Seasonal(1).forecast(&series.past, series.future.len()), &series.future),
-            )
-        });
+        let best = best(&series, &tools);
         let observation = format!("The series so far, {} values: {}", series.past.len(), list(&series.past));
         Forecast {
             series: Arc::new(series),
@@ -199,7 +189,10 @@ impl Forecast {
                 let lag = lag.ok_or_else(|| format!("Write it like: correlate LAG, from 1 to {}.", past.len() - 1))?;
                 Ok(format!("The autocorrelation at lag {lag} is {:.3}.", autocorrelation(past, lag)))
             }
-            "forecast" => Ok(format!("{rest}: {}", list(&self.method(rest)?.forecast(past, horizon)))),
+            "forecast" => {
+                let method = self.method(rest)?;
+                Ok(format!("{method}: {}", list(&method.forecast(past, horizon))))
+            }
             "try" => {
                 let method = self.method(rest)?;
                 let (before, after) = past.split_at(past.len() - horizon);
@@ -250,7 +243,7 @@ impl Env for Forecast {
             return Vec::new();
         }
         let mut all = vec!["describe".to_owned(), "correlate 1".into(), "correlate 12".into()];
-        let usual = candidates(Some(12)).into_iter().filter(|method| self.tools.contains(&method.name()));
+        let usual = candidates(Some(OFFERED_PERIOD)).into_iter().filter(|method| self.tools.contains(&method.name()));
         all.extend(usual.flat_map(|method| ["submit", "try"].map(|verb| format!("{verb} {method}"))));
         all.sort();
         all
@@ -285,6 +278,18 @@ impl Env for Forecast {
     }
 }
 
+/// The best of the usual methods among `tools`, and its error. A series without a season may be left with tools that need
+/// one; they are then tried with the season that [`Env::admissible`] offers. At least one tool, else `naive` it is.
+fn best(series: &Series, tools: &[&str]) -> (Method, f64) {
+    let missed = |method: &Method| error(&method.forecast(&series.past, series.future.len()), &series.future);
+    let of = |period| {
+        let usual = candidates(period).into_iter().filter(|method| tools.contains(&method.name()));
+        usual.map(|method| (method, missed(&method))).min_by(|a, b| a.1.total_cmp(&b.1))
+    };
+    let found = of(series.period).or_else(|| of(Some(OFFERED_PERIOD)));
+    found.unwrap_or_else(|| (Method::Naive, missed(&Method::Naive)))
+}
+
 fn describe(past: &[f64]) -> String {
     let (n, sum) = (past.len() as f64, past.iter().sum::<f64>());
     let mean = sum / n;
@@ -304,5 +309,7 @@ fn list(values: &[f64]) -> String {
     values.iter().map(|x| format!("{x:.2}")).collect::<Vec<_>>().join(", ")
 }
 
+/// The season of the commands that are offered; the agent does not know the real one.
+const OFFERED_PERIOD: usize = 12;
 /// From this score on a submission is a success.
 const ENOUGH: f32 = 0.95;

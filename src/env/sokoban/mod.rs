@@ -200,10 +200,11 @@ impl Env for Sokoban {
         &self.observation
     }
 
-    /// `up`, `down`, `left`, `right`, `still` in any case, or several separated by `||`; anything else stands still.
+    /// `up`, `down`, `left`, `right`, `still` in any case, or several separated by `||`, of which the first `max_moves`
+    /// count; anything else stands still.
     fn step(&mut self, action: &str) -> Step {
         let (mut reward, mut effective, mut valid) = (0.0, false, !self.over);
-        for word in action.split("||") {
+        for word in action.split("||").take(self.max_moves) {
             if self.over {
                 break;
             }
