@@ -260,6 +260,22 @@ impl Env for Forecast {
     fn snapshot(&self) -> Box<dyn Env> {
         Box::new(self.clone())
     }
+
+    fn tools(&self) -> Vec<String> {
+        self.tools.iter().map(|tool| (*tool).to_owned()).collect()
+    }
+
+    /// What is measured against stays the best of all methods the task began with.
+    fn withhold(&mut self, tools: &[String]) {
+        let left: Vec<&'static str> =
+            self.tools.iter().copied().filter(|tool| !tools.iter().any(|withheld| withheld == tool)).collect();
+        if left.is_empty() || left.len() == self.tools.len() {
+            return;
+        }
+        let gone: Vec<&str> = self.tools.iter().copied().filter(|tool| !left.contains(tool)).collect();
+        self.observation.push_str(&format!(" Methods withheld today: {}.", gone.join(", ")));
+        self.tools = left.into();
+    }
 }
 
 /// The best of the usual methods among `tools`, and its error. A series without a season may be left with tools that need
