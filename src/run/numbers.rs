@@ -23,7 +23,9 @@ pub struct Numbers {
 impl Numbers {
     /// The numbers of a step; one of `before` that recorded the same names lends its list of them.
     pub fn of<'a>(metrics: &Metrics, mut before: impl Iterator<Item = &'a Numbers>) -> Self {
-        let same = |n: &&Numbers| n.names.len() == metrics.len() && n.names.iter().zip(metrics.keys()).all(is_same);
+        let same = |n: &&Numbers| {
+            n.names.len() == metrics.len() && n.names.iter().zip(metrics.keys()).all(|(known, name)| **known == **name)
+        };
         let names = match before.find(same) {
             Some(found) => Arc::clone(&found.names),
             None => metrics.keys().map(|name| name.as_str().into()).collect(),
@@ -71,10 +73,6 @@ impl Numbers {
     pub fn to_metrics(&self) -> Metrics {
         self.iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
-}
-
-fn is_same((known, name): (&Box<str>, &String)) -> bool {
-    **known == **name
 }
 
 impl Default for Numbers {

@@ -63,8 +63,8 @@ fn relabel(buffer: &mut Buffer, drawn: &Drawn, plan: &Plan) {
     let (line, tick) = if plan.ascii { ("|", "+") } else { ("│", "┤") };
     let cells = usize::from(axis - left);
     for y in panel.y..panel.bottom() {
-        (left..axis).for_each(|x| drop(buffer.cell_mut((x, y)).map(|cell| cell.set_symbol(" "))));
-        drop(buffer.cell_mut((axis, y)).map(|cell| cell.set_symbol(line)));
+        (left..axis).for_each(|x| put(buffer, (x, y), " "));
+        put(buffer, (axis, y), line);
     }
     let mut free = panel.bottom();
     for value in ticks(plan.y) {
@@ -78,8 +78,14 @@ fn relabel(buffer: &mut Buffer, drawn: &Drawn, plan: &Plan) {
         // as the crate does: a blank before the axis, where there is room
         let said = if said.len() < cells { format!("{said} ") } else { said.to_owned() };
         buffer.set_stringn(left, y, format!("{said:>cells$}"), cells, style);
-        drop(buffer.cell_mut((axis, y)).map(|cell| cell.set_symbol(tick)));
+        put(buffer, (axis, y), tick);
         free = y;
+    }
+}
+
+fn put(buffer: &mut Buffer, place: (u16, u16), symbol: &str) {
+    if let Some(cell) = buffer.cell_mut(place) {
+        cell.set_symbol(symbol);
     }
 }
 
