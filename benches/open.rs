@@ -108,6 +108,7 @@ fn started(steps: u64, members: u32) -> RunEvent {
         resumed: 0,
         substitutions: vec![],
         pid: 0,
+        memory: vec![],
     }
 }
 

@@ -192,6 +192,7 @@ fn started() -> RunEvent {
         resumed: 0,
         substitutions: vec![],
         pid: 1,
+        memory: vec![],
     }
 }
 

@@ -28,6 +28,7 @@ fn started(resumed: u64) -> RunEvent {
         resumed,
         substitutions: vec!["oracle judge".into()],
         pid: 7,
+        memory: vec![],
     }
 }
 

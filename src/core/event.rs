@@ -143,6 +143,9 @@ pub enum RunEvent {
         substitutions: Vec<String>,
         /// Process that trains.
         pid: u32,
+        /// What memory is planned for, and the bytes of it. Parts need not be there at the same time.
+        #[serde(default)]
+        memory: Vec<(String, u64)>,
     },
     /// Progress inside a step: `done` of `total` units (episodes, rows) of `phase`.
     Progress {

@@ -77,6 +77,8 @@ pub struct Facts {
     pub members: u32,
     pub substitutions: Vec<String>,
     pub pid: u32,
+    /// Planned bytes by part.
+    pub memory: Vec<(String, u64)>,
 }
 
 /// What the trainer is doing right now, as far as its last record says.
@@ -217,6 +219,7 @@ impl RunView {
             resumed,
             substitutions,
             pid,
+            memory,
         } = &record.event
         else {
             return;
@@ -234,6 +237,7 @@ impl RunView {
             members: *members,
             substitutions: substitutions.clone(),
             pid: *pid,
+            memory: memory.clone(),
         };
         self.newer_format = (*format > FORMAT).then_some(*format);
         self.started_ms = record.at_ms;

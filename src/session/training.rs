@@ -175,6 +175,7 @@ impl Job for Training {
             resumed: trainer.done,
             substitutions: substitutions(&self.recipe),
             pid: std::process::id(),
+            memory: plan.items.iter().map(|item| (item.name.to_owned(), item.bytes)).collect(),
         });
         out(RunEvent::BankLoaded { step: trainer.done, skills: trainer.skills.tell() });
         self.trainer = Some(trainer);

@@ -237,6 +237,7 @@ fn records() -> Vec<Record> {
         resumed: 0,
         substitutions: vec!["oracle summariser".into()],
         pid: 4121,
+        memory: [("weights", 3 << 20), ("activations", 2900 << 20)].map(|(part, bytes)| (part.into(), bytes)).to_vec(),
     };
     let mut out = vec![Record { at_ms: START_MS, event: started }];
     let mut bank = bank().into_iter().peekable();

@@ -52,6 +52,7 @@ fn started(dump: &Dump, folder: &RunFolder, source: &str, last: u64) -> RunEvent
         resumed: 0,
         substitutions: vec![format!("imported from {}: success means a reward of at least 1", dump.tools.join(", "))],
         pid: 0,
+        memory: vec![],
     }
 }
 

@@ -62,21 +62,21 @@ pub fn machine(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     scene.lines(frame, inner, lines);
 }
 
-/// What the trainer itself says its memory is for, where it does.
+/// What the trainer planned its memory for, the largest first, where it was recorded.
 fn split<'a>(scene: &Scene<'a>, cells: usize) -> Vec<Line<'a>> {
-    let names: Vec<&str> = scene.view.steps.last().map_or(vec![], |s| s.metrics.names().collect());
-    let parts: Vec<(&str, f64)> =
-        names.into_iter().filter_map(|n| Some((n.strip_prefix("memory/")?, scene.metric(n)?))).collect();
-    let most = parts.iter().map(|(_, bytes)| *bytes).fold(1.0, f64::max);
-    let line = |(name, bytes): &(&str, f64)| {
-        let bar = glyph::gauge(bytes / most, cells.saturating_sub(34).min(24));
+    let mut parts: Vec<&(String, u64)> = scene.view.facts.memory.iter().filter(|(_, bytes)| *bytes > 0).collect();
+    parts.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let most = parts.first().map_or(1, |(_, bytes)| *bytes);
+    let line = |(name, bytes): &&(String, u64)| {
+        let bar = glyph::gauge(*bytes as f64 / most as f64, cells.saturating_sub(40).min(24));
         Line::from(vec![
-            scene.span(Role::Dim, format!("   {:<16}", text::fit(name, 16))),
-            scene.span(Role::Text, format!("{:>10} ", size(*bytes as u64))),
+            scene.span(Role::Dim, format!("   {:<22}", text::fit(name, 22))),
+            scene.span(Role::Text, format!("{:>10} ", size(*bytes))),
             scene.span(Role::Bar, bar),
         ])
     };
-    parts.iter().map(line).collect()
+    let title = (!parts.is_empty()).then(|| Line::from(scene.span(Role::Dim, "   planned for")));
+    title.into_iter().chain(parts.iter().map(line)).collect()
 }
 
 /// A gauge with the word for its load (light, moderate, heavy) and its course.
