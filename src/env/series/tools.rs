@@ -130,12 +130,16 @@ fn holt(past: &[f64], alpha: f64, beta: f64) -> (f64, f64) {
     })
 }
 
-/// Starts with the first season's mean and differences to it, and the trend between the first two seasons.
+/// Starts at the end of the first season: on the line through the means of the first two seasons, with the first season's
+/// differences to that line. A line plus a season is then continued exactly, whatever the weights.
 fn winters(past: &[f64], [alpha, beta, gamma]: [f64; 3], period: usize, horizon: usize) -> Vec<f64> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (first, second) = (mean(&past[..period]), mean(&past[period..2 * period]));
-    let (mut level, mut trend) = (first, (second - first) / period as f64);
-    let mut season: Vec<f64> = past[..period].iter().map(|x| x - first).collect();
+    let mut trend = (second - first) / period as f64;
+    let middle = (period - 1) as f64 / 2.0;
+    let mut level = first + trend * middle;
+    let mut season: Vec<f64> =
+        past[..period].iter().enumerate().map(|(t, x)| x - first - trend * (t as f64 - middle)).collect();
     for (t, x) in past.iter().enumerate().skip(period) {
         let seasonal = season[t % period];
         let next = alpha * (x - seasonal) + (1.0 - alpha) * (level + trend);
