@@ -28,8 +28,7 @@ fn changed(good: &str, edits: &Edits) -> Vec<u8> {
 
 /// Writes all files of a row of [`FILES`], one of them changed, and opens the world that reads them. Says what is wrong
 /// with the outcome.
-fn outcome(row: usize, which: Index, edits: &Edits) -> Result<(), String> {
-    let (kind, settings, files) = FILES[row];
+fn outcome((kind, settings, files): &Row, which: Index, edits: &Edits) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     let which = which.index(files.len());
     for (n, (name, good)) in files.iter().enumerate() {
@@ -67,8 +66,8 @@ proptest! {
 
     #[test]
     fn nearly_right_files_are_read_or_refused_by_name(which in any::<Index>(), edits in edits()) {
-        for row in 0..FILES.len() {
-            outcome(row, which, &edits).map_err(|error| TestCaseError::fail(format!("{}: {error}", FILES[row].1)))?;
+        for row in FILES {
+            outcome(row, which, &edits).map_err(|error| TestCaseError::fail(format!("{}: {error}", row.1)))?;
         }
     }
 }
