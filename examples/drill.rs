@@ -158,9 +158,10 @@ fn compare(run: &RunFolder, whole: &RunFolder) -> Result<()> {
     let story = |folder: &RunFolder| -> Result<_> {
         let mut view = RunView::default();
         Source::open(folder)?.all()?.iter().for_each(|record| view.apply(record));
-        let steps = view.steps.into_iter().map(|mut s| {
-            s.metrics.retain(|name, _| !name.starts_with("time/") && name != "tokens/per_second");
-            (s.step, s.metrics)
+        let steps = view.steps.into_iter().map(|s| {
+            let mut metrics = s.metrics.to_metrics();
+            metrics.retain(|name, _| !name.starts_with("time/") && name != "tokens/per_second");
+            (s.step, metrics)
         });
         let evals = view.evals.into_iter().map(|e| (e.step, e.outcomes));
         Ok((steps.collect::<Vec<_>>(), evals.collect::<Vec<_>>()))

@@ -40,6 +40,7 @@
 //! - Skills by an endpoint come in when they come; a resumed run takes those that were recorded from the records.
 //! - A trust-region teacher is a mixture of two sets of weights; SDPO mixes their logits.
 //! - `dtype = "bf16"` computes with bf16 numbers held in f32: a CPU gains the same rounding and smaller files, no speed.
+//! - A hypernetwork ([`train::hypernet`]) is trained above the engine, which only takes adapters and gives their gradient.
 //! - Adapters have no dropout: what scores must be what sampled.
 
 pub mod batch;

@@ -215,6 +215,17 @@ fn skill_sd_loss_and_gradient() {
 }
 
 #[test]
+fn rlsd_reshapes_the_published_example() {
+    let wanted = [0.761935, 0.88, 0.88, 0.8, -1.21, -1.128199, -1.047661];
+    let gaps = [-0.1, 0.25, 0.9, 0.0, -0.7, -0.05, 0.1];
+    for (t, (wanted, gap)) in wanted.into_iter().zip(gaps).enumerate() {
+        close(f64::from(TEACHER[t]) - f64::from(OLD[t]), gap, 1e-6);
+        let advantage = if t < 4 { 0.8 } else { -1.1 };
+        close(sdlab::method::advantage::rlsd(advantage, gap, 0.5, 0.2), wanted, 1e-6);
+    }
+}
+
+#[test]
 fn rlsd_reshapes_advantages() {
     let row = |episode_return, member, tokens| RowFacts {
         episode_return,

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use sdlab::core::{Role, View};
 use sdlab::method::schedule::Schedule;
-use sdlab::method::sparse_to_dense::Stage;
 use sdlab::method::view::{Given, Top};
 use sdlab::method::{
-    Atod, Craft, GenEvolve, Gigpo, Grpo, HandOff, Hdpo, Method, MethodConfig, Paw, Plan, RowFacts, Sdpo, Sgcd, Sod,
-    Solar, SparseToDense, Tokens, Triage, TurnFacts, Ucob,
+    Atod, Craft, GenEvolve, Gigpo, Grpo, HandOff, Hdpo, Method, MethodConfig, Paw, Plan, Rlsd, RowFacts, Sdpo, Sgcd,
+    Sod, Solar, SparseToDense, Tokens, Triage, TurnFacts, Ucob,
 };
 
 const N: usize = 16;
@@ -195,7 +194,9 @@ fn with_every_switch_off_it_is_its_backbone_bit_for_bit() {
     let hdpo = Hdpo { coef: 0.0, ..Hdpo::default() };
     let paw = Paw { coef: 0.0, ..Paw::default() };
     let ucob = Ucob { coef: 0.0, ..Ucob::default() };
-    let pairs: [(&dyn Method, Box<dyn Method>); 9] = [
+    let rlsd = Rlsd { share: Schedule::from(0.0), ..Rlsd::default() };
+    let pairs: [(&dyn Method, Box<dyn Method>); 10] = [
+        (&rlsd, grpo(&rlsd.grpo)),
         (&sod, grpo(&sod.grpo)),
         (&atod, grpo(&atod.grpo)),
         (&craft, grpo(&craft.grpo)),
@@ -333,13 +334,59 @@ fn solar_rewards_steps_up_to_the_first_failure() {
     assert!(whole.iter().all(|r| (r - 1.0).abs() < 1e-12), "{whole:?}");
 }
 
+fn staged(text: &str) -> SparseToDense {
+    let MethodConfig::SparseToDense(method) = toml::from_str(text).unwrap() else { panic!("not a list of stages") };
+    method
+}
+
 #[test]
 fn stages_follow_each_other() {
-    let mut method = SparseToDense { sparse: 2, forward: 1, reverse: 1, ..SparseToDense::default() };
-    let hand_offs: Vec<HandOff> = (1..=6).map(|step| method.begin(step)).collect();
-    assert_eq!(hand_offs[2], HandOff::Restart);
-    assert_eq!(hand_offs.iter().filter(|h| **h == HandOff::Restart).count(), 1);
-    let stages: Vec<Stage> = (1..=6).map(|step| method.stage_of(step)).collect();
-    use Stage::{Forward, Polish, Reverse, Sparse};
-    assert_eq!(stages, [Sparse, Sparse, Forward, Reverse, Polish, Polish]);
+    let mut method = SparseToDense::default();
+    let stages: Vec<(HandOff, usize)> = (1..=60).map(|step| (method.begin(step), method.at.stage)).collect();
+    let at = |step: usize| stages[step - 1];
+    assert_eq!((at(20).1, at(21)), (0, (HandOff::Restart, 1)));
+    assert_eq!((at(30).1, at(31).1, at(41).1, at(60).1), (1, 2, 3, 3));
+    assert_eq!(stages.iter().filter(|(then, _)| *then != HandOff::None).count(), 1);
+}
+
+#[test]
+fn a_stage_ends_when_its_condition_holds_and_goes_on_after_a_resume() {
+    let text = "
+        [[sparse-to-dense.stages]]
+        name = 'warm'
+        until = { metric = 'success/mean', above = 0.5, for = 2 }
+        then = 'teacher'
+        method.craft = { warmup = 0 }
+        [[sparse-to-dense.stages]]
+        name = 'rest'
+        method.sdar = { beta = 2 }
+    ";
+    let mut method = staged(text);
+    assert_eq!(
+        toml::from_str::<MethodConfig>(&toml::to_string(&MethodConfig::SparseToDense(method.clone())).unwrap())
+            .unwrap(),
+        MethodConfig::SparseToDense(method.clone())
+    );
+    let mut ended = None;
+    for (step, success) in (1..).zip([0.9, 0.2, 0.6, 0.7, 0.1]) {
+        if method.begin(step) == HandOff::Teacher {
+            ended = Some(step);
+        }
+        method.adapt(&[("success/mean", (success * 8.0, 8.0)), ("craft/active", (1.0, 2.0))].into());
+        let mut again = staged(text);
+        again.resume(&method.state());
+        assert_eq!(again, method, "step {step}");
+    }
+    assert_eq!((ended, method.at.stage), (Some(5), 1), "twice in a row above");
+    for (bad, part) in [
+        ("sparse-to-dense.stages = []", "at least one"),
+        ("[[sparse-to-dense.stages]]\nname = 'a'\nmethod.sparse-to-dense = {}", "itself a list"),
+        (
+            "[[sparse-to-dense.stages]]\nname = 'a'\nmethod.grpo = {}\nuntil = { metric = 'x' }",
+            "either `above` or `below`",
+        ),
+    ] {
+        let error = toml::from_str::<MethodConfig>(bad).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }

@@ -107,7 +107,7 @@ fn essence(folder: &RunFolder) -> Essence {
         let kept = metrics.iter().filter(|(name, _)| !name.starts_with("time/") && *name != "tokens/per_second");
         kept.map(|(name, value)| (name.clone(), *value)).collect()
     };
-    let steps = view.steps.iter().map(|s| (s.step, timeless(&s.metrics))).collect();
+    let steps = view.steps.iter().map(|s| (s.step, timeless(&s.metrics.to_metrics()))).collect();
     let alerts = view.alerts.iter().filter(|a| a.rule.starts_with("reward")).map(|a| (a.step, a.message.clone()));
     let evals = view.evals.iter().map(|e| (e.step, e.outcomes.clone())).chain(alerts).collect();
     (steps, evals, weights(&folder.checkpoint(STEPS)))

@@ -58,7 +58,7 @@ fn an_empty_bank_fills_from_the_runs_own_episodes() {
     let from = &bank[0].provenance;
     assert!(from.task.is_some() && from.episode.is_some_and(|id| id.step < from.step), "{from:?}");
     assert!(!view.bank.choices(2).is_empty() && view.bank.choices(2)[0].picks[0].reason.starts_with("UCB"));
-    let numbers = &view.steps[1].metrics;
+    let numbers = view.steps[1].metrics.to_metrics();
     assert!(numbers["skills/added"] > Some(0.0) && numbers["skills/waiting"].is_some(), "{numbers:?}");
     assert_eq!(numbers["skills/bank"], Some(view.bank.at(2).len() as f64));
     let used = view.skill_uses(3);
@@ -210,7 +210,7 @@ fn an_endpoint_with_moods_costs_no_step() {
     assert!(authors.contains(&Author::Endpoint), "{authors:?}");
     let told = view.bank.at(3).into_iter().find(|card| card.provenance.author == Author::Endpoint).unwrap();
     assert_eq!(told.analyses.success_analysis, "Attempt 4 < |im_end| > went on.");
-    let numbers = &view.steps[2].metrics;
+    let numbers = view.steps[2].metrics.to_metrics();
     assert_eq!((numbers["skills/malformed"], numbers["skills/fallbacks"]), (Some(1.0), Some(1.0)), "{numbers:?}");
 }
 
@@ -283,7 +283,7 @@ fn every_placement_and_every_retrieval_reaches_the_teacher() {
         let exit = train_here(&folder, None, Asserts::default()).unwrap();
         let view = view(&folder);
         assert_eq!(exit, Exit::Done, "{way}: {:?}", view.finished);
-        let numbers = &view.steps[0].metrics;
+        let numbers = view.steps[0].metrics.to_metrics();
         assert!(numbers["gap/rms"] > Some(1e-3), "{way}: the teacher reads what the student reads");
         // repeated at every turn they outgrow the starter's context, and the loss is counted
         assert_eq!(numbers["skills/lost_tokens"] == Some(0.0), value != "at-turn", "{way}");
@@ -308,7 +308,7 @@ fn skill_text_that_does_not_fit_is_counted_and_told() {
         let folder = run(root.path(), 1, &[&few[..], &[&bank, placement, budget]].concat());
         assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done);
         let view = view(&folder);
-        assert!(view.steps[0].metrics["skills/lost_tokens"] > Some(0.0), "{budget}");
+        assert!(view.steps[0].metrics.value("skills/lost_tokens") > Some(0.0), "{budget}");
         assert!(view.alerts.iter().any(|alert| alert.rule == "skills/lost_tokens > 0"), "{budget}: {:?}", view.alerts);
     }
 }

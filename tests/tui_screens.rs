@@ -10,3 +10,5 @@ mod fixture;
 mod frames;
 #[path = "tui_screens/fuzz.rs"]
 mod fuzz;
+#[path = "tui_screens/workbench.rs"]
+mod workbench;

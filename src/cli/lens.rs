@@ -64,7 +64,9 @@ fn summary(opened: &Opened, configs: &[MethodConfig], lenses: &[Lens]) -> String
         let share = |of: fn(f64) -> bool| 100.0 * sizes.clone().filter(|c| of(*c)).count() as f64 / count;
         // writing to a string cannot fail
         let _ = writeln!(out, "\n{}{own}", lens.method);
-        let _ = writeln!(out, "  loss {:.6}, mean |coefficient| {mean:.3e}", lens.value);
+        let unit = lens::unit(lens);
+        let _ =
+            writeln!(out, "  loss {:.6}, coefficients: mean size {mean:.3e}, root mean square {unit:.3e}", lens.value);
         let _ = writeln!(out, "  raises {:.1}% of the tokens, lowers {:.1}%", share(|c| c < 0.0), share(|c| c > 0.0));
         for missing in &lens.missing {
             let _ = writeln!(out, "  missing {missing}");
@@ -81,14 +83,16 @@ fn summary(opened: &Opened, configs: &[MethodConfig], lenses: &[Lens]) -> String
 
 /// The tokens on which the methods are furthest apart, a line each.
 fn disagreements(opened: &Opened, lenses: &[Lens], out: &mut String) {
-    out.push_str("\nwhere they disagree most (push: + raises the token, in units of the method's own spread)\n");
+    out.push_str("\nwhere they disagree most (push: + raises the token, in units of the method's root mean square)\n");
+    let units: Vec<f64> = lenses.iter().map(lens::unit).collect();
     let names: String = lenses.iter().map(|lens| format!(" {:>12.12}", lens.method)).collect();
     let _ = writeln!(out, "  group member turn  position  token           {names}");
     for found in lens::disagreements(lenses, SHOWN) {
         let at = opened.recorded.places[found.token];
         let (token, text) = (&opened.tokens[at], opened.texts[at].escape_debug().to_string());
-        let push = |seen: &Seen| format!(" {:>+12.3e}", -seen.coefficient);
-        let pushes: String = lenses.iter().map(|lens| push(&lens.tokens[found.token])).collect();
+        let push = |seen: &Seen, unit: &f64| format!(" {:>+12.3}", -f64::from(seen.coefficient) / unit);
+        let pushes: String =
+            lenses.iter().zip(&units).map(|(lens, unit)| push(&lens.tokens[found.token], unit)).collect();
         let mark = if found.opposed { " opposed" } else { "" };
         let (group, member, turn) = (token.group, token.member, token.turn);
         let _ = writeln!(out, "  {group:>5} {member:>6} {turn:>4} {:>9}  {text:<16.16}{pushes}{mark}", token.position);

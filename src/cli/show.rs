@@ -79,6 +79,10 @@ fn method_page(method: &MethodInfo) -> String {
             toml::Value::Table(inner) if inner.contains_key("variant") || key.key == "gigpo" => {
                 page.push_str(&format!("{} = {{ ... }}\n", key.key));
             }
+            toml::Value::Array(list) if list.iter().all(toml::Value::is_table) => {
+                let lines: String = list.iter().map(|item| format!("  {item},\n")).collect();
+                page.push_str(&format!("{} = [\n{lines}]\n", key.key));
+            }
             value => page.push_str(&format!("{} = {value}\n", key.key)),
         }
         key.doc.trim_end().lines().for_each(|line| page.push_str(&format!("    {}\n", line.trim())));

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use toml_edit::DocumentMut;
 
 use super::show::{print, unknown};
 use super::{Options, Usage};
@@ -16,7 +15,7 @@ use crate::core::skill::SkillCard;
 use crate::run::view::RunView;
 use crate::run::{Absorption, RunFolder, Source, atomic_write};
 use crate::skill::import::import;
-use crate::skill::{Bank, Skill};
+use crate::skill::{Bank, Skill, file};
 
 /// What to do with skills.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -246,38 +245,13 @@ fn disable(name: &str, off: bool, of: &Which, options: &Options) -> Result<Exit>
         Some(run) => options.open(run)?.skills(),
         None => PathBuf::from(folder(of, options)?),
     };
-    let mut known = vec![];
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|ending| ending != "toml") {
-            continue;
-        }
-        let text = fs::read_to_string(&path)?;
-        let mut document: DocumentMut = text.parse().with_context(|| path.display().to_string())?;
-        if set_disabled(&mut document, name, off, &mut known) {
-            atomic_write(&path, document.to_string().as_bytes())?;
-            let done = if off { "disabled" } else { "enabled" };
-            return print(&format!("{name} is {done} in {}\n", path.display()));
-        }
+    let known = file::ids(&folder)?;
+    if !known.iter().any(|id| id == name) {
+        return Err(unknown("skill", name, &known.iter().map(String::as_str).collect::<Vec<_>>()).into());
     }
-    Err(unknown("skill", name, &known.iter().map(String::as_str).collect::<Vec<_>>()).into())
-}
-
-/// Whether the skill is in this file; notes the ids of those that are.
-fn set_disabled(document: &mut DocumentMut, name: &str, off: bool, known: &mut Vec<String>) -> bool {
-    let skills = document.get_mut("skill").and_then(|item| item.as_array_of_tables_mut());
-    for skill in skills.into_iter().flat_map(|tables| tables.iter_mut()) {
-        let id = skill.get("id").and_then(|id| id.as_str()).unwrap_or_default().to_owned();
-        if id == name {
-            match off {
-                true => skill["disabled"] = toml_edit::value(true),
-                false => drop(skill.remove("disabled")),
-            }
-            return true;
-        }
-        known.push(id);
-    }
-    false
+    let path = file::switch(&folder, name, off)?;
+    let done = if off { "disabled" } else { "enabled" };
+    print(&format!("{name} is {done} in {}\n", path.display()))
 }
 
 /// `sdlab skills report RUN`.

@@ -157,9 +157,9 @@ impl Listing {
 fn summary(view: &RunView) -> BTreeMap<String, f64> {
     let mut out = BTreeMap::new();
     for step in &view.steps {
-        for (name, value) in &step.metrics {
+        for (name, value) in step.metrics.iter() {
             if let Some(value) = value {
-                out.insert(name.clone(), *value);
+                out.insert(name.to_owned(), value);
             }
         }
     }

@@ -9,6 +9,7 @@ use super::edit;
 use super::error::ConfigError;
 use super::recipe::Recipe;
 use super::suggest::{Reason, explain};
+use super::unmet::unmet;
 
 /// What the built-in recipe is called in messages and in the run's first record.
 pub const DEFAULT_NAME: &str = "default.toml";
@@ -42,6 +43,18 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Recipe, Config
 /// # Errors
 /// As [`load`].
 pub fn parse(name: &str, text: &str, overrides: &Overrides) -> Result<Recipe, ConfigError> {
+    let recipe = parse_alone(name, text, overrides)?;
+    match unmet(&recipe) {
+        None => Ok(recipe),
+        Some((key, reason)) => Err(locate(name, text, &arguments(overrides), &key, reason)),
+    }
+}
+
+/// [`parse`], for settings that nothing is trained with: whether the recipe meets what its method needs is not asked.
+///
+/// # Errors
+/// As [`load`].
+pub fn parse_alone(name: &str, text: &str, overrides: &Overrides) -> Result<Recipe, ConfigError> {
     let mut recipe = read(text).map_err(|(span, reason)| match span {
         Some(span) => ConfigError::in_text(name, text, span, reason.text),
         None => ConfigError::new(name, reason.text),
@@ -123,11 +136,11 @@ fn locate(name: &str, text: &str, arguments: &[Argument], key: &str, reason: Str
     }
 }
 
-/// The bytes of a key's value in a file.
+/// The bytes of a key's value in a file; where the file does not set it, of the table it would stand in.
 fn span_of(text: &str, key: &str) -> Option<std::ops::Range<usize>> {
     let document = Document::parse(text).ok()?;
-    let item = key.split('.').try_fold(document.as_item(), |item, part| item.get(part))?;
-    item.span()
+    let of = |key: &str| key.split('.').try_fold(document.as_item(), |item, part| item.get(part))?.span();
+    of(key).or_else(|| of(key.rsplit_once('.')?.0))
 }
 
 #[cfg(test)]

@@ -318,7 +318,12 @@ fn default_rules() -> Vec<AlertRule> {
         },
         AlertRule {
             above: Some(1.0),
-            ..rule("coef/aux_to_rl", 5, Level::Warn, "distillation outweighs the reward, lower its coefficient")
+            ..rule(
+                "coef/aux_to_rl",
+                5,
+                Level::Warn,
+                "distillation outweighs the reward by the sizes of their coefficients (not of gradients), lower its `coef`",
+            )
         },
         AlertRule {
             above: Some(0.3),
@@ -624,8 +629,8 @@ tables! {
         /// What the distiller writes: `lessons` (single sentences, conditioned on a word of the goal) or `workflow` (one
         /// skill a task type with success analysis, mistake analysis and golden workflow, as language models do).
         pub form: skill::Form = skill::Form::Lessons, NextRun;
-        /// Pairs of a group's episodes that become skills: `none`, `siblings` (a success and a failure) or `best-worst`
-        /// (scores at least 0.2 apart).
+        /// What of a group becomes skills: `none`, `siblings` (a success and a failure), `best-worst` (scores at least 0.2
+        /// apart) or `ranked` (the best against all that are 0.2 behind).
         pub contrast: skill::Contrast = skill::Contrast::None, NextRun;
         /// Most episodes that wait for their author; when there are more, the oldest are passed over and counted. >= 1.
         pub backlog: u32 = 256, NextRun;
@@ -795,7 +800,7 @@ mod tests {
     use super::{Recipe, TABLES};
     use crate::config::diff::leaves;
     use crate::config::fields::method_doc;
-    use crate::config::{Overrides, parse};
+    use crate::config::{Overrides, parse, parse_alone};
     use crate::env::{KINDS, open_world};
     use crate::method::METHODS;
 
@@ -837,7 +842,7 @@ mod tests {
     fn every_constant_of_every_method_is_explained() {
         for method in METHODS {
             let overrides = Overrides { set: vec![format!("method.{}={{}}", method.name)], ..Overrides::default() };
-            let recipe = parse("r", "", &overrides).unwrap();
+            let recipe = parse_alone("r", "", &overrides).unwrap();
             for key in leaves(&recipe).into_keys().filter(|key| key.starts_with("method.")) {
                 assert!(method_doc(&key).is_some_and(|doc| doc.trim().len() > 10), "`{key}` is not explained");
             }

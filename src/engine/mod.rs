@@ -184,6 +184,24 @@ pub trait Engine: Send {
     /// Clips the accumulated gradient, updates the live weights, clears the gradient.
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update>;
 
+    /// Names and shapes of the adapters that are trained, A and B of every matrix in turn; none where all parameters are.
+    fn adapters(&self) -> Vec<(String, Vec<usize>)> {
+        vec![]
+    }
+
+    /// Gives the live adapters these numbers, in the order of [`Engine::adapters`]. Nothing else changes.
+    ///
+    /// # Errors
+    /// There are no adapters, or they have other sizes.
+    fn set_adapters(&mut self, _numbers: &[Vec<f32>]) -> Result<()> {
+        anyhow::bail!("this engine has no adapters whose numbers can be set")
+    }
+
+    /// Takes the accumulated gradient by the adapters, in the order of [`Engine::adapters`], instead of updating by it.
+    fn take_gradient(&mut self) -> Result<Vec<Vec<f32>>> {
+        anyhow::bail!("this engine does not give its gradient away")
+    }
+
     /// Makes `set` equal to the live weights. It costs memory only from the next update on.
     fn keep(&mut self, set: WeightSet) -> Result<()>;
 

@@ -17,6 +17,8 @@ pub struct Kind {
     pub text: &'static str,
     /// The setting that names a file of games, if games can be read from one.
     pub data: Option<&'static str>,
+    /// Whether its games know how they are won ([`super::Env::expert`]).
+    pub expert: bool,
     /// Builds the world from its settings table.
     pub open: fn(&toml::Table) -> Result<Box<dyn World>>,
 }
@@ -28,6 +30,7 @@ pub const KINDS: &[Kind] = &[
         about: "find, clean, heat, cool and place things in rooms; the interface and rules of ALFWorld",
         text: household::priors::TEXT,
         data: Some("games"),
+        expert: true,
         open: |settings| Ok(Box::new(household::HouseholdWorld::from_table(settings)?)),
     },
     Kind {
@@ -35,6 +38,7 @@ pub const KINDS: &[Kind] = &[
         about: "find what an instruction asks for in an online shop and buy it; the pages and rewards of WebShop",
         text: shop::TEXT,
         data: Some("products"),
+        expert: true,
         open: |settings| Ok(Box::new(shop::ShopWorld::from_table(settings)?)),
     },
     Kind {
@@ -42,6 +46,7 @@ pub const KINDS: &[Kind] = &[
         about: "push boxes onto targets; the levels, interface and rewards of verl-agent's Sokoban, or RAGEN's interface",
         text: sokoban::TEXT,
         data: Some("levels"),
+        expert: true,
         open: |settings| Ok(Box::new(sokoban::SokobanWorld::from_table(settings)?)),
     },
     Kind {
@@ -49,6 +54,7 @@ pub const KINDS: &[Kind] = &[
         about: "answer a question by looking things up, perhaps several times; the interface of Search-R1",
         text: search::TEXT,
         data: Some("questions"),
+        expert: true,
         open: |settings| Ok(Box::new(search::SearchWorld::from_table(settings)?)),
     },
     Kind {
@@ -56,6 +62,7 @@ pub const KINDS: &[Kind] = &[
         about: "do what someone asks for in the apps of their everyday life, by writing code; of AppWorld's kind",
         text: apps::TEXT,
         data: None,
+        expert: true,
         open: |settings| Ok(Box::new(apps::AppsWorld::from_table(settings)?)),
     },
     Kind {
@@ -63,6 +70,7 @@ pub const KINDS: &[Kind] = &[
         about: "forecast numbers with tools, measured by error; of TimeClaw's kind",
         text: series::TEXT,
         data: Some("data"),
+        expert: true,
         open: |settings| Ok(Box::new(series::SeriesWorld::from_table(settings)?)),
     },
     Kind {
@@ -70,6 +78,7 @@ pub const KINDS: &[Kind] = &[
         about: "write a program that draws a picture as asked for, judged by conditions; of GenEvolve's kind",
         text: scene::TEXT,
         data: None,
+        expert: true,
         open: |settings| Ok(Box::new(scene::SceneWorld::from_table(settings)?)),
     },
     Kind {
@@ -77,6 +86,7 @@ pub const KINDS: &[Kind] = &[
         about: "an environment that runs elsewhere: an OpenEnv server, or a program that speaks JSON lines",
         text: bridge::TEXT,
         data: Some("replay"),
+        expert: false,
         open: |settings| Ok(Box::new(bridge::BridgeWorld::from_table(settings)?)),
     },
 ];

@@ -134,6 +134,15 @@ pub trait Env: Send {
         self.observation().to_owned()
     }
 
+    /// Names of the tools that can be withheld from here on ([`Env::withhold`]); none in a game without tools.
+    fn tools(&self) -> Vec<String> {
+        vec![]
+    }
+
+    /// Withholds tools, at least one stays. How the game is scored does not change, so that executions with different
+    /// tools can be compared.
+    fn withhold(&mut self, _tools: &[String]) {}
+
     /// The task in words, where only the game knows it; it then takes the place of the [`Task`]'s.
     fn goal(&self) -> Option<&str> {
         None

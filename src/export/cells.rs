@@ -1,4 +1,4 @@
-//! A screen as a picture: the cells of a finished frame as SVG, HTML or plain text.
+//! A screen as a picture: the cells of a finished frame as SVG, HTML, PNG or plain text.
 
 use std::fmt::Write;
 
@@ -89,6 +89,11 @@ pub fn html(buffer: &Buffer, paper: Paper, title: &str) -> String {
     )
 }
 
+/// The frame as PNG; see [`super::raster`].
+pub fn png(buffer: &Buffer, paper: Paper) -> Vec<u8> {
+    super::png::encode(&super::raster::pixels(buffer, paper))
+}
+
 /// The frame as text, blanks at the ends of lines cut.
 pub fn text(buffer: &Buffer) -> String {
     let row = |y| runs(buffer, y, Paper::DARK).into_iter().map(|run| run.text).collect::<String>();
@@ -120,7 +125,7 @@ fn runs(buffer: &Buffer, y: u16, paper: Paper) -> Vec<Run> {
 }
 
 /// Text colour and ground of a cell, reversed where it is.
-fn colours(cell: &Cell, paper: Paper) -> (String, Option<String>) {
+pub(super) fn colours(cell: &Cell, paper: Paper) -> (String, Option<String>) {
     let ink = rgb(cell.fg).unwrap_or_else(|| paper.ink.to_owned());
     let ground = rgb(cell.bg);
     if cell.modifier.contains(Modifier::REVERSED) {

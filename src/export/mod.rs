@@ -4,6 +4,8 @@ pub mod cells;
 mod model;
 mod page;
 mod plot;
+mod png;
+mod raster;
 mod report;
 mod table;
 mod tfevents;
@@ -80,6 +82,11 @@ pub fn export(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Res
 /// One chart of a run as SVG, with its exact values: a curve for each of the metrics.
 pub fn chart(view: &RunView, metrics: &[&str]) -> String {
     plot::chart(view, metrics)
+}
+
+/// The same as a page that needs nothing else to be shown, with a table of the values.
+pub fn chart_page(view: &RunView, metrics: &[&str]) -> String {
+    report::chart_page(view, metrics)
 }
 
 /// Writes the report of a run to a file and returns its path; see [`Format::Html`].

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use super::page::escape;
 use super::plot;
 use crate::core::{Episode, TokenRecord};
-use crate::run::view::RunView;
+use crate::run::view::{RunView, StepView};
 use crate::run::{RunFolder, Store};
 use crate::text::Text;
 
@@ -16,12 +16,32 @@ pub(super) fn page(folder: &RunFolder, view: &RunView) -> String {
     let title = escape(&view.facts.run);
     let body =
         [facts(view), headline(view), plot::panels(view), evals(view), alerts(view), rollouts(folder), config(folder)];
+    document(&title, &body)
+}
+
+/// A page of these parts that loads nothing and runs nothing; the title is escaped.
+fn document(title: &str, body: &[String]) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\"><title>{title}</title><style>{STYLE}</style></head>\n\
          <body><h1>{title}</h1>\n{}\n</body></html>\n",
         body.join("\n")
     )
+}
+
+/// Charts of these metrics as a page, with every value in a table.
+pub(super) fn chart_page(view: &RunView, metrics: &[&str]) -> String {
+    let title = escape(&format!("{}: {}", view.facts.run, metrics.join(", ")));
+    let head: String = metrics.iter().map(|name| format!("<th>{}</th>", escape(name))).collect();
+    let cell = |value: Option<f64>| format!("<td>{}</td>", value.map_or(String::new(), |v| v.to_string()));
+    let row = |step: &StepView| {
+        let cells: String = metrics.iter().map(|name| cell(step.metrics.value(name))).collect();
+        format!("<tr><td>{}</td>{cells}</tr>", step.step)
+    };
+    let rows: String = view.steps.iter().map(row).collect();
+    let table =
+        format!("<details><summary>values</summary><table><tr><th>step</th>{head}</tr>{rows}</table></details>");
+    document(&title, &[plot::chart(view, metrics), table])
 }
 
 fn facts(view: &RunView) -> String {

@@ -7,14 +7,14 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::file;
-use crate::core::{Episode, Metrics};
+use crate::core::Episode;
 use crate::run::view::{EvalView, RunView};
-use crate::run::{RunFolder, Store};
+use crate::run::{Numbers, RunFolder, Store};
 
 /// `metrics.csv` (a row for each step), `evals.csv`, `rollouts.csv` (a row for each episode).
 pub(super) fn csv(folder: &RunFolder, view: &RunView, out: &Path) -> Result<Vec<PathBuf>> {
-    let steps = view.steps.iter().map(|s| (vec![s.step.to_string(), s.at_ms.to_string()], &s.metrics));
-    let evals = view.evals.iter().map(|e| (eval_cells(e), &e.metrics));
+    let steps = view.steps.iter().map(|s| (vec![s.step.to_string(), s.at_ms.to_string()], s.metrics.clone()));
+    let evals = view.evals.iter().map(|e| (eval_cells(e), Numbers::from(e.metrics.clone())));
     let mut files = vec![
         file(out, "metrics.csv", sheet(&["step", "at_ms"], steps).as_bytes())?,
         file(out, "evals.csv", sheet(&["step", "at_ms", "panel", "with_skills", "outcomes"], evals).as_bytes())?,
@@ -35,7 +35,7 @@ pub(super) fn json(folder: &RunFolder, view: &RunView, out: &Path) -> Result<Vec
         "parameters": facts.parameters, "device": facts.device, "steps_planned": facts.steps, "groups": facts.groups,
         "members": facts.members, "substitutions": facts.substitutions,
         "steps": view.steps.iter().map(|s| json!({
-            "step": s.step, "at_ms": s.at_ms, "metrics": s.metrics, "skills": s.skills,
+            "step": s.step, "at_ms": s.at_ms, "metrics": s.metrics, "skills": s.skills[..],
         })).collect::<Vec<Value>>(),
         "evals": view.evals.iter().map(|e| json!({
             "step": e.step, "at_ms": e.at_ms, "panel": e.panel, "with_skills": e.with_skills, "metrics": e.metrics,
@@ -74,13 +74,14 @@ fn each_episode(folder: &RunFolder, mut take: impl FnMut(&Episode)) -> Result<()
 }
 
 /// Fixed columns, then a column for each metric; a metric that a row does not have is an empty cell.
-fn sheet<'a>(fixed: &[&str], rows: impl Iterator<Item = (Vec<String>, &'a Metrics)> + Clone) -> String {
-    let names: std::collections::BTreeSet<&String> = rows.clone().flat_map(|(_, metrics)| metrics.keys()).collect();
+fn sheet(fixed: &[&str], rows: impl Iterator<Item = (Vec<String>, Numbers)>) -> String {
+    let rows: Vec<_> = rows.collect();
+    let names: std::collections::BTreeSet<&str> = rows.iter().flat_map(|(_, numbers)| numbers.names()).collect();
     let head: Vec<String> =
         fixed.iter().map(|name| name.to_string()).chain(names.iter().map(|n| n.to_string())).collect();
     let mut text = line(&head);
-    for (mut cells, metrics) in rows {
-        let value = |name: &&String| metrics.get(*name).copied().flatten().map_or(String::new(), |x| x.to_string());
+    for (mut cells, numbers) in rows.iter().cloned() {
+        let value = |name: &&str| numbers.value(name).map_or(String::new(), |x| x.to_string());
         cells.extend(names.iter().map(value));
         text.push_str(&line(&cells));
     }

@@ -16,7 +16,7 @@ pub(super) fn write(view: &RunView, out: &Path) -> Result<PathBuf> {
     let mut bytes = Vec::new();
     record(&mut bytes, &version(began as f64));
     for step in &view.steps {
-        let values = step.metrics.iter().filter_map(|(name, value)| Some((name.as_str(), (*value)?)));
+        let values = step.metrics.iter().filter_map(|(name, value)| Some((name, value?)));
         record(&mut bytes, &event(step.at_ms, step.step, values));
     }
     for eval in &view.evals {

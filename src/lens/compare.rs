@@ -33,7 +33,7 @@ fn at(lenses: &[Lens], units: &[f64], token: usize) -> Disagreement {
 }
 
 /// Root mean square of a method's coefficients; 1 where all are 0.
-fn unit(lens: &Lens) -> f64 {
+pub fn unit(lens: &Lens) -> f64 {
     let squares: f64 = lens.tokens.iter().map(|t| f64::from(t.coefficient).powi(2)).sum();
     let unit = (squares / lens.tokens.len().max(1) as f64).sqrt();
     if unit > 0.0 { unit } else { 1.0 }

@@ -14,8 +14,8 @@ mod open;
 mod recorded;
 mod sdar_debug;
 
-pub use self::compare::{Disagreement, disagreements};
-pub use self::open::{Opened, method_of, open};
+pub use self::compare::{Disagreement, disagreements, unit};
+pub use self::open::{Opened, method_of, open, penalty};
 pub use self::recorded::Recorded;
 pub use self::sdar_debug::read as read_sdar_debug;
 
@@ -117,6 +117,7 @@ fn rollouts(extra: &Extra) -> String {
         Extra::Taught(n) => format!("{n} episodes per group under the teacher's prompt"),
         Extra::Mirrored => "every episode's text under the other prompt".into(),
         Extra::Offline(n) => format!("{n} candidate actions at every step of an expert's trajectory"),
+        Extra::Recite(n) => format!("{n} texts of the bank in the place of play"),
     }
 }
 

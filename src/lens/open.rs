@@ -78,7 +78,7 @@ pub fn method_of(name: &str, own: Option<&MethodConfig>, set: &[String]) -> Resu
     text.insert("method".into(), toml::Value::Table(settings));
     let set = set.iter().filter(|set| set.starts_with(&prefix)).cloned().collect();
     let overrides = Overrides { set, ..Overrides::default() };
-    Ok(config::parse("--method", &toml::to_string(&text)?, &overrides)?.method)
+    Ok(config::parse_alone("--method", &toml::to_string(&text)?, &overrides)?.method)
 }
 
 fn chosen(steps: &[u64], wanted: Option<u64>) -> Option<u64> {
@@ -94,7 +94,7 @@ fn listed(steps: &[u64]) -> String {
 }
 
 /// What a reply without the required form costs its row.
-fn penalty(recipe: &Recipe) -> f64 {
+pub fn penalty(recipe: &Recipe) -> f64 {
     recipe.env.table().get("invalid_penalty").and_then(toml::Value::as_float).unwrap_or(0.0)
 }
 

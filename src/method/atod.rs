@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::advantage::by_episode;
 use super::grpo::Grpo;
 use super::manual::manual;
-use super::needs::{Privileged, Taught, TeacherNeed, TeacherWeights};
+use super::needs::{Privileged, TeacherWeights};
 use super::schedule::Schedule;
 use super::weight::{mean, min_max, soft_or};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens, TurnFacts};
@@ -74,8 +74,7 @@ impl Method for Atod {
     }
 
     fn needs(&self) -> Needs {
-        let teacher = TeacherNeed { weights: self.teacher.clone(), context: self.context, rows: Taught::All };
-        Needs { teacher: Some(teacher), ..self.grpo.needs() }
+        Needs { teacher: Needs::taught(&self.teacher, self.context).teacher, ..self.grpo.needs() }
     }
 
     fn credit(&self, step: &Tokens) -> Credit {

@@ -9,6 +9,7 @@ use super::grpo::Grpo;
 use super::manual::{self, manual};
 use super::math::{KlEstimator, Slope, Weights};
 use super::needs::Privileged;
+use super::schedule::GateAverage;
 use super::weight::{counterfactual, squash};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
@@ -41,11 +42,12 @@ pub struct Craft {
     /// Which tokens of siblings are compared: `index` (same number in the episode, as printed) or `turn` (same number in the
     /// same turn; ours).
     pub align: Align,
-    /// Average and age of the controller; not a setting.
-    #[serde(skip)]
-    pub controller: (f64, u64),
     /// `[method.craft.grpo]`: the reinforcement learning half, without its own KL.
     pub grpo: Grpo,
+}
+state {
+    /// Average of the share of tokens with credit.
+    pub controller: GateAverage,
 }
 }
 
@@ -71,7 +73,7 @@ impl Default for Craft {
             warmup: 10,
             polarised: true,
             align: Align::Index,
-            controller: (0.0, 0),
+            controller: GateAverage::default(),
             grpo: Grpo { kl_coef: 0.0, ..Grpo::default() },
         }
     }
@@ -80,9 +82,9 @@ impl Default for Craft {
 impl Craft {
     /// Present weights of the credit's loss and of the KL.
     pub fn weights(&self) -> (f64, f64) {
-        let share = if self.controller.1 > self.warmup { self.controller.0 } else { 0.0 };
-        let mix = |[low, high]: [f64; 2], share: f64| low + (high - low) * share;
-        (mix(self.credit, share), mix(self.kl, if self.controller.1 > self.warmup { 1.0 - share } else { 0.0 }))
+        let share = self.controller.share(self.warmup);
+        let mix = |[low, high]: [f64; 2], share: Option<f64>| low + (high - low) * share.unwrap_or(0.0);
+        (mix(self.credit, share), mix(self.kl, share.map(|share| 1.0 - share)))
     }
 
     /// Signed credit of every token; 0 where there is no gap. [N]
@@ -172,19 +174,16 @@ impl Method for Craft {
 
     fn adapt(&mut self, sums: &BTreeMap<&'static str, (f64, f64)>) {
         let Some((active, count)) = sums.get("craft/active") else { return };
-        let share = active / count.max(1.0);
-        let (average, age) = self.controller;
-        let average = if age == 0 { share } else { self.decay * average + (1.0 - self.decay) * share };
-        self.controller = (average, age + 1);
+        self.controller.see(active / count.max(1.0), self.decay);
     }
 
     fn state(&self) -> Vec<f64> {
-        vec![self.controller.0, self.controller.1 as f64]
+        vec![self.controller.average, self.controller.age as f64]
     }
 
     fn resume(&mut self, state: &[f64]) {
         if let [average, age] = state {
-            self.controller = (*average, *age as u64);
+            self.controller = GateAverage { average: *average, age: *age as u64 };
         }
     }
 }

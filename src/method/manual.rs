@@ -13,17 +13,20 @@ pub struct Key {
     pub doc: &'static str,
 }
 
-/// Declares a settings struct and `KEYS`, its documented keys in order.
+/// Declares a settings struct and `KEYS`, its documented keys in order. What stands behind it in `state { ... }` are fields
+/// that are no settings: they are not read, written or listed.
 macro_rules! manual {
     (
         $(#[$about:meta])+
         pub struct $name:ident {
             $( $(#[doc = $doc:literal])+ $(#[serde($($serde:tt)+)])? pub $field:ident: $type:ty, )+
         }
+        $( state { $( $(#[doc = $about_state:literal])+ pub $state:ident: $state_type:ty, )+ } )?
     ) => {
         $(#[$about])+
         pub struct $name {
             $( $(#[doc = $doc])+ $(#[serde($($serde)+)])? pub $field: $type, )+
+            $( $( $(#[doc = $about_state])+ #[serde(skip)] pub $state: $state_type, )+ )?
         }
 
         impl $name {

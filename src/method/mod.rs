@@ -8,6 +8,7 @@
 //! [`advantage`] (who gets how much), [`weight`] (which tokens), [`estimator`] (what is pulled where) and [`schedule`].
 
 pub mod advantage;
+mod asks;
 pub mod atod;
 pub mod craft;
 mod draft;
@@ -23,6 +24,7 @@ pub mod math;
 pub mod needs;
 pub mod opd;
 pub mod opsd;
+pub mod parametric_skills;
 pub mod paw;
 pub mod pbsd;
 pub mod rlsd;
@@ -37,6 +39,8 @@ pub mod skill_sd;
 pub mod sod;
 pub mod solar;
 pub mod sparse_to_dense;
+pub mod stages;
+pub mod timeclaw;
 pub mod tip;
 pub mod triage;
 pub mod ucob;
@@ -59,6 +63,7 @@ pub use self::manual::Key;
 pub use self::needs::Needs;
 pub use self::opd::Opd;
 pub use self::opsd::Opsd;
+pub use self::parametric_skills::ParametricSkills;
 pub use self::paw::Paw;
 pub use self::pbsd::Pbsd;
 pub use self::rlsd::Rlsd;
@@ -72,6 +77,7 @@ pub use self::skill_sd::SkillSd;
 pub use self::sod::Sod;
 pub use self::solar::Solar;
 pub use self::sparse_to_dense::SparseToDense;
+pub use self::timeclaw::TimeClaw;
 pub use self::tip::Tip;
 pub use self::triage::Triage;
 pub use self::ucob::Ucob;
@@ -140,6 +146,8 @@ methods! {
     GenEvolve in gen_evolve,
     SparseToDense in sparse_to_dense,
     Solar in solar,
+    TimeClaw in timeclaw as "timeclaw",
+    ParametricSkills in parametric_skills,
 }
 
 impl Default for MethodConfig {
@@ -167,10 +175,13 @@ pub struct MethodInfo {
 }
 
 /// What is done with the weights when a stage begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HandOff {
     #[default]
     None,
+    /// The student so far is put aside as the teacher, and goes on.
+    Teacher,
     /// The student so far is put aside as the teacher ([`needs::TeacherWeights::Staged`]), and a student starts from the
     /// initial weights.
     Restart,
@@ -184,6 +195,11 @@ pub trait Method: Send + Sync {
     /// What it needs in the present stage.
     fn needs(&self) -> Needs;
 
+    /// What each of its stages needs, in order, the way they follow each other; one for a method without stages.
+    fn stages(&self) -> Vec<Needs> {
+        vec![self.needs()]
+    }
+
     /// Takes notice that a step begins; for methods with stages. Called again for the same step after a resume.
     fn begin(&mut self, _step: u64) -> HandOff {
         HandOff::None
@@ -196,7 +212,8 @@ pub trait Method: Send + Sync {
     /// Loss and coefficients of one batch.
     fn token_loss(&self, tokens: &Tokens) -> Plan;
 
-    /// Takes notice of a step's sums after its last update; for controllers that act on later steps.
+    /// Takes notice of a step's sums after its last update, with `success/mean`, `score/mean` and `reward/mean` of its
+    /// episodes; for controllers that act on later steps.
     fn adapt(&mut self, _sums: &BTreeMap<&'static str, (f64, f64)>) {}
 
     /// What [`Method::adapt`] has accumulated, for an exact resume; empty = nothing.

@@ -24,10 +24,41 @@ pub struct Needs {
     pub judge: Option<Verdict>,
     /// Rollouts beside the student's own.
     pub extra: Option<Extra>,
-    /// The initial weights are kept, for a later stage.
+    /// The initial weights are kept.
     pub initial: bool,
+    /// A second student starts from the initial weights at some step.
+    pub restarts: bool,
+    /// Its end puts the student aside as the teacher of later stages.
+    pub hands_on: bool,
+    /// Nothing is learnt by gradient: the weights stay as they are, and no update is made.
+    pub frozen: bool,
+    /// Chance that a tool of the environment is withheld from an execution, in [0, 1); 0 = none is.
+    pub tool_dropout: f64,
+    /// The ranked results of a group become notes in the bank of skills.
+    pub memory: Option<Memory>,
+    /// Adapters made from text by a network, which is trained in the model's place.
+    pub generate: Option<Generate>,
     /// A batch must hold whole groups (pairs or siblings meet in the loss).
     pub whole_groups: bool,
+}
+
+/// What is remembered of a group: its best result against those that fell behind. Somebody must write it; where the
+/// recipe names nobody (`skills.learn.author`), the distiller does. The panel is played without and with what is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    /// A result has fallen behind if its score is lower by this at least.
+    pub margin: f64,
+}
+
+/// A hypernetwork from a skill's text to adapters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Generate {
+    /// Rank of the adapters on q and v, where the recipe asks for none of its own.
+    pub rank: u32,
+    /// Width of its hidden layer.
+    pub width: u32,
+    /// Share of the bank's skills that are never trained on, in [0, 1).
+    pub held_out: f64,
 }
 
 /// How many tokens per position, and whose.
@@ -140,6 +171,8 @@ pub enum Extra {
     Mirrored,
     /// No play: this many candidate actions at every step of an expert's trajectory, spliced by index.
     Offline(u32),
+    /// No play: this many texts of the bank, to be recited.
+    Recite(u32),
 }
 
 impl TeacherWeights {
@@ -189,46 +222,9 @@ impl Needs {
         .collect()
     }
 
-    /// What is asked for, a sentence each.
-    pub fn sentences(&self) -> Vec<String> {
-        let mut asks = vec![];
-        if let Some(teacher) = &self.teacher {
-            let rows = match teacher.rows {
-                Taught::All => "every row",
-                Taught::Failed => "rows of lost episodes",
-                Taught::Mixed => "rows of groups with both outcomes",
-                Taught::Extra => "rows of extra rollouts",
-            };
-            asks.push(format!(
-                "a teacher: weights `{}`, reading `{}`, for {rows}",
-                teacher.weights.name(),
-                teacher.context.name()
-            ));
-        }
-        if self.reference {
-            asks.push("log-probs of the frozen reference".into());
-        }
-        if self.top.k > 0 {
-            asks.push(format!("{} tokens listed per position, the {}'s likeliest", self.top.k, self.top.of.name()));
-        }
-        if self.given {
-            asks.push("log-probs of the environment's answers".into());
-        }
-        if self.skilled_share > 0.0 {
-            asks.push(format!("skills in the student's own prompt for {:.0}% of a group", 100.0 * self.skilled_share));
-        }
-        match self.judge {
-            Some(Verdict::Roles) => asks.push("a judge of what every turn did (`judge.by`)".into()),
-            Some(Verdict::Failures(n)) => asks.push(format!("a judge who names up to {n} failing turns (`judge.by`)")),
-            None => {}
-        }
-        asks.extend(self.extra.map(|extra| match extra {
-            Extra::Cliff(n) => format!("{n} more episodes with the context in the prompt where a whole group lost"),
-            Extra::Taught(n) => format!("{n} more episodes per group with the context in the prompt"),
-            Extra::Mirrored => "every episode once more under the other prompt".into(),
-            Extra::Offline(n) => format!("{n} candidate actions at every step of an expert's trajectory"),
-        }));
-        asks
+    /// The needs of distilling every row from a teacher of these weights who reads `context`.
+    pub fn taught(weights: &TeacherWeights, context: Privileged) -> Self {
+        Self { teacher: Some(TeacherNeed { weights: weights.clone(), context, rows: Taught::All }), ..Self::default() }
     }
 
     /// The needs of distilling from a teacher who reads `context` with the step-start weights.

@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::estimator::{Listed, Sampled};
 use super::manual::{self, manual};
 use super::math::Aggregation;
-use super::needs::{Privileged, Taught, TeacherNeed, TeacherWeights, Top, Whose};
+use super::needs::{Extra, Privileged, Taught, TeacherNeed, TeacherWeights, Top, Whose};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
@@ -22,6 +22,9 @@ pub struct Opd {
     pub teacher: TeacherWeights,
     /// What the teacher reads beside the prompt: `skills`, `gold`, `none` (another model's weights are enough), ...
     pub context: Privileged,
+    /// Episodes of every group that the teacher plays, on which alone the loss is then taken (off-policy: the expected
+    /// gradients below are those of its own samples). 0 = the student's own rollouts.
+    pub rollouts: u32,
     /// On sampled tokens: `advantage-rkl`, `k2`, `k3`, `{ ratio-k3 = 0 }`, `k1` (whose expected gradient is zero), `nll`.
     pub estimator: Sampled,
     /// Tokens listed per position; 0 = only the sampled one. More cost memory and have less noise.
@@ -39,6 +42,7 @@ impl Default for Opd {
             coef: 1.0,
             teacher: TeacherWeights::StepStart,
             context: Privileged::Skills,
+            rollouts: 0,
             estimator: Sampled::AdvantageRkl,
             top: 0,
             divergence: Listed::Rkl,
@@ -53,17 +57,22 @@ impl Method for Opd {
     }
 
     fn needs(&self) -> Needs {
-        let teacher = TeacherNeed { weights: self.teacher.clone(), context: self.context, rows: Taught::All };
-        Needs { teacher: Some(teacher), top: Top { k: self.top, of: Whose::Student }, ..Needs::default() }
+        let (rows, extra) = match self.rollouts {
+            0 => (Taught::All, None),
+            n => (Taught::Extra, Some(Extra::Taught(n))),
+        };
+        let teacher = TeacherNeed { weights: self.teacher.clone(), context: self.context, rows };
+        Needs { teacher: Some(teacher), top: Top { k: self.top, of: Whose::Student }, extra, ..Needs::default() }
     }
 
     /// No reward: advantages are 0.
     fn credit(&self, step: &Tokens) -> Credit {
-        Credit { advantage: vec![0.0; step.len()], ..Credit::default() }
+        Credit::none(step)
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {
-        let weights = self.aggregation.weights(tokens.rows, tokens.len());
+        let taught = if self.rollouts > 0 { tokens.part(true) } else { tokens.rows.to_vec() };
+        let weights = self.aggregation.weights(&taught, tokens.len());
         let mut draft = Draft::new(tokens.len());
         if self.top > 0 {
             draft.add_listed(tokens, &weights, self.coef, self.divergence, |_| 1.0);

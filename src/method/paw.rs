@@ -39,7 +39,9 @@ impl Paw {
         for group in step.groups() {
             let score = mean(group.iter().map(|&row| step.facts[row].score));
             for turn in group.iter().flat_map(|&row| &step.facts[row].turns) {
-                let entropy = mean(turn.tokens.clone().map(|t| f64::from(step.entropy[t])));
+                // of the action, where it is known which tokens say it
+                let of = if turn.action.is_empty() { &turn.tokens } else { &turn.action };
+                let entropy = mean(of.clone().map(|t| f64::from(step.entropy[t])));
                 turns.push((turn.tokens.clone(), entropy, (1.0 - score).clamp(0.0, 1.0)));
             }
         }
@@ -134,6 +136,6 @@ Preconditions
   The transcript layout: under `history` no answer stands in a row.
 
 Deviations
-  R / R_max is the environment's own score in [0, 1]. The entropy is averaged over the whole reply, and answered tokens
-  include the template's own, which are soon predicted well enough to be left out.
+  R / R_max is the environment's own score in [0, 1]. The entropy is averaged over the action's tokens (over the
+  whole reply where they are not known), and answered tokens include the template's own, which are soon predicted well enough to be left out.
 ";

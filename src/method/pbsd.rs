@@ -69,7 +69,7 @@ impl Method for Pbsd {
 
     /// No reward: advantages are 0.
     fn credit(&self, step: &Tokens) -> Credit {
-        Credit { advantage: vec![0.0; step.len()], ..Credit::default() }
+        Credit::none(step)
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {

@@ -62,6 +62,28 @@ impl Schedule {
     }
 }
 
+/// A controller: the exponential average of a share (of open gates, of tokens with credit), by which numbers are moved
+/// between their ends (CRAFT).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GateAverage {
+    pub average: f64,
+    /// Steps seen.
+    pub age: u64,
+}
+
+impl GateAverage {
+    /// Takes in a step's share; the first one is the average.
+    pub fn see(&mut self, share: f64, decay: f64) {
+        self.average = if self.age == 0 { share } else { decay * self.average + (1.0 - decay) * share };
+        self.age += 1;
+    }
+
+    /// The average, once more than `warmup` steps were seen.
+    pub fn share(&self, warmup: u64) -> Option<f64> {
+        (self.age > warmup).then_some(self.average)
+    }
+}
+
 impl From<f64> for Schedule {
     fn from(value: f64) -> Self {
         Self::Constant(value)

@@ -2,12 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::draft::Draft;
-use super::estimator::Listed;
 use super::manual::{self, manual};
-use super::math::Aggregation;
-use super::needs::{Privileged, Taught, TeacherNeed, TeacherWeights, Top, Whose};
-use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
+use super::needs::{Privileged, TeacherWeights};
+use super::{Credit, Method, MethodInfo, Needs, Plan, Sdpo, Tokens};
 
 manual! {
 /// `[method.sdft]`. The paper leaves the decay open; the rest is published.
@@ -30,26 +27,30 @@ impl Default for Sdft {
     }
 }
 
+impl Sdft {
+    /// SDPO's loss at its reverse end, without a weight by the ratio.
+    fn sdpo(&self) -> Sdpo {
+        let (top, teacher, context) = (self.top, self.teacher.clone(), self.context);
+        Sdpo { alpha: 1.0, top, ratio_cap: 0.0, teacher, context }
+    }
+}
+
 impl Method for Sdft {
     fn name(&self) -> &'static str {
         INFO.name
     }
 
     fn needs(&self) -> Needs {
-        let teacher = TeacherNeed { weights: self.teacher.clone(), context: self.context, rows: Taught::All };
-        Needs { teacher: Some(teacher), top: Top { k: self.top, of: Whose::Student }, ..Needs::default() }
+        self.sdpo().needs()
     }
 
     /// No reward: advantages are 0.
     fn credit(&self, step: &Tokens) -> Credit {
-        Credit { advantage: vec![0.0; step.len()], ..Credit::default() }
+        Credit::none(step)
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {
-        let weights = Aggregation::TokenMean.weights(tokens.rows, tokens.len());
-        let mut draft = Draft::new(tokens.len());
-        draft.add_listed(tokens, &weights, 1.0, Listed::Rkl, |_| 1.0);
-        draft.into_plan()
+        self.sdpo().token_loss(tokens)
     }
 }
 

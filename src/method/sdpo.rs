@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::estimator::{Listed, Sampled};
 use super::manual::{self, manual};
 use super::math::Aggregation;
-use super::needs::{Privileged, Taught, TeacherNeed, TeacherWeights, Top, Whose};
+use super::needs::{Privileged, TeacherWeights, Top, Whose};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
@@ -51,13 +51,12 @@ impl Method for Sdpo {
     }
 
     fn needs(&self) -> Needs {
-        let teacher = TeacherNeed { weights: self.teacher.clone(), context: self.context, rows: Taught::All };
-        Needs { teacher: Some(teacher), top: Top { k: self.top, of: Whose::Student }, ..Needs::default() }
+        Needs { top: Top { k: self.top, of: Whose::Student }, ..Needs::taught(&self.teacher, self.context) }
     }
 
     /// The distillation replaces the policy gradient: advantages are 0.
     fn credit(&self, step: &Tokens) -> Credit {
-        Credit { advantage: vec![0.0; step.len()], ..Credit::default() }
+        Credit::none(step)
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {

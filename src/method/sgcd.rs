@@ -30,6 +30,7 @@ pub struct Sgcd {
     #[serde(deserialize_with = "manual::non_negative")]
     pub rise: f64,
     /// Tokens of the teacher listed per position, >= 1; the sampled one is always among them, the rest is one tail bucket.
+    /// The paper's number is not known; ours.
     #[serde(deserialize_with = "manual::at_least_one")]
     pub top: u32,
     /// What the teacher reads: `sibling-contrast`, how a success and a failure of the group differ.
@@ -123,7 +124,8 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     name: "sgcd",
     summary: "GRPO whose advantages grow on the stretches where a view that knows the siblings' fates diverges",
     docs: DOCS,
-    provenance: "weights, gamma and cap READ in the paper (arXiv 2606.12634); thresholds of the segments are INFERRED; the \
+    provenance: "weights, gamma and cap READ in the paper (arXiv 2606.12634); thresholds of the segments and the \
+                 length of the list are ours; the \
                  reference is made by rule from the traces where the authors ask an external model",
     axes: "credit grpo x saliency | context sibling contrast | teacher self | select mixed groups",
     keys: Sgcd::KEYS,

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::MethodInfo;
 use super::grpo::Grpo;
 use super::manual::{self, manual};
-use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
 /// `[method.skill-grpo]`. Defaults are the baseline of SDAR's and Skill-SD's tables.
@@ -25,23 +25,32 @@ impl Default for SkillGrpo {
     }
 }
 
-impl Method for SkillGrpo {
-    fn name(&self) -> &'static str {
-        INFO.name
-    }
+/// GRPO on rollouts a share of which is played with skills: for settings with `share` and `grpo`.
+macro_rules! grpo_reading_skills {
+    ($name:ty) => {
+        impl $crate::method::Method for $name {
+            fn name(&self) -> &'static str {
+                INFO.name
+            }
 
-    fn needs(&self) -> Needs {
-        Needs { skilled_share: self.share, ..self.grpo.needs() }
-    }
+            fn needs(&self) -> $crate::method::Needs {
+                $crate::method::Needs { skilled_share: self.share, ..self.grpo.needs() }
+            }
 
-    fn credit(&self, step: &Tokens) -> Credit {
-        self.grpo.credit(step)
-    }
+            fn credit(&self, step: &$crate::method::Tokens) -> $crate::method::Credit {
+                self.grpo.credit(step)
+            }
 
-    fn token_loss(&self, tokens: &Tokens) -> Plan {
-        self.grpo.token_loss(tokens)
-    }
+            fn token_loss(&self, tokens: &$crate::method::Tokens) -> $crate::method::Plan {
+                self.grpo.token_loss(tokens)
+            }
+        }
+    };
 }
+
+pub(super) use grpo_reading_skills;
+
+grpo_reading_skills!(SkillGrpo);
 
 /// This method in the table of methods.
 pub(super) const INFO: MethodInfo = MethodInfo {

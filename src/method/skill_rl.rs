@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::MethodInfo;
 use super::grpo::Grpo;
 use super::manual::{self, manual};
-use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
+use super::skill_grpo::grpo_reading_skills;
 
 manual! {
 /// `[method.skillrl]`. Defaults are those of the authors' code.
@@ -25,23 +26,7 @@ impl Default for SkillRl {
     }
 }
 
-impl Method for SkillRl {
-    fn name(&self) -> &'static str {
-        INFO.name
-    }
-
-    fn needs(&self) -> Needs {
-        Needs { skilled_share: self.share, ..self.grpo.needs() }
-    }
-
-    fn credit(&self, step: &Tokens) -> Credit {
-        self.grpo.credit(step)
-    }
-
-    fn token_loss(&self, tokens: &Tokens) -> Plan {
-        self.grpo.token_loss(tokens)
-    }
-}
+grpo_reading_skills!(SkillRl);
 
 /// This method in the table of methods.
 pub(super) const INFO: MethodInfo = MethodInfo {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::advantage::by_episode;
 use super::grpo::Grpo;
 use super::manual::{self, manual};
-use super::needs::{Privileged, Taught, TeacherNeed, TeacherWeights};
+use super::needs::{Privileged, TeacherWeights};
 use super::weight::{mean, step_ratio};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens, TurnFacts};
 
@@ -44,8 +44,7 @@ impl Method for Sod {
     }
 
     fn needs(&self) -> Needs {
-        let teacher = TeacherNeed { weights: self.teacher.clone(), context: self.context, rows: Taught::All };
-        Needs { teacher: Some(teacher), ..self.grpo.needs() }
+        Needs { teacher: Needs::taught(&self.teacher, self.context).teacher, ..self.grpo.needs() }
     }
 
     fn credit(&self, step: &Tokens) -> Credit {

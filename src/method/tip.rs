@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::estimator::Listed;
 use super::manual::{self, manual};
 use super::math::Aggregation;
-use super::needs::{Privileged, Taught, TeacherNeed, TeacherWeights, Top, Whose};
+use super::needs::{Privileged, TeacherWeights, Top, Whose};
 use super::weight::{keep_top, min_max, soft_or};
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
@@ -86,8 +86,7 @@ impl Method for Tip {
     }
 
     fn needs(&self) -> Needs {
-        let teacher = TeacherNeed { weights: self.teacher.clone(), context: self.context, rows: Taught::All };
-        Needs { teacher: Some(teacher), top: Top { k: self.top, of: Whose::Student }, ..Needs::default() }
+        Needs { top: Top { k: self.top, of: Whose::Student }, ..Needs::taught(&self.teacher, self.context) }
     }
 
     /// No reward: advantages are 0. The weight of a chosen token is 1.

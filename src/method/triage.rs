@@ -106,5 +106,6 @@ Preconditions
   compares the lengths of the expert's solutions before and after a turn, and is for tests.
 
 Deviations
-  The judge sees the whole transcript and not five turns to either side. A turn it leaves out gets no constant.
+  The judge sees the whole transcript and not five turns to either side. A turn it leaves out gets no constant. Rewards are
+  the environment's own where the paper makes them 0 or 1. Its scalar control (a number in place of the roles) is left out.
 ";

@@ -36,6 +36,9 @@ pub struct Ucob {
     /// Sharpness of the gate on the gap between the views, per nat; >= 0. 0 = a constant 1/2.
     #[serde(deserialize_with = "manual::non_negative")]
     pub beta: f64,
+    /// Tokens of an action count so many times; >= 0. 1 = as in the paper's formula, 2 in its released code.
+    #[serde(deserialize_with = "manual::non_negative")]
+    pub action_weight: f64,
     /// Tokens of the winning view listed per position, >= 1; both views are renormalised on them.
     #[serde(deserialize_with = "manual::at_least_one")]
     pub top: u32,
@@ -48,7 +51,7 @@ impl Default for Ucob {
     fn default() -> Self {
         let mut gigpo = Gigpo::default();
         gigpo.grpo.kl_coef = 0.01;
-        Self { coef: 0.1, share: 0.5, margin: 0.05, tau: 0.2, most: 2.0, beta: 5.0, top: 32, gigpo }
+        Self { coef: 0.1, share: 0.5, margin: 0.05, tau: 0.2, most: 2.0, beta: 5.0, action_weight: 1.0, top: 32, gigpo }
     }
 }
 
@@ -75,7 +78,9 @@ impl Ucob {
                 if *value < best[side] || !lead.is_finite() || lead <= self.margin {
                     continue;
                 }
-                weight[turn.tokens.clone()].fill((lead / self.tau).clamp(0.0, self.most) as f32);
+                let own = (lead / self.tau).clamp(0.0, self.most);
+                weight[turn.tokens.clone()].fill(own as f32);
+                weight[turn.action.clone()].fill((own * self.action_weight) as f32);
                 count += 1.0;
             }
         }
@@ -161,7 +166,8 @@ Preconditions
   States must repeat between the views (`anchor/hit_rate`, `ucob/wins`); where they do not this is GiGPO.
 
 Deviations
-  Every episode is scored once more under the other prompt; of equal leads all count, where the paper keeps two per state.
+  Every episode is scored once more under the other prompt. A winner's lead is over the best return of the other view; the
+  paper pairs it with up to two records of the other view, each with a lead of its own. Of equal winners all count.
   Skills come from the recipe's bank: the paper's reflections, their utility and the training of their writer are not part
-  of this. The code's double weight on action tokens is not in the paper's formula and left out.
+  of this. `action_weight = 2` is the code's, absent from the paper's formula.
 ";

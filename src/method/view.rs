@@ -115,6 +115,13 @@ pub struct Credit {
     pub metrics: BTreeMap<&'static str, (f64, f64)>,
 }
 
+impl Credit {
+    /// No reward: every advantage is 0.
+    pub fn none(step: &Tokens) -> Self {
+        Self { advantage: vec![0.0; step.len()], ..Self::default() }
+    }
+}
+
 /// A loss value with its exact derivatives.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {

@@ -90,7 +90,7 @@ type Used = (u64, f64, Option<f64>, Option<f64>);
 fn rows(view: &RunView, step: u64) -> Vec<SkillRow> {
     let mut courses: BTreeMap<&str, Vec<Used>> = BTreeMap::new();
     for s in view.steps.iter().filter(|s| s.step <= step) {
-        for used in &s.skills {
+        for used in s.skills.iter() {
             let course = courses.entry(used.id.as_str()).or_default();
             course.push((s.step, f64::from(used.uses), used.gap, used.gap_won));
         }

@@ -2,21 +2,26 @@
 //! accepted, and live, finished and replayed runs go through the same code.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::bank::BankView;
+use super::numbers::Numbers;
 use crate::core::event::{FORMAT, KeyChange, Level, SkillUse, Status};
 use crate::core::{Metrics, Phase, Record, RunEvent};
+
+/// Steps looked back at for one that recorded the same names: evaluations and checkpoints add theirs now and then.
+const ALIKE: usize = 24;
 
 /// Name under which refused edits of the configuration stand among the alerts.
 const CONFIG_RULE: &str = "config";
 
-/// One training step as recorded.
+/// One training step as recorded. Cheap to clone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepView {
     pub step: u64,
     pub at_ms: u64,
-    pub metrics: Metrics,
-    pub skills: Vec<SkillUse>,
+    pub metrics: Numbers,
+    pub skills: Arc<[SkillUse]>,
 }
 
 /// One evaluation of a panel.
@@ -120,10 +125,9 @@ impl RunView {
             RunEvent::Started { .. } => self.start(record),
             RunEvent::Progress { step, phase, done, total } => self.advance(at_ms, *step, *phase, *done, *total),
             RunEvent::Stepped { step, metrics, skills } => {
-                if *step <= self.last_step() {
-                    self.forget_from(*step);
-                }
-                self.steps.push(StepView { step: *step, at_ms, metrics: metrics.clone(), skills: skills.clone() });
+                let known = self.steps.iter().rev().map(|s| &s.metrics).take(ALIKE);
+                let metrics = Numbers::of(metrics, known);
+                self.stepped(StepView { step: *step, at_ms, metrics, skills: skills.as_slice().into() });
             }
             RunEvent::Evaluated { .. } => self.evaluated(record),
             RunEvent::BankLoaded { step, skills } => self.bank.load(*step, skills),
@@ -155,9 +159,18 @@ impl RunView {
         }
     }
 
+    /// Folds a completed step in that was folded before, by this view or another.
+    pub fn stepped(&mut self, step: StepView) {
+        self.last_ms = step.at_ms;
+        if step.step <= self.last_step() {
+            self.forget_from(step.step);
+        }
+        self.steps.push(step);
+    }
+
     /// Values of one metric by step, in order; `None` where it was not finite or not recorded.
     pub fn series(&self, name: &str) -> Vec<(u64, Option<f64>)> {
-        self.steps.iter().map(|s| (s.step, s.metrics.get(name).copied().flatten())).collect()
+        self.steps.iter().map(|s| (s.step, s.metrics.value(name))).collect()
     }
 
     /// The last use of every skill up to and including `step`, by id; its `total` is what is known of the skill then.
@@ -168,9 +181,17 @@ impl RunView {
 
     /// Names of all metrics seen, with the number of steps that carry each.
     pub fn metric_names(&self) -> BTreeMap<&str, usize> {
+        // steps with the same names share one list of them, so few lists have to be looked at
+        let mut lists: Vec<(&Numbers, usize)> = Vec::new();
+        for numbers in self.steps.iter().map(|s| &s.metrics) {
+            match lists.iter_mut().rev().find(|(known, _)| known.alike(numbers)) {
+                Some((_, count)) => *count += 1,
+                None => lists.push((numbers, 1)),
+            }
+        }
         let mut names = BTreeMap::new();
-        for name in self.steps.iter().flat_map(|s| s.metrics.keys()) {
-            *names.entry(name.as_str()).or_insert(0) += 1;
+        for (name, count) in lists.iter().flat_map(|(numbers, count)| numbers.names().map(|name| (name, *count))) {
+            *names.entry(name).or_insert(0) += count;
         }
         names
     }

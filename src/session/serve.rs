@@ -185,7 +185,7 @@ impl<'a> Session<'a> {
         let past = std::mem::take(&mut self.past);
         for step in past.steps.iter().filter(|step| step.step <= job.done()) {
             // they were told when they fired
-            drop(self.alarms.check(step.step, &step.metrics));
+            drop(self.alarms.check(step.step, &step.metrics.to_metrics()));
         }
         let file = self.tuning.live.clone();
         self.tuning = Tuning::resumed(job.before().unwrap_or_else(|| file.clone()), file, past.config_revision);

@@ -11,9 +11,9 @@ use crate::core::event::{KeyChange, Scope};
 use crate::core::{Episode, EpisodeId};
 use crate::run::view::RunView;
 use crate::run::{RunFolder, Source, Store};
-use crate::skill::Bank;
-use crate::skill::draft::Job;
+use crate::skill::draft::{CONTRAST, Job};
 use crate::skill::evolve::Rules;
+use crate::skill::{Bank, Contrast};
 use crate::train::Trainer;
 use crate::train::checkpoint::Found;
 use crate::train::learn::{Course, Writer};
@@ -25,12 +25,12 @@ use crate::train::learn::{Course, Writer};
 pub(super) fn writer(recipe: &Recipe) -> Result<Writer> {
     let learn = &recipe.skills.learn;
     let endpoint = match learn.author {
-        By::None => return Ok(Writer::Nobody),
+        By::None if recipe.method.build().needs().memory.is_none() => return Ok(Writer::Nobody),
         By::Policy => {
             let (per_step, max_tokens) = (learn.per_step as usize, learn.max_tokens as usize);
             return Ok(Writer::Policy { per_step, max_tokens });
         }
-        By::Distiller => None,
+        By::None | By::Distiller => None,
         By::Endpoint => Some(Endpoint::new(learn)?),
     };
     let (backlog, concurrent) = (learn.backlog as usize, learn.concurrent as usize);
@@ -40,9 +40,11 @@ pub(super) fn writer(recipe: &Recipe) -> Result<Writer> {
 /// What is made of which episodes, and what the bank keeps.
 pub(super) fn course(recipe: &Recipe) -> Course {
     let (learn, evolve) = (&recipe.skills.learn, &recipe.skills.evolve);
+    let memory = recipe.method.build().needs().memory;
     Course {
         form: learn.form,
-        contrast: learn.contrast,
+        contrast: if memory.is_some() { Contrast::Ranked } else { learn.contrast },
+        margin: memory.map_or(CONTRAST, |memory| memory.margin as f32),
         rules: Rules {
             max_skills: evolve.max_skills as usize,
             retire_below: evolve.retire_below,

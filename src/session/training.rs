@@ -26,6 +26,7 @@ use crate::run::{Manifest, RunFolder, set_aside};
 use crate::skill::{Bank, Placement, SkillBook};
 use crate::text::{Message, Text};
 use crate::train::checkpoint::{Found, Keep, Notes};
+use crate::train::dropout::Habits;
 use crate::train::learn::Learning;
 use crate::train::rollout::Sampling;
 use crate::train::{Aborted, Record, Settings, Trainer, budget, checkpoint, evaluate, placement, weights};
@@ -323,6 +324,8 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
         skills: book,
         method: recipe.method.build(),
         learning: Learning::new(skills::course(recipe), skills::writer(recipe)?),
+        habits: Habits::default(),
+        generator: None,
         done: 0,
     })
 }
@@ -364,12 +367,18 @@ pub fn settings(recipe: &Recipe) -> Settings {
             split: eval.split,
             temperature: eval.temperature as f32,
             filter: filter(eval.top_k, eval.top_p, eval.min_p),
-            with_skills: eval.with_skills,
+            with_skills: eval.with_skills || reads_skills(recipe),
             first: eval.first,
         },
         record: Record::of(&recipe.record),
         judge: recipe.judge.clone(),
     }
+}
+
+/// Whether a panel without skills alone would say nothing of the method.
+fn reads_skills(recipe: &Recipe) -> bool {
+    let needs = recipe.method.build().needs();
+    needs.memory.is_some() || needs.generate.is_some()
 }
 
 fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {
@@ -394,7 +403,8 @@ fn without_reward(trainer: &Trainer) -> Option<String> {
     let name = trainer.method.name();
     let info = METHODS.iter().find(|info| info.name == name)?;
     let several = trainer.world.max_turns() > 1;
-    (info.axes.starts_with("credit none") && several).then(|| {
+    let distils = info.axes.starts_with("credit none") && !trainer.needs().frozen;
+    (distils && several).then(|| {
         format!(
             "`{name}` distils without a reward, which is known to stall or collapse over several turns: watch success"
         )

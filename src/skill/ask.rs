@@ -38,7 +38,7 @@ pub fn read(job: &Job, answer: &str) -> Result<Vec<Draft>, String> {
     let kind = job.episodes.first().map_or("", |episode| episode.task.kind.as_str());
     let drafts = match job.task {
         Task::Episode => vec![dynamic(object, kind)?],
-        Task::Contrast | Task::Category => principles(object, kind)?,
+        Task::Contrast | Task::Ranking | Task::Category => principles(object, kind)?,
     };
     if drafts.iter().any(|draft| draft.text.is_empty() && draft.analyses.is_empty()) {
         return Err("the answer says nothing".to_owned());
@@ -89,6 +89,10 @@ fn instruction(task: Task) -> String {
         Task::Contrast => {
             ("Two attempts at one task follow, the better one first. Say what made the difference.", SEVERAL)
         }
+        Task::Ranking => (
+            "Several attempts at one task follow, the best first. Say which tools and steps did better than which.",
+            SEVERAL,
+        ),
         Task::Category => {
             ("Failed attempts at tasks of one type follow. Say what would have avoided the failures.", SEVERAL)
         }

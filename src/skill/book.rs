@@ -79,6 +79,18 @@ impl Context {
         self.reasons.truncate(kept);
     }
 
+    /// Keeps those skills whose id `keep` wants.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        let kept: Vec<bool> = self.ids.iter().map(|id| keep(id)).collect();
+        // a skill is one line, and no skill has a line end in it
+        let lines: Vec<&str> = self.text.lines().zip(&kept).filter(|(_, kept)| **kept).map(|(line, _)| line).collect();
+        self.text = lines.join("\n");
+        for list in [&mut self.ids, &mut self.titles, &mut self.reasons] {
+            let mut at = kept.iter();
+            list.retain(|_| at.next().copied().unwrap_or(false));
+        }
+    }
+
     /// The skills with the reasons, as records tell them.
     pub fn picks(&self) -> Vec<Pick> {
         let pick = |(id, reason): (&String, &String)| Pick { id: id.clone(), reason: reason.clone() };

@@ -26,6 +26,8 @@ pub enum Contrast {
     Siblings,
     /// The best and the worst, where their scores differ by [`CONTRAST`].
     BestWorst,
+    /// The best against all whose scores are lower by [`CONTRAST`] (TimeClaw): one note on what did better than what.
+    Ranked,
 }
 
 /// Difference in score from which a best and a worst episode say something (GenEvolve's threshold).
@@ -39,6 +41,8 @@ pub enum Task {
     Episode,
     /// Two of one task, the better one first.
     Contrast,
+    /// Several of one task by falling score: the best, and those it left behind (TimeClaw).
+    Ranking,
     /// Failures of one task type (SkillRL's update of a category).
     Category,
 }

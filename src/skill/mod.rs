@@ -16,6 +16,7 @@ pub mod book;
 pub mod distil;
 pub mod draft;
 pub mod evolve;
+pub mod file;
 pub mod import;
 pub mod neutral;
 mod parse;

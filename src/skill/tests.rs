@@ -220,6 +220,13 @@ fn variants_of_the_keyword_rule() {
     assert_eq!(routed, ["the task type `pick_clean_then_place`"], "the goal is not looked at");
 }
 
+/// Mean reward 0.4, chosen 4 times of 20, c = 1.
+#[test]
+fn the_bonus_of_ucb_is_the_published_one() {
+    let arm = Arm { picks: 4.0, reward: 0.4 };
+    assert!((arm.ucb(20, 1.0) - 1.265_409_2).abs() < 1e-7);
+}
+
 #[test]
 fn ucb_tries_everything_once_then_what_serves() {
     let shelf = Shelf::new(small());

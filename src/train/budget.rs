@@ -7,9 +7,10 @@ use anyhow::Result;
 use super::Record;
 use crate::config::Recipe;
 use crate::engine::candle::memory::{self, Dims, Load, Plan, TAPE_BYTES};
-use crate::engine::candle::{self, Architecture, Lora, Options, Place};
+use crate::engine::candle::{self, Architecture, Lora, Options, Place, Projection};
 use crate::env;
 use crate::env::prompt::Layout;
+use crate::method::needs::Generate;
 
 /// Tokens of an opening prompt without skills, and of an observation: guesses on the generous side, since both are
 /// known only once the game is played.
@@ -33,12 +34,22 @@ pub fn options(recipe: &Recipe, model: &Path, place: Place, free: Option<u64>) -
     let options = Options {
         dtype: recipe.model.dtype,
         place,
-        lora: recipe.model.lora.adapters(),
+        lora: adapters(recipe),
         seed: recipe.run.seed,
         checkpointing: recipe.optim.checkpoint_layers,
         tape_bytes: load.tape_bytes,
     };
     Ok((options, plan))
+}
+
+/// The adapters that are trained: the recipe's, else those its method makes.
+fn adapters(recipe: &Recipe) -> Option<Lora> {
+    let made = |generate: Generate| Lora {
+        rank: generate.rank as usize,
+        alpha: f64::from(generate.rank),
+        targets: vec![Projection::Q, Projection::V],
+    };
+    recipe.model.lora.adapters().or_else(|| recipe.method.build().needs().generate.map(made))
 }
 
 /// The work of a recipe's steps, in numbers; row lengths are bounds by turns and context.
@@ -56,7 +67,7 @@ pub fn load(recipe: &Recipe, architecture: &Architecture, place: Place) -> Resul
     Ok(Load {
         dtype: recipe.model.dtype,
         place,
-        adapter: recipe.model.lora.adapters().map(|lora| lora.parameters(architecture)),
+        adapter: adapters(recipe).map(|lora| lora.parameters(architecture)),
         checkpointing: optim.checkpoint_layers,
         kept: usize::from(needs.reference),
         rows: rows.div_ceil(optim.minibatches.max(1) as usize),

@@ -18,6 +18,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::Trainer;
+use super::dropout::Habits;
+use super::generate::Generator;
 use crate::core::RunEvent;
 use crate::engine::Snapshot;
 use crate::run::{RunFolder, sums};
@@ -25,6 +27,8 @@ use crate::skill::draft::JobKey;
 use crate::skill::{Bank, Statistics, Tally};
 
 const STATE: &str = "state.json";
+/// Numbers of a hypernetwork, 32-bit floats in little-endian order.
+const GENERATOR: &str = "hypernetwork.f32";
 
 /// What is not weights.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,6 +56,9 @@ struct State {
     /// What the method has accumulated over steps.
     #[serde(default)]
     method: Vec<f64>,
+    /// Which tools the policy takes to.
+    #[serde(default)]
+    habits: Habits,
     #[serde(default)]
     notes: Notes,
 }
@@ -83,6 +90,8 @@ pub struct Pending {
     fresh: PathBuf,
     snapshot: Snapshot,
     state: State,
+    /// Numbers of the hypernetwork, if one is trained.
+    generator: Option<Vec<f32>>,
     folder: RunFolder,
     text: PathBuf,
     keep: Keep,
@@ -94,12 +103,14 @@ pub fn prepare(trainer: &Trainer, folder: &RunFolder, text: &Path, notes: Notes,
     let Tally { skills, asked, retired, born } = trainer.skills.tally().clone();
     let waiting = trainer.learning.waiting();
     let (learned, method) = (trainer.skills.learned().files(), trainer.method.state());
-    let state = State { format: 1, done: trainer.done, skills, asked, retired, born, waiting, learned, method, notes };
+    let (done, habits) = (trainer.done, trainer.habits.clone());
+    let state = State { format: 1, done, skills, asked, retired, born, waiting, learned, method, habits, notes };
     let fresh = folder.checkpoint(trainer.done).with_extension(PARTIAL);
     clear(&fresh)?;
     fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
     let snapshot = or_clear(trainer.engine.snapshot(&fresh, true), &fresh)?;
-    Ok(Pending { fresh, snapshot, state, folder: folder.clone(), text: text.to_path_buf(), keep })
+    let generator = trainer.generator.as_ref().map(Generator::state);
+    Ok(Pending { fresh, snapshot, state, generator, folder: folder.clone(), text: text.to_path_buf(), keep })
 }
 
 impl Pending {
@@ -110,6 +121,12 @@ impl Pending {
     pub fn write(self) -> Result<RunEvent> {
         let start = Instant::now();
         let target = self.folder.checkpoint(self.state.done);
+        if let Some(numbers) = &self.generator {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let path = self.fresh.join(GENERATOR);
+            let written = fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()));
+            or_clear(written, &self.fresh)?;
+        }
         let bytes = or_clear(fill(&self.fresh, self.snapshot, &self.text, &self.state), &self.fresh)?;
         put_in_place(&self.fresh, &target)?;
         forget(&self.folder, self.state.done, &self.keep);
@@ -210,6 +227,14 @@ impl Found {
         let files: Vec<(&String, &String)> = self.state.learned.iter().collect();
         trainer.skills.restore(tally, Bank::parse(&files)?);
         trainer.method.resume(&self.state.method);
+        trainer.habits = self.state.habits.clone();
+        if let Some(generator) = &mut trainer.generator {
+            let path = self.path.join(GENERATOR);
+            let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let number = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+            let numbers: Vec<f32> = bytes.chunks_exact(4).map(number).collect();
+            generator.restore(&numbers).with_context(|| path.display().to_string())?;
+        }
         trainer.done = self.state.done;
         Ok(())
     }

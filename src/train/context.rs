@@ -4,6 +4,7 @@
 use anyhow::Result;
 
 use super::Trainer;
+use super::generate::is_held_out;
 use super::rollout::Played;
 use super::teacher::fit;
 use crate::core::{Episode, Task, rng};
@@ -55,6 +56,9 @@ fn own(played: &[Played]) -> impl Iterator<Item = &Episode> {
 pub fn skills(trainer: &Trainer, step: u64, group: u32, task: &Task) -> Context {
     let seed = rng::seed(trainer.settings.seed, "skills", &[step, u64::from(group)]);
     let mut context = trainer.skills.choose(task, seed);
+    if let Some(generate) = trainer.needs().generate {
+        context.retain(|id| !is_held_out(id, generate.held_out));
+    }
     fit(trainer, &mut context);
     context
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 
+use super::generate::{self, is_held_out};
 use super::metrics::cut_share;
 use super::rollout::{self, Played, Sampling, Seat};
 use super::{Aborted, Sink, Trainer, progress, teacher};
@@ -53,11 +54,17 @@ pub fn evaluate(trainer: &mut Trainer, step: u64, sink: &mut dyn Sink, abort: &A
         if with_skills && !trainer.settings.eval.with_skills {
             continue;
         }
-        let played = play(trainer, step, with_skills, sink, abort)?;
+        let how = if with_skills { How::Prompt } else { How::Plain };
+        let played = play(trainer, step, how, sink, abort)?;
         let mut metrics = metrics(&played);
+        let mut more = vec![];
         if with_skills {
             metrics.extend(uplift(&episodes, &played));
             compare(trainer, &episodes, &played);
+            if trainer.generator.is_some() {
+                more = generate::play(trainer, step, sink, abort)?;
+                metrics.extend(as_weights(&episodes, &played, &more));
+            }
         }
         sink.event(RunEvent::Evaluated {
             step,
@@ -66,7 +73,7 @@ pub fn evaluate(trainer: &mut Trainer, step: u64, sink: &mut dyn Sink, abort: &A
             metrics,
             outcomes: outcomes(&played),
         });
-        episodes.extend(played.into_iter().map(|p| p.episode));
+        episodes.extend(played.into_iter().chain(more).map(|p| p.episode));
     }
     sink.close_eval(step, &episodes);
     Ok(())
@@ -91,6 +98,25 @@ fn uplift(plain: &[Episode], skilled: &[Played]) -> Metrics {
     kinds.into_iter().map(|(name, mean)| (name, mean.value())).collect()
 }
 
+/// Success with the skills as weights, and what it is over that of the plain panel and of the one with them in the prompt.
+fn as_weights(plain: &[Episode], prompt: &[Played], weights: &[Played]) -> Metrics {
+    let over = |others: &mut dyn Iterator<Item = (&Episode, &Episode)>| {
+        let mut mean = Mean::default();
+        others.for_each(|(a, b)| mean.add(f64::from(u8::from(b.won())) - f64::from(u8::from(a.won())), 1.0));
+        mean.value()
+    };
+    let mut success = Mean::default();
+    weights.iter().for_each(|p| success.add(f64::from(u8::from(p.episode.won())), 1.0));
+    let prompt: Vec<Episode> = prompt.iter().map(|p| p.episode.clone()).collect();
+    [
+        ("weights/success", success.value()),
+        ("weights/uplift", over(&mut pairs(plain, weights))),
+        ("weights/over_prompt", over(&mut pairs(&prompt, weights))),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
 /// Lets the statistics know what reading its skills did to each task.
 fn compare(trainer: &mut Trainer, plain: &[Episode], skilled: &[Played]) {
     let delta = |(a, b): (&Episode, &Episode)| f64::from(u8::from(b.won())) - f64::from(u8::from(a.won()));
@@ -100,34 +126,70 @@ fn compare(trainer: &mut Trainer, plain: &[Episode], skilled: &[Played]) {
     trainer.skills.compare(&pairs);
 }
 
+/// What of the skills the player has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Nothing.
+    Plain,
+    /// They stand in its prompt.
+    Prompt,
+    /// They are its adapters.
+    Weights,
+}
+
 /// Plays the panel once.
 pub fn play(
     trainer: &mut Trainer,
     step: u64,
-    with_skills: bool,
+    how: How,
+    sink: &mut dyn Sink,
+    abort: &AtomicBool,
+) -> Result<Vec<Played>> {
+    let seats = seats(trainer, step, how)?;
+    let skills: Vec<_> = seats.iter().map(|seat| seat.skills.clone()).collect();
+    let mut played = play_seats(trainer, step, seats, sink, abort)?;
+    for (p, skills) in played.iter_mut().zip(skills) {
+        p.episode.skills = skills.map(|context| context.ids).unwrap_or_default();
+    }
+    Ok(played)
+}
+
+/// The panel's seats, each with the skills of its task. The number of the member says [`How`] it is played, so that all
+/// kinds can be recorded side by side.
+pub(super) fn seats(trainer: &mut Trainer, step: u64, how: How) -> Result<Vec<Seat>> {
+    let panel = trainer.settings.eval;
+    let tasks: Result<Vec<Task>> = (0..panel.games).map(|n| trainer.world.task(panel.split, u64::from(n))).collect();
+    let tasks = tasks?;
+    if how != How::Plain {
+        trainer.embed(&tasks)?;
+    }
+    let held_out = trainer.needs().generate.map(|generate| generate.held_out).filter(|share| *share > 0.0);
+    let seat = |(group, task): (u32, Task)| {
+        let skills = (how != How::Plain).then(|| {
+            let mut context = trainer.skills.choose(&task, u64::from(group));
+            // judged on what was never trained on
+            held_out.iter().for_each(|share| context.retain(|id| is_held_out(id, *share)));
+            teacher::fit(trainer, &mut context);
+            context
+        });
+        Seat { id: EpisodeId { step, group, member: how as u32 }, task, skills, withheld: vec![] }
+    };
+    Ok((0..).zip(tasks).map(seat).collect())
+}
+
+/// Plays these seats as the panel is played.
+pub(super) fn play_seats(
+    trainer: &mut Trainer,
+    step: u64,
+    seats: Vec<Seat>,
     sink: &mut dyn Sink,
     abort: &AtomicBool,
 ) -> Result<Vec<Played>> {
     let panel = trainer.settings.eval;
-    let mut seats = vec![];
-    let tasks: Result<Vec<Task>> = (0..panel.games).map(|n| trainer.world.task(panel.split, u64::from(n))).collect();
-    let tasks = tasks?;
-    if with_skills {
-        trainer.embed(&tasks)?;
-    }
-    for (group, task) in (0..).zip(tasks) {
-        let skills = with_skills.then(|| {
-            let mut context = trainer.skills.choose(&task, u64::from(group));
-            teacher::fit(trainer, &mut context);
-            context
-        });
-        // Member 1 marks the episodes that saw skills, so that both kinds can be recorded side by side.
-        seats.push(Seat { id: EpisodeId { step, group, member: with_skills as u32 }, task, skills });
-    }
     let (temperature, filter) = (panel.temperature, panel.filter);
     let sampling = Sampling { temperature, filter, reserve: 0, seed: SEED, ..trainer.settings.sampling.clone() };
     let mut told = 0;
-    let mut played = rollout::play(&mut trainer.table(), &seats, &sampling, &mut |_, over| {
+    rollout::play(&mut trainer.table(), &seats, &sampling, &mut |_, over| {
         if abort.load(Ordering::Relaxed) {
             bail!(Aborted)
         }
@@ -136,11 +198,7 @@ pub fn play(
             sink.event(progress(step, Phase::Eval, over, seats.len()));
         }
         Ok(())
-    })?;
-    for (p, seat) in played.iter_mut().zip(seats) {
-        p.episode.skills = seat.skills.map(|context| context.ids).unwrap_or_default();
-    }
-    Ok(played)
+    })
 }
 
 /// Success overall and per task type, turns, and the share of valid replies.
@@ -156,6 +214,9 @@ fn metrics(played: &[Played]) -> Metrics {
     let mut metrics: Metrics =
         kinds.into_iter().map(|(kind, (won, all))| (format!("success/{kind}"), Some(won / all))).collect();
     metrics.insert("success".into(), (all > 0.0).then(|| won / all));
+    let own = || played.iter().filter(|p| p.episode.ending != Ending::EnvError);
+    let score = own().map(|p| f64::from(p.episode.score)).sum::<f64>();
+    metrics.insert("score/mean".into(), (all > 0.0).then(|| score / all));
     metrics.insert("turns".into(), Some(turns as f64 / played.len().max(1) as f64));
     metrics.insert("valid/share".into(), Some(valid as f64 / turns.max(1) as f64));
     metrics.insert("rollout/cut_share".into(), Some(cut_share(played)));

@@ -28,7 +28,7 @@ pub fn add(
         Extra::Taught(n) => taught(trainer, step, played, &teacher, (n, false), (sink, abort))?,
         Extra::Cliff(n) => taught(trainer, step, played, &teacher, (n, true), (sink, abort))?,
         // these are the rollouts themselves
-        Extra::Offline(_) => vec![],
+        Extra::Offline(_) | Extra::Recite(_) => vec![],
     };
     if kind != Extra::Mirrored {
         let won = more.iter().filter(|p| p.episode.won()).count();
@@ -59,6 +59,7 @@ fn taught(
             id: EpisodeId { step, group, member: trainer.settings.members + i },
             task: first.episode.task.clone(),
             skills: (!context.text.is_empty()).then(|| context.clone()),
+            withheld: vec![],
         }));
     }
     let sampling = trainer.settings.sampling.clone();

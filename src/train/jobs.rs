@@ -19,6 +19,9 @@ pub(super) fn jobs(step: u64, played: &[Played], course: &Course) -> Vec<Job> {
     for (better, worse) in groups.values().filter_map(|group| pair(group, course.contrast)) {
         jobs.push(Job { task: Task::Contrast, episodes: vec![better.clone(), worse.clone()] });
     }
+    if course.contrast == Contrast::Ranked {
+        jobs.extend(groups.values().filter_map(|group| ranking(group, course.margin)));
+    }
     if course.every > 0 && step.is_multiple_of(course.every) {
         jobs.extend(categories(&finished, course.below));
     }
@@ -27,7 +30,7 @@ pub(super) fn jobs(step: u64, played: &[Played], course: &Course) -> Vec<Job> {
 
 fn pair<'a>(group: &[&'a Episode], contrast: Contrast) -> Option<(&'a Episode, &'a Episode)> {
     match contrast {
-        Contrast::None => None,
+        Contrast::None | Contrast::Ranked => None,
         Contrast::Siblings => Some((group.iter().find(|e| e.won())?, group.iter().find(|e| !e.won())?)),
         Contrast::BestWorst => {
             let best = group.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
@@ -35,6 +38,16 @@ fn pair<'a>(group: &[&'a Episode], contrast: Contrast) -> Option<(&'a Episode, &
             (best.score - worst.score >= CONTRAST).then_some((best, worst))
         }
     }
+}
+
+/// A group by falling score: the best, then those at least `margin` behind; of equals the earlier first.
+fn ranking(group: &[&Episode], margin: f32) -> Option<Job> {
+    let mut ranked = group.to_vec();
+    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let (best, rest) = ranked.split_first()?;
+    let behind = rest.iter().filter(|e| best.score - e.score >= margin && margin > 0.0);
+    let episodes: Vec<Episode> = std::iter::once(best).chain(behind).map(|e| (*e).clone()).collect();
+    (episodes.len() > 1).then_some(Job { task: Task::Ranking, episodes })
 }
 
 /// SkillRL's update, on the episodes of this step: up to five failures of each task type whose success is too low.

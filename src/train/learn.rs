@@ -65,6 +65,8 @@ pub enum Writer {
 pub struct Course {
     pub form: Form,
     pub contrast: Contrast,
+    /// Difference in score from which a ranking says something.
+    pub margin: f32,
     pub rules: Rules,
     /// Success below which a task type gets skills from its failures.
     pub below: f64,

@@ -16,6 +16,8 @@ use crate::method::{Credit, Method, Plan, RowFacts, Tokens};
 pub struct Lesson {
     pub id: EpisodeId,
     pub row: Row,
+    /// What the sampler read and the row does not show.
+    pub read: Option<String>,
     /// What the method may know of the row beside its tokens; places are inside the row.
     pub facts: RowFacts,
     /// From the method's credit.

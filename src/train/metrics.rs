@@ -7,7 +7,7 @@ use super::judge::Asked;
 use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
 use super::{Trainer, lap, monitors};
-use crate::core::{Ending, Metrics, Phase, Stop};
+use crate::core::{Ending, Episode, Metrics, Phase, Stop};
 use crate::engine::Update;
 
 /// Collects a step's numbers while it runs.
@@ -75,7 +75,10 @@ impl StepMetrics {
         let mut put = |name: &str, value: f64| {
             metrics.insert(name.to_string(), value.is_finite().then_some(value));
         };
-        outcomes(played, &mut put);
+        // a step without play has no outcome
+        if !played.is_empty() {
+            outcomes(played, &mut put);
+        }
         for (name, (sum, count)) in &self.sums {
             let mean = sum / count.max(1.0);
             match name.strip_suffix("/square") {
@@ -84,10 +87,12 @@ impl StepMetrics {
             }
         }
         monitors::add(played, lessons, &self.sums, &mut put);
-        put("mismatch/max", self.mismatch);
-        put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len().max(1) as f64);
-        put("optim/skipped", self.skipped as f64);
-        put("lr", self.lr);
+        if !self.norms.is_empty() {
+            put("mismatch/max", self.mismatch);
+            put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len() as f64);
+            put("optim/skipped", self.skipped as f64);
+            put("lr", self.lr);
+        }
         if trainer.needs().teacher.is_some() {
             put("skills/lost_tokens", lost as f64);
         }
@@ -110,6 +115,22 @@ impl StepMetrics {
     }
 }
 
+/// Reward, success and score of the step's own episodes, as sums.
+pub(super) fn totals(played: &[Played]) -> Sums {
+    let own = || played.iter().filter(|p| !p.extra && p.episode.ending != Ending::EnvError).map(|p| &p.episode);
+    let count = own().count() as f64;
+    if count == 0.0 {
+        return Sums::new();
+    }
+    let sum = |of: fn(&Episode) -> f64| (own().map(of).sum::<f64>(), count);
+    [
+        ("reward/mean", sum(|e| f64::from(e.reward))),
+        ("success/mean", sum(|e| f64::from(u8::from(e.won())))),
+        ("score/mean", sum(|e| f64::from(e.score))),
+    ]
+    .into()
+}
+
 /// Rewards, success, groups without signal, turns and validity.
 fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
     let failed = |p: &&Played| p.episode.ending == Ending::EnvError;
@@ -118,8 +139,6 @@ fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
     put("rollout/cut_share", cut_share(played));
     let played: &[&Played] = &played.iter().filter(|p| !failed(p)).collect::<Vec<_>>();
     let mean = |of: &dyn Fn(&Played) -> f64| played.iter().map(|p| of(p)).sum::<f64>() / played.len().max(1) as f64;
-    put("reward/mean", mean(&|p| p.episode.reward as f64));
-    put("success/mean", mean(&|p| p.episode.won() as u8 as f64));
     put("turns/mean", mean(&|p| p.episode.turns.len() as f64));
     put("penalty/mean", mean(&|p| p.penalty as f64));
     let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();

@@ -3,10 +3,13 @@
 pub mod budget;
 pub mod checkpoint;
 pub mod context;
+pub mod dropout;
 mod embed;
 pub mod evaluate;
 pub mod extra;
 pub mod facts;
+pub mod generate;
+pub mod hypernet;
 mod jobs;
 pub mod judge;
 pub mod learn;
@@ -17,6 +20,7 @@ pub mod offline;
 pub mod oracle;
 pub mod placement;
 pub mod pretrain;
+mod recite;
 pub mod rollout;
 pub mod row;
 pub mod teacher;
@@ -126,6 +130,10 @@ pub struct Trainer {
     pub method: Box<dyn Method>,
     /// What becomes of finished episodes.
     pub learning: learn::Learning,
+    /// Which tools the policy takes to, by task type.
+    pub habits: dropout::Habits,
+    /// What is trained in the model's place, if the method asks for it.
+    pub generator: Option<generate::Generator>,
     /// Completed steps.
     pub done: u64,
 }
@@ -143,6 +151,7 @@ impl Trainer {
 
         let mut played = match self.needs().extra {
             Some(Extra::Offline(n)) => offline::reconstruct(self, step, &tasks, n)?,
+            Some(Extra::Recite(n)) => recite::texts(self, step, n)?,
             _ => self.rollout(step, &tasks, sink, abort)?,
         };
         clock.lap(Phase::Rollout);
@@ -168,10 +177,12 @@ impl Trainer {
         self.engine.forget(WeightSet::StepStart);
         self.credit(step, &mut played, &mut lessons, &mut sums)?;
         self.update(step, &mut lessons, &mut sums, &mut clock, sink)?;
+        lesson::add(&mut sums, &metrics::totals(&played));
         self.method.adapt(&sums);
         clock.sums(sums);
 
         clock.asked(asked);
+        dropout::count(self, &played, &mut clock)?;
         let (extra, mut played): (Vec<Played>, Vec<Played>) = played.into_iter().partition(|p| p.extra);
         let skills = self.learn(step, &played, &lessons);
         let mut metrics = clock.finish(self, &played, &lessons, taught.lost_tokens);
@@ -197,7 +208,7 @@ impl Trainer {
     }
 
     fn rollout(&mut self, step: u64, tasks: &[Task], sink: &mut dyn Sink, abort: &AtomicBool) -> Result<Vec<Played>> {
-        let seats = self.seats(step, tasks);
+        let seats = self.seats(step, tasks)?;
         let total = seats.len();
         sink.event(progress(step, Phase::Rollout, 0, total));
         let mut told = 0;
@@ -215,13 +226,15 @@ impl Trainer {
             Ok(())
         })?;
         for (p, seat) in played.iter_mut().zip(seats) {
+            p.read = seat.skills.as_ref().map(|context| context.text.clone());
             p.episode.skills = seat.skills.map(|context| context.ids).unwrap_or_default();
         }
         Ok(played)
     }
 
-    /// Who plays what: members of a group play the same task, some of them with skills if the method says so.
-    fn seats(&self, step: u64, tasks: &[Task]) -> Vec<Seat> {
+    /// Who plays what: members of a group play the same task, some of them with skills, and each without other tools, if
+    /// the method says so.
+    fn seats(&self, step: u64, tasks: &[Task]) -> Result<Vec<Seat>> {
         let (needs, members) = (self.needs(), self.settings.members);
         let share = if needs.off_policy { 1.0 } else { needs.skilled_share };
         let skilled = (share * f64::from(members)).round() as u32;
@@ -232,9 +245,11 @@ impl Trainer {
                 id: EpisodeId { step, group, member },
                 task: task.clone(),
                 skills: skills.clone().filter(|_| member < skilled),
+                withheld: vec![],
             }));
         }
-        seats
+        dropout::withhold(self, needs.tool_dropout, &mut seats)?;
+        Ok(seats)
     }
 
     fn table(&mut self) -> Table<'_> {
@@ -248,6 +263,7 @@ impl Trainer {
             id: p.episode.id,
             facts: facts::of(p, row),
             row: row.clone(),
+            read: p.read.clone(),
             teacher_row: None,
             teacher_entropy: None,
             listed: None,
@@ -280,6 +296,9 @@ impl Trainer {
         clock: &mut StepMetrics,
         sink: &mut dyn Sink,
     ) -> Result<()> {
+        if self.needs().frozen {
+            return Ok(());
+        }
         let batches = self.batches(step, lessons);
         let warm = (step as f64 / self.settings.warmup_steps.max(1) as f64).min(1.0);
         let live = self.needs().teacher.is_some_and(|teacher| teacher.weights == TeacherWeights::Live);
@@ -291,6 +310,12 @@ impl Trainer {
             let temperature = self.settings.sampling.temperature;
             if i > 0 && live {
                 teacher::score(&mut *self.engine, WeightSet::Live, &mut part, temperature)?;
+            }
+            if self.generator.is_some() {
+                let update = generate::update(self, step, &mut part, &optim, sums)?;
+                clock.updated(&update, optim.lr);
+                clock.lap(Phase::Student);
+                continue;
             }
             lesson::update(&mut *self.engine, &*self.method, step, &mut part, temperature, sums)?;
             if i == 0 {

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 
 use super::Trainer;
+use super::facts::action_tokens;
 use super::rollout::Played;
 use super::row::{Prompt, Row};
 use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, View, rng};
@@ -105,7 +106,6 @@ fn splice<'a>(
         if prompt.is_empty() {
             prompt.clone_from(&station.rendered);
         }
-        rows.push(row);
         turns.push(Turn {
             observation: station.observation.clone(),
             reward: fit(&projected.action, &station.action),
@@ -119,6 +119,8 @@ fn splice<'a>(
                 Finish::Context => Stop::ContextLimit,
             },
         });
+        row.acted(sample.ids.len(), action_tokens(&trainer.text, &sample.ids, &turns));
+        rows.push(row);
     }
     let score = turns.iter().map(|turn| turn.reward).sum::<f32>() / turns.len().max(1) as f32;
     let episode = Episode {
@@ -134,7 +136,16 @@ fn splice<'a>(
         teacher_prompt: String::new(),
         skills: vec![],
     };
-    Ok(Played { episode, rows, view: View::Plain, extra: false, context: None, verdicts: vec![], penalty: fined })
+    Ok(Played {
+        episode,
+        rows,
+        view: View::Plain,
+        extra: false,
+        context: None,
+        read: None,
+        verdicts: vec![],
+        penalty: fined,
+    })
 }
 
 /// 1 for the expert's action, else the F1 of their words.

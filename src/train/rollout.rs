@@ -4,6 +4,7 @@ mod remote;
 
 use anyhow::{Context, Result};
 
+use super::facts::action_tokens;
 use super::judge::TurnVerdict;
 use super::row::{Layout, Prompt, Row};
 use crate::core::{Ending, Episode, EpisodeId, Stop, Task, Turn, rng};
@@ -63,6 +64,8 @@ pub struct Seat {
     pub task: Task,
     /// Skills the *student* sees; only baselines and evaluations with skills set this.
     pub skills: Option<Skills>,
+    /// Tools of the environment that are withheld.
+    pub withheld: Vec<String>,
 }
 
 /// A finished episode and its training rows.
@@ -76,6 +79,8 @@ pub struct Played {
     pub extra: bool,
     /// What its teacher reads, where that is settled already.
     pub context: Option<String>,
+    /// Skills its sampler read.
+    pub read: Option<String>,
     /// What the judge said of its turns.
     pub verdicts: Vec<TurnVerdict>,
     /// Sum over turns of the penalty for replies without the required form; >= 0.
@@ -143,7 +148,8 @@ struct Game {
 
 impl Game {
     fn open(scene: &Scene, seat: &Seat, slot: usize) -> Result<Self> {
-        let env = scene.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
+        let mut env = scene.world.open(&seat.task).with_context(|| format!("cannot open task `{}`", seat.task.id))?;
+        env.withhold(&seat.withheld);
         let mut task = seat.task.clone();
         if let Some(goal) = env.goal() {
             task.goal = goal.to_owned();
@@ -263,6 +269,7 @@ impl Game {
         };
         if let Some(row) = self.rows.last_mut() {
             row.reply(&sample, penalty);
+            row.acted(sample.ids.len(), action_tokens(scene.text, &sample.ids, &self.episode.turns));
         }
         if self.playing() {
             self.continue_with(scene, sample, &step.observation)?;
@@ -296,7 +303,7 @@ impl Game {
     fn finish(self) -> Played {
         let view = if self.skills.is_some() { View::Skilled } else { View::Plain };
         let Game { episode, rows, penalty, .. } = self;
-        Played { episode, rows, view, extra: false, context: None, verdicts: vec![], penalty }
+        Played { episode, rows, view, extra: false, context: None, read: None, verdicts: vec![], penalty }
     }
 }
 

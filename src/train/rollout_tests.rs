@@ -38,6 +38,7 @@ impl House {
             id: EpisodeId { step: 1, group, member },
             task: self.world.task(Split::Train, group as u64).unwrap(),
             skills: None,
+            withheld: vec![],
         };
         (0..2).flat_map(|group| (0..3).map(move |member| (group, member))).map(seat).collect()
     }

@@ -1,5 +1,7 @@
 //! Rows: what is trained on. One row per episode (`transcript`) or per turn (`history`).
 
+use std::ops::Range;
+
 use crate::engine::{Sample, ScoreRow};
 pub use crate::env::prompt::Layout;
 use crate::env::prompt::Prompts;
@@ -37,6 +39,8 @@ pub struct Row {
     pub entropy: Vec<f32>,
     /// Probability of what the sampling filter let through. [n]; empty without a filter
     pub kept: Vec<f32>,
+    /// Turn of each action whose tokens are known, and which of the sampled ones they are.
+    pub actions: Vec<(u32, Range<usize>)>,
     /// Penalty on this row for replies without the required form; >= 0.
     pub penalty: f32,
 }
@@ -53,7 +57,17 @@ impl Row {
             sampled: vec![],
             entropy: vec![],
             kept: vec![],
+            actions: vec![],
             penalty: 0.0,
+        }
+    }
+
+    /// Says which tokens of the reply just added are its action, numbered in the reply.
+    pub fn acted(&mut self, reply: usize, action: Range<usize>) {
+        let start = self.sampled.len() - reply.min(self.sampled.len());
+        let turn = self.turns.last().copied().unwrap_or(0);
+        if !action.is_empty() {
+            self.actions.push((turn, start + action.start..start + action.end));
         }
     }
 

@@ -5,102 +5,85 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::Trainer;
-use super::row::Layout;
+use super::generate;
 use crate::config::JudgeBy;
 use crate::core::Split;
 use crate::engine::WeightSet;
-use crate::method::needs::{Extra, Privileged, TeacherWeights};
+use crate::method::needs::{Extra, TeacherWeights};
 use crate::method::{HandOff, Needs};
+use crate::text::Text;
 
-/// Refuses what the recipe does not provide, with what is missing and how to provide it.
+/// Refuses what only the loaded parts can tell to be missing; the rest is refused when the recipe is read.
 pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
-    let (needs, name) = (trainer.needs(), trainer.method.name());
-    if let Some(TeacherWeights::Checkpoint(folder)) = teacher(&needs)
-        && folder.is_empty()
-    {
-        bail!(
-            "method `{name}` learns from another model, and no one is named: set `method.{name}.teacher = \
-             {{ checkpoint = \"FOLDER\" }}` to one with the same tokenizer, or to \"step-start\" with `context = \
-             \"skills\"` for the self-distilled variant"
-        );
-    }
-    if needs.judge.is_none() && needs.teacher.as_ref().is_some_and(|t| t.context == Privileged::StepFeedback) {
-        bail!(
-            "`context = \"step-feedback\"` needs a judge, which `{name}` does not ask: take another context, or `hint-sd`"
-        );
-    }
-    if needs.judge.is_some() {
-        judge(trainer, name)?;
-    }
-    if needs.off_policy && needs.teacher.as_ref().is_none_or(|teacher| teacher.context != Privileged::Skills) {
-        bail!("method `{name}` plays under the teacher's prompt, which works with skills as its context alone");
-    }
-    if needs.given && trainer.settings.sampling.layout == Layout::History {
-        bail!(
-            "method `{name}` learns to predict answers, which stand in no row of the `history` layout: set \
-               `rollout.layout = \"transcript\"`"
-        );
-    }
-    if needs.initial && trainer.engine.info().trained < trainer.engine.info().parameters {
-        bail!("method `{name}` starts a second student, which adapters do not allow: set `model.lora.rank = 0`");
-    }
-    if let Some(Extra::Offline(_)) = needs.extra {
-        expert(trainer, name)?;
-    }
-    Ok(())
-}
-
-fn judge(trainer: &Trainer, name: &str) -> Result<()> {
-    match trainer.settings.judge.by {
-        JudgeBy::None => bail!(
-            "method `{name}` asks for a judge of turns: set `judge.by` to \"self\" (the policy), \"endpoint\" (with \
-             `judge.url` of an OpenAI-compatible server) or \"oracle\" (the environment's expert, for tests)"
-        ),
-        JudgeBy::Endpoint if trainer.settings.judge.url.is_empty() => {
-            bail!("`judge.by` is \"endpoint\": set `judge.url`, e.g. \"http://127.0.0.1:8000/v1\"")
+    let (name, own) = (trainer.method.name(), trainer.settings.judge.by);
+    let asks = |needs: &Needs| {
+        let oracle = needs.judge.is_some() && own == JudgeBy::Oracle;
+        oracle || matches!(needs.extra, Some(Extra::Offline(_)))
+    };
+    if trainer.method.stages().iter().any(asks) {
+        let task = trainer.world.task(Split::Train, 0)?;
+        if trainer.world.open(&task)?.expert().is_empty() {
+            bail!("method `{name}` asks the environment's expert, and `{}` has none", trainer.world.kind());
         }
-        JudgeBy::Oracle => expert(trainer, name),
-        _ => Ok(()),
-    }
-}
-
-fn expert(trainer: &Trainer, name: &str) -> Result<()> {
-    let task = trainer.world.task(Split::Train, 0)?;
-    if trainer.world.open(&task)?.expert().is_empty() {
-        bail!("method `{name}` asks the environment's expert, and `{}` has none", trainer.world.kind());
     }
     Ok(())
 }
 
-/// Makes every kept set that the method reads. `model` is the model the run started from.
+/// Makes every kept set that some stage of the method reads. `model` is the model the run started from.
 pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
     refuse_unmet(trainer)?;
-    let needs = trainer.needs();
-    if needs.reference {
+    let record = trainer.settings.record;
+    let stages: Vec<Needs> = trainer.method.stages().into_iter().map(|needs| record.with(needs)).collect();
+    if stages.iter().any(|needs| needs.reference) {
         keep_first(trainer, WeightSet::Reference, model)?;
     }
-    match teacher(&needs) {
-        Some(TeacherWeights::Initial | TeacherWeights::TrustRegion(_)) => {
-            keep_first(trainer, WeightSet::Initial, model)?
-        }
-        _ if needs.initial => keep_first(trainer, WeightSet::Initial, model)?,
-        Some(TeacherWeights::Checkpoint(folder)) if !trainer.engine.keeps(WeightSet::Checkpoint) => {
+    let first = |needs: &Needs| {
+        let teacher = matches!(teacher(needs), Some(TeacherWeights::Initial | TeacherWeights::TrustRegion(_)));
+        teacher || needs.initial
+    };
+    if stages.iter().any(first) {
+        keep_first(trainer, WeightSet::Initial, model)?;
+    }
+    for needs in &stages {
+        if let Some(TeacherWeights::Checkpoint(folder)) = teacher(needs)
+            && !trainer.engine.keeps(WeightSet::Checkpoint)
+        {
+            same_tokenizer(trainer, Path::new(folder))?;
             let loaded = trainer.engine.keep_folder(WeightSet::Checkpoint, Path::new(folder));
             loaded.with_context(|| format!("the teacher's weights `{folder}` cannot be used"))?;
         }
-        _ => {}
     }
-    let decay = match teacher(&needs) {
+    let decay = stages.iter().find_map(|needs| match teacher(needs) {
         Some(TeacherWeights::Ema(decay)) => Some(*decay),
         _ => None,
-    };
-    trainer.engine.average(decay)
+    });
+    trainer.engine.average(decay)?;
+    match stages.iter().find_map(|needs| needs.generate) {
+        Some(generate) => generate::prepare(trainer, generate),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a teacher whose token ids mean other texts: log-probs of the same ids would say nothing. A folder without a
+/// tokenizer (adapters, say) has the student's.
+fn same_tokenizer(trainer: &Trainer, folder: &Path) -> Result<()> {
+    let Ok(theirs) = Text::load(folder) else { return Ok(()) };
+    let ids: Vec<u32> = (0..trainer.text.vocab().max(theirs.vocab()) as u32).collect();
+    if trainer.text.bytes(&ids) != theirs.bytes(&ids) {
+        bail!(
+            "the teacher `{}` has another tokenizer than the student, so its log-probs of the student's tokens mean \
+             nothing: take a teacher of the student's family",
+            folder.display()
+        );
+    }
+    Ok(())
 }
 
 /// Does what a stage of the method begins with.
 pub fn hand_off(trainer: &mut Trainer, step: u64) -> Result<()> {
     match trainer.method.begin(step) {
         HandOff::None => Ok(()),
+        HandOff::Teacher => trainer.engine.keep(WeightSet::Checkpoint),
         HandOff::Restart => {
             trainer.engine.keep(WeightSet::Checkpoint)?;
             trainer.engine.restart(WeightSet::Initial)

@@ -1,10 +1,9 @@
 //! The state of the screen: one selection shared by all screens, and how it looks at the run.
 
-use std::path::PathBuf;
-
 use crossterm::event::{KeyCode, KeyEvent, MouseEvent};
 
 use super::data::StepData;
+pub use super::effect::{Effect, Export, Form, Subject};
 use super::feed::Liveness;
 use super::find::Find;
 use super::history::History;
@@ -13,45 +12,15 @@ use super::lens::Lens;
 use super::mouse::{Drag, Hits};
 pub use super::options::{Exit, Mode, Options};
 use super::overlay::{Overlay, Response};
+use super::recall::Recall;
 use super::screens::States;
 pub use super::select::Pick;
 use super::series::Cache;
+use super::splits::Splits;
 use super::theme::Themes;
 use super::tokens::Channel;
-use crate::core::event::Command;
 use crate::core::{Episode, TokenRecord};
 use crate::run::view::RunView;
-
-/// What only the main loop can do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    Send(Command),
-    Exit(Exit),
-    Suspend,
-    Redraw,
-    Copy(String),
-    /// Take what the mouse does, or leave it to the terminal.
-    Mouse(bool),
-    /// Write a picture or table: what, and the end of the file's name.
-    Export(Export),
-    /// Open a file in `$EDITOR`; the screen comes back when it is closed.
-    Edit(PathBuf),
-    /// Show another run in place of this one.
-    Open(String),
-    /// Show the configuration.
-    Config,
-    /// An action, from a menu.
-    Act(Action),
-}
-
-/// A picture to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Export {
-    ScreenSvg,
-    ScreenHtml,
-    ScreenText,
-    ChartSvg,
-}
 
 /// How much of a rollout is unfolded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,6 +72,10 @@ pub struct App {
     /// Extra lines scrolled in the focused pane.
     pub scroll: usize,
     pub overlay: Overlay,
+    /// Lines typed before.
+    pub recall: Recall,
+    /// Borders of panes that were moved.
+    pub splits: Splits,
     pub history: History,
     /// Rollouts of the selected step.
     pub data: StepData,
@@ -145,6 +118,8 @@ impl App {
             prompts: false,
             scroll: 0,
             overlay: Overlay::None,
+            recall: Recall::default(),
+            splits: Splits::default(),
             history,
             data: StepData::default(),
             playing: StepData::default(),

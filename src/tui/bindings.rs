@@ -86,6 +86,8 @@ pub const BINDINGS: &[Binding] = &[
     row(&[ch('M')], "mouse", A::Mouse, "mouse: on or off, off lets the terminal select", LOOK),
     row(&[ch('R')], "layout", A::Layout, "layout: next preset", LOOK),
     row(&[ch('A')], "alerts", A::Alerts, "alerts: go to them", RUN),
+    row(&[ch('e')], "edit", A::EditConfig, "edit: the configuration in $EDITOR, read again at once", RUN)
+        .on(&[Dash, System]),
     row(&[ch('C')], "config", A::Config, "config: keys, values and scopes", RUN),
     row(&[ch('p')], "pause", A::Pause, "pause: after this step, or resume", RUN).only(Mode::Live).foot(8),
     row(&[ch('P')], "hold", A::Hold, "hold: before the model is called next", RUN).only(Mode::Live),

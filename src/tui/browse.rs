@@ -4,12 +4,13 @@
 //! Feed::rows --> RowList --filter, grep, order--> shown --cursor--> the shared selection
 //! ```
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::app::App;
 use super::feed::Feed;
 use super::find::Find;
+pub use super::folds::{LeftOut, TurnFolds};
+pub use super::order::Order;
 use super::select;
 use crate::core::{Episode, EpisodeId, TokenRecord};
 use crate::run::filter::{Filter, WORDS};
@@ -21,6 +22,8 @@ use crate::run::search::Hit;
 pub struct Browse {
     /// The list is that of the whole run, not of the step.
     pub whole: bool,
+    /// The rollouts are those of the panel evaluated last, not of the step.
+    pub panel: bool,
     /// Every rollout found so far.
     pub list: RowList,
     /// The filter as typed, and as understood.
@@ -56,6 +59,7 @@ impl Default for Browse {
     fn default() -> Self {
         Self {
             whole: false,
+            panel: false,
             list: RowList::default(),
             typed: String::new(),
             filter: Filter::all(),
@@ -77,72 +81,6 @@ impl Default for Browse {
     }
 }
 
-/// Which turns and which parts of them differ from the rule of `App::folds`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TurnFolds {
-    of: Option<EpisodeId>,
-    turned: BTreeSet<usize>,
-    /// What is left out of open turns.
-    pub left_out: LeftOut,
-    /// Tokens as the model saw them, in place of text.
-    pub exact: bool,
-}
-
-impl TurnFolds {
-    /// Folds a turn that is open, or the other way round.
-    pub fn turn(&mut self, of: EpisodeId, turn: usize) {
-        if self.of != Some(of) {
-            (self.of, self.turned) = (Some(of), BTreeSet::new());
-        }
-        if !self.turned.remove(&turn) {
-            self.turned.insert(turn);
-        }
-    }
-
-    /// Whether a turn that would be `open` by the rule is.
-    pub fn is_open(&self, of: EpisodeId, turn: usize, open: bool) -> bool {
-        open != (self.of == Some(of) && self.turned.contains(&turn))
-    }
-
-    /// Forgets single turns.
-    pub fn clear(&mut self) {
-        self.turned.clear();
-    }
-}
-
-/// Roles that are folded away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LeftOut {
-    #[default]
-    Nothing,
-    Thoughts,
-    Observations,
-    /// Actions alone are left.
-    AllButActions,
-}
-
-impl LeftOut {
-    const ALL: [(LeftOut, &'static str); 4] = [
-        (LeftOut::Nothing, "every role"),
-        (LeftOut::Thoughts, "without thoughts"),
-        (LeftOut::Observations, "without observations"),
-        (LeftOut::AllButActions, "actions alone"),
-    ];
-
-    /// The next one, round, and its name.
-    pub fn next(self) -> (Self, &'static str) {
-        Self::ALL[(self as usize + 1) % Self::ALL.len()]
-    }
-
-    pub fn thoughts(self) -> bool {
-        matches!(self, LeftOut::Thoughts | LeftOut::AllButActions)
-    }
-
-    pub fn observations(self) -> bool {
-        matches!(self, LeftOut::Observations | LeftOut::AllButActions)
-    }
-}
-
 /// A rollout to compare with, and its tokens once they are there.
 #[derive(Clone, Debug)]
 pub struct Other {
@@ -160,55 +98,6 @@ pub struct Grep {
     pub done: usize,
     pub total: usize,
     begun: bool,
-}
-
-/// How the list is ordered; the largest is first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    #[default]
-    Newest,
-    Advantage,
-    Reward,
-    Gap,
-    Tokens,
-    Turns,
-}
-
-impl Order {
-    const ALL: [(Order, &'static str); 6] = [
-        (Order::Newest, "newest"),
-        (Order::Advantage, "|A|"),
-        (Order::Reward, "reward"),
-        (Order::Gap, "|gap|"),
-        (Order::Tokens, "tokens"),
-        (Order::Turns, "turns"),
-    ];
-
-    pub fn name(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
-
-    fn next(self) -> Self {
-        Self::ALL[(self as usize + 1) % Self::ALL.len()].0
-    }
-
-    fn key(self, row: &RolloutRow) -> f32 {
-        match self {
-            Order::Newest => 0.0,
-            Order::Advantage => row.advantage.map_or(f32::NEG_INFINITY, f32::abs),
-            Order::Reward => row.reward,
-            Order::Gap => row.gap.map_or(f32::NEG_INFINITY, f32::abs),
-            Order::Tokens => row.tokens as f32,
-            Order::Turns => row.turns as f32,
-        }
-    }
-
-    /// Of equal ones the newer step comes first, inside a step the order of play.
-    fn compare(self, a: &RolloutRow, b: &RolloutRow) -> Ordering {
-        let place = |r: &RolloutRow| (r.id.group, r.id.member);
-        let newest = b.id.step.cmp(&a.id.step).then_with(|| place(a).cmp(&place(b)));
-        self.key(b).total_cmp(&self.key(a)).then(newest)
-    }
 }
 
 impl Browse {

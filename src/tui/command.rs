@@ -1,9 +1,9 @@
 //! What typed lines, menus and the palette do: commands after `:`, completion, search, jumps.
 
-use super::app::{App, Effect, Export};
+use super::app::{App, Effect};
 use super::find::Find;
 use super::keys::Action;
-use super::overlay::{Ask, MenuItem, Overlay, Response};
+use super::overlay::{Ask, Overlay, Response};
 use super::screens::SCREENS;
 use super::{select, update};
 use crate::core::event::Command;
@@ -16,10 +16,11 @@ struct Verb {
     run: fn(&mut App, &str) -> Vec<Effect>,
 }
 
-const VERBS: [Verb; 3] = [
+const VERBS: [Verb; 4] = [
     Verb { name: "step", argument: "N", help: "go to a step", run: |app, text| jump(app, text) },
     Verb { name: "use-theme", argument: "NAME", help: "switch to a theme", run: theme },
     Verb { name: "set", argument: "KEY=VALUE", help: "change a key of the running recipe", run: set },
+    Verb { name: "reset-panes", argument: "", help: "put moved borders back", run: reset_panes },
 ];
 
 /// Carries out what an overlay answered.
@@ -41,6 +42,10 @@ pub fn answer(app: &mut App, response: Response) -> Vec<Effect> {
             complete(app);
             vec![]
         }
+        Response::Recall(by) => {
+            recall(app, by);
+            vec![]
+        }
         Response::Palette(item, query) => {
             let chosen = entries(app, &query).into_iter().nth(item);
             chosen.map_or(vec![], |entry| choose(app, &entry))
@@ -48,7 +53,15 @@ pub fn answer(app: &mut App, response: Response) -> Vec<Effect> {
     }
 }
 
+/// Puts a line typed before in place of the open one.
+fn recall(app: &mut App, by: i32) {
+    if let Overlay::Line { ask, text } = &mut app.overlay {
+        *text = app.recall.walk(ask, text, by);
+    }
+}
+
 fn entered(app: &mut App, ask: &Ask, text: &str) -> Vec<Effect> {
+    app.recall.keep(ask, text);
     match ask {
         Ask::Jump => jump(app, text),
         Ask::Command => run(app, text),
@@ -211,6 +224,11 @@ fn jump(app: &mut App, text: &str) -> Vec<Effect> {
     vec![]
 }
 
+fn reset_panes(app: &mut App, _: &str) -> Vec<Effect> {
+    app.splits = Default::default();
+    vec![]
+}
+
 fn theme(app: &mut App, name: &str) -> Vec<Effect> {
     if !app.themes.choose(name) {
         let known: Vec<&str> = app.themes.names().collect();
@@ -225,68 +243,4 @@ fn set(app: &mut App, text: &str) -> Vec<Effect> {
         return vec![];
     };
     vec![Effect::Send(Command::Set { key: key.trim().into(), value: value.trim().into() })]
-}
-
-/// The configuration as a page: what changed last, then every key with when a change of it takes effect.
-pub fn config_page(app: &mut App, text: &str) {
-    let mut lines = String::new();
-    let changes = &app.view().last_changes;
-    if !changes.is_empty() {
-        lines.push_str("changed last:\n");
-        let line = |c: &crate::core::event::KeyChange| {
-            format!("  {} {} -> {} ({})\n", c.key, c.before, c.after, scope(c.scope))
-        };
-        lines.extend(changes.iter().map(line));
-        lines.push('\n');
-    }
-    let mut table = String::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        match (line.strip_prefix('[').and_then(|l| l.strip_suffix(']')), line.split_once('=')) {
-            (Some(name), _) => table = name.to_owned(),
-            (None, Some((key, value))) => {
-                let key = if table.is_empty() { key.trim().to_owned() } else { format!("{table}.{}", key.trim()) };
-                let when = scope(crate::config::scope_of(&key));
-                lines.push_str(&format!("{key:<36} {:<40} {when}\n", value.trim()));
-            }
-            _ => {}
-        }
-    }
-    lines.push_str("\nedit `config.toml` in the run's folder, or type `:set KEY=VALUE`");
-    app.overlay = Overlay::page("configuration", &lines);
-}
-
-fn scope(scope: crate::core::event::Scope) -> &'static str {
-    use crate::core::event::Scope;
-    match scope {
-        Scope::Live => "live",
-        Scope::NextStep => "next step",
-        Scope::NextRun => "next run",
-    }
-}
-
-/// Opens the menu of what can be copied here.
-pub fn copy_menu(app: &mut App) {
-    let items = (app.screen.screen().copied)(app).into_iter();
-    let item = |(name, text): (&str, String)| MenuItem {
-        name: name.to_owned(),
-        note: super::text::fit(&super::text::clean(&text), 48),
-        effects: vec![Effect::Copy(text)],
-    };
-    app.overlay = Overlay::menu("copy what?", items.map(item).collect());
-}
-
-/// Opens the menu of pictures.
-pub fn export_menu(app: &mut App) {
-    let item = |(name, note, what): (&str, &str, Export)| MenuItem {
-        name: name.into(),
-        note: note.into(),
-        effects: vec![Effect::Export(what)],
-    };
-    let items = [
-        ("screen as SVG", "a picture of these cells", Export::ScreenSvg),
-        ("screen as HTML", "the same cells as text one can search", Export::ScreenHtml),
-        ("screen as text", "without colours", Export::ScreenText),
-        ("chart as SVG", "the focused curve, exact values", Export::ChartSvg),
-    ];
-    app.overlay = Overlay::menu("export what?", items.map(item).into());
 }

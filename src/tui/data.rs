@@ -12,6 +12,8 @@ pub struct StepData {
     pub episodes: Vec<Episode>,
     /// Runs of `episodes` that share a task.
     pub groups: Vec<Range<usize>>,
+    /// Whether these are the episodes of an evaluation after `step`.
+    pub panel: bool,
     /// Sorted by group, member, turn, position.
     tokens: Vec<TokenRecord>,
 }
@@ -28,7 +30,12 @@ impl StepData {
                 _ => groups.push(at..at + 1),
             }
         }
-        Self { step, episodes, groups, tokens }
+        Self { step, episodes, groups, panel: false, tokens }
+    }
+
+    /// The episodes of an evaluation after `step`; no tokens are kept of those.
+    pub fn panel(step: u64, episodes: Vec<Episode>) -> Self {
+        Self { panel: true, ..Self::new(step, episodes, vec![]) }
     }
 
     /// Whether tokens were kept.

@@ -1,6 +1,6 @@
 //! What the screen needs of a run, wherever it lives: a run folder being written, a finished one, a fixture.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -88,5 +88,30 @@ pub trait Feed {
     /// The configuration of the run, as its file says.
     fn config(&mut self) -> Result<String> {
         Ok(String::new())
+    }
+
+    /// The panel of evaluations played last at or before a step: after which step, and its episodes.
+    fn panel(&mut self, _step: u64) -> Result<Option<(u64, Vec<Episode>)>> {
+        Ok(None)
+    }
+
+    /// What a new run can be made of, by name: the configuration of a run if one is named, and the recipes there are.
+    fn recipes(&mut self, _run: Option<&str>) -> Vec<(String, PathBuf)> {
+        vec![]
+    }
+
+    /// Makes a run of a recipe with changes (`key=value`), starts its trainer and answers with its name.
+    fn start(&mut self, _recipe: &Path, _changes: &[String]) -> Result<String> {
+        bail!("no run can be started from here")
+    }
+
+    /// The file that holds a skill of the run's bank.
+    fn skill_file(&mut self, id: &str) -> Result<PathBuf> {
+        bail!("the file of the skill `{id}` is not known here")
+    }
+
+    /// Says in its file that a skill is retrieved no more, or is again, and returns the file.
+    fn switch_skill(&mut self, id: &str, _disable: bool) -> Result<PathBuf> {
+        bail!("the file of the skill `{id}` is not known here")
     }
 }

@@ -1,10 +1,10 @@
 //! The records of a run and how far into them the screen looks.
 //!
-//! A live view is always folded to the end and keeps no records. A replay keeps them and folds a prefix: moving
-//! forward folds only what is new, moving back folds again from the start.
+//! A live view is always folded to the end and keeps no records. A replay keeps them, its steps as they were folded
+//! once, and folds a prefix: moving forward folds only what is new, moving back folds again from the start.
 
 use crate::core::{Record, RunEvent};
-use crate::run::view::RunView;
+use crate::run::view::{RunView, StepView};
 
 /// Records with a position, and the view folded up to it.
 #[derive(Debug, Default)]
@@ -16,12 +16,28 @@ pub struct History {
 /// The kept records of a replay.
 #[derive(Debug, Default)]
 struct Replay {
-    records: Vec<Record>,
+    records: Vec<Kept>,
     /// For position `i`, how many records are shown and the last step among them. Position 0 is before the
     /// first step; then one per step.
     cuts: Vec<(usize, u64)>,
     position: usize,
     folded: usize,
+}
+
+/// A record as a replay keeps it.
+#[derive(Debug)]
+enum Kept {
+    Step(StepView),
+    Other(Box<Record>),
+}
+
+impl Kept {
+    fn fold(&self, view: &mut RunView) {
+        match self {
+            Kept::Step(step) => view.stepped(step.clone()),
+            Kept::Other(record) => view.apply(record),
+        }
+    }
 }
 
 impl History {
@@ -46,7 +62,7 @@ impl History {
             None => records.iter().for_each(|record| self.view.apply(record)),
             Some(replay) => {
                 let at_end = replay.position + 1 == replay.cuts.len();
-                replay.records.extend(records);
+                replay.keep(records);
                 replay.cuts = cuts(&replay.records);
                 let position = if at_end { replay.cuts.len() - 1 } else { replay.position };
                 self.seek(position);
@@ -68,7 +84,7 @@ impl History {
             self.view = RunView::default();
             replay.folded = 0;
         }
-        replay.records[replay.folded..target].iter().for_each(|record| self.view.apply(record));
+        replay.records[replay.folded..target].iter().for_each(|record| record.fold(&mut self.view));
         replay.folded = target;
     }
 
@@ -86,18 +102,44 @@ impl History {
     }
 }
 
+impl Replay {
+    /// Takes records in. Steps are folded here, once, and shared by all views from then on.
+    fn keep(&mut self, records: Vec<Record>) {
+        let mut view = RunView::default();
+        // the last steps known lend their names
+        let last = self.records.iter().rev().filter_map(|r| if let Kept::Step(s) = r { Some(s) } else { None });
+        let mut known: Vec<StepView> = last.take(LAST).cloned().collect();
+        known.reverse();
+        view.steps = known;
+        for record in records {
+            if matches!(record.event, RunEvent::Stepped { .. }) {
+                view.apply(&record);
+                self.records.extend(view.steps.last().cloned().map(Kept::Step));
+            } else {
+                self.records.push(Kept::Other(Box::new(record)));
+            }
+        }
+    }
+}
+
+/// Steps looked back at for one with the same names.
+const LAST: usize = 24;
+
 /// A cut lies before the first progress (or step) that follows a completed step: evaluations, checkpoints and
 /// alerts of a step belong to its position.
-fn cuts(records: &[Record]) -> Vec<(usize, u64)> {
+fn cuts(records: &[Kept]) -> Vec<(usize, u64)> {
     let (mut cuts, mut complete, mut last) = (Vec::new(), true, 0);
     for (at, record) in records.iter().enumerate() {
-        let begins = matches!(record.event, RunEvent::Stepped { .. } | RunEvent::Progress { .. });
+        let begins = match record {
+            Kept::Step(_) => true,
+            Kept::Other(record) => matches!(record.event, RunEvent::Progress { .. }),
+        };
         if complete && begins {
             cuts.push((at, last));
             complete = false;
         }
-        if let RunEvent::Stepped { step, .. } = record.event {
-            (last, complete) = (step, true);
+        if let Kept::Step(step) = record {
+            (last, complete) = (step.step, true);
         }
     }
     match cuts.last_mut() {

@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn keys_are_changed_added_and_taken_away() {
-        let keymap = parse("k", "[keys]\npane-next = [\"F3\", \"Ctrl-N\"]\ntheme = []\n").unwrap();
+        let keymap = parse("k", "[keys]\npane-next = [\"F3\", \"Ctrl-G\"]\ntheme = []\n").unwrap();
         let act = |text: &str| keymap.action(read(text).unwrap(), ScreenId::Dash, Mode::Live);
-        assert_eq!([act("F3"), act("Ctrl-n")], [Some(Action::PaneNext); 2]);
+        assert_eq!([act("F3"), act("Ctrl-g")], [Some(Action::PaneNext); 2]);
         assert_eq!([act("Tab"), act("T")], [None, None]);
         assert_eq!(act("?"), Some(Action::Help), "what is not named stays");
     }

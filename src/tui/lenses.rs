@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::app::App;
 use super::data::StepData;
 use super::feed::Feed;
+use crate::config::{self, Overrides};
 use crate::lens::{self, Lens, Recorded, Seen};
 use crate::method::MethodConfig;
 
@@ -107,7 +108,7 @@ pub fn load(app: &mut App, feed: &mut dyn Feed) -> bool {
         return changed;
     }
     let data = &app.data;
-    let recorded = Recorded::new(data.step, data.all_tokens(), &data.episodes, 0.0);
+    let recorded = Recorded::new(data.step, data.all_tokens(), &data.episodes, penalty(feed));
     lenses.places = recorded.places.iter().enumerate().map(|(at, place)| (*place, at)).collect();
     let all = MethodConfig::all();
     for at in wanting {
@@ -119,6 +120,13 @@ pub fn load(app: &mut App, feed: &mut dyn Feed) -> bool {
         changed = true;
     }
     changed
+}
+
+/// What a reply without the required form costs, as the run's configuration says; 0 where there is none to read.
+fn penalty(feed: &mut dyn Feed) -> f64 {
+    let text = feed.config().unwrap_or_default();
+    let recipe = config::parse_alone("config.toml", &text, &Overrides::default());
+    recipe.as_ref().map_or(0.0, lens::penalty)
 }
 
 /// Reads the first recorded step once.
@@ -136,7 +144,7 @@ fn base(app: &mut App, feed: &mut dyn Feed) -> bool {
         }
         let data = StepData::new(step, feed.episodes(step).unwrap_or_default(), tokens);
         let unit = rms(data.all_tokens().iter().filter(|t| t.mask).filter_map(|t| t.coefficient));
-        let recorded = Recorded::new(step, data.all_tokens(), &data.episodes, 0.0);
+        let recorded = Recorded::new(step, data.all_tokens(), &data.episodes, penalty(feed));
         app.states.tokens.lenses.base = Some(Base { step, recorded, unit });
         return true;
     }

@@ -10,7 +10,8 @@ use super::text;
 /// What was fetched last, to know when it is out of date.
 #[derive(Debug, Default)]
 pub struct Loader {
-    step: Option<(u64, u64)>,
+    /// Step, newest step, and whether it is the panel.
+    step: Option<(u64, u64, bool)>,
     episode: Option<(u64, u32, u32, usize)>,
     progress: Option<(u64, u64, u32)>,
     looked_ms: u64,
@@ -36,14 +37,21 @@ impl Loader {
     /// The selected step, again when a newer one completed while this one had no tokens yet.
     fn step(&mut self, app: &mut App, feed: &mut dyn Feed) -> bool {
         let (step, newest) = (app.step(), app.view().last_step());
-        let same = self.step.is_some_and(|(s, n)| s == step && (n == newest || app.data.has_tokens()));
-        if same {
+        let panel = app.states.rollouts.panel;
+        let known = |(s, n, p)| (s, p) == (step, panel) && (n == newest || app.data.has_tokens());
+        if self.step.is_some_and(known) {
             return false;
         }
-        let episodes = or_notice(app, feed.episodes(step), "rollouts");
-        let tokens = or_notice(app, feed.tokens(step), "tokens");
-        app.data = StepData::new(step, episodes, tokens);
-        self.step = Some((step, newest));
+        app.data = if panel {
+            let found = feed.panel(step).map(|found| found.into_iter().collect());
+            let (at, episodes) = or_notice(app, found, "panel").pop().unwrap_or((step, vec![]));
+            StepData::panel(at, episodes)
+        } else {
+            let episodes = or_notice(app, feed.episodes(step), "rollouts");
+            let tokens = or_notice(app, feed.tokens(step), "tokens");
+            StepData::new(step, episodes, tokens)
+        };
+        self.step = Some((step, newest, panel));
         self.episode = None;
         true
     }
@@ -59,7 +67,7 @@ impl Loader {
         app.playing = StepData::default();
         if let Some(p) = progress {
             app.playing = StepData::new(p.step, or_notice(app, feed.episodes(p.step), "rollouts"), vec![]);
-            if app.data.step == p.step {
+            if app.data.step == p.step && !app.data.panel {
                 app.data = app.playing.clone();
             }
         }

@@ -9,6 +9,7 @@ use super::app::{App, Effect};
 use super::keys::{Action, ScreenId};
 use super::overlay::Overlay;
 use super::screens::curves;
+use super::splits::Border;
 
 /// What lies under a place of the screen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,24 +29,40 @@ pub enum Target {
 
 /// The reachable places of one frame, topmost last. Filled while drawing, which is otherwise without effect.
 #[derive(Clone, Debug, Default)]
-pub struct Hits(RefCell<Vec<(Rect, Target)>>);
+pub struct Hits {
+    places: RefCell<Vec<(Rect, Target)>>,
+    /// Borders that can be moved, and where they are.
+    borders: RefCell<Vec<(Rect, Border)>>,
+}
 
 impl Hits {
     /// Forgets the last frame.
     pub fn clear(&self) {
-        self.0.borrow_mut().clear();
+        self.places.borrow_mut().clear();
+        self.borders.borrow_mut().clear();
     }
 
     /// Says what an area is.
     pub fn add(&self, area: Rect, target: Target) {
         if !area.is_empty() {
-            self.0.borrow_mut().push((area, target));
+            self.places.borrow_mut().push((area, target));
         }
+    }
+
+    /// Says where a border is that can be moved.
+    pub fn add_border(&self, seam: Rect, border: Border) {
+        self.borders.borrow_mut().push((seam, border));
+    }
+
+    /// The border at a place; of several the one drawn last, which divides the smallest area.
+    pub fn border(&self, x: u16, y: u16) -> Option<Border> {
+        let borders = self.borders.borrow();
+        borders.iter().rev().find(|(seam, _)| seam.contains((x, y).into())).map(|(_, border)| *border)
     }
 
     /// What is at a place, topmost first, with its area.
     pub fn at(&self, x: u16, y: u16) -> Vec<(Rect, Target)> {
-        self.0.borrow().iter().rev().filter(|(area, _)| area.contains((x, y).into())).copied().collect()
+        self.places.borrow().iter().rev().filter(|(area, _)| area.contains((x, y).into())).copied().collect()
     }
 }
 
@@ -61,12 +78,14 @@ pub enum Drag {
     /// The chart follows the hand; last seen at this place.
     Pan(f64),
     Transport,
+    /// A border between panes follows the hand.
+    Border(Border),
 }
 
 /// Handles what the mouse did.
 ///
-/// Left: choose; on a chart, the crosshair. Right drag on a chart: show this part. Middle drag: pan. Wheel: zoom on a
-/// chart, else scroll.
+/// Left: choose; on a chart, the crosshair; on a border between panes, move it. Right drag on a chart: show this part.
+/// Middle drag: pan. Wheel: zoom on a chart, else scroll.
 pub fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
     if app.overlay != Overlay::None {
         return vec![];
@@ -82,7 +101,10 @@ pub fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
             app.update(Action::Pane(pane));
             curves::cross_at(app, at);
         }
-        (MouseEventKind::Down(MouseButton::Left), None) => return press(app, &found, event),
+        (MouseEventKind::Down(MouseButton::Left), None) => {
+            app.drag = app.hits.border(event.column, event.row).map_or(Drag::None, Drag::Border);
+            return press(app, &found, event);
+        }
         (MouseEventKind::Down(MouseButton::Right), Some((pane, at))) => {
             app.update(Action::Pane(pane));
             app.drag = Drag::Range(at);
@@ -91,7 +113,7 @@ pub fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Effect> {
             app.update(Action::Pane(pane));
             app.drag = Drag::Pan(at);
         }
-        (MouseEventKind::Drag(_), _) => drag(app, &found, chart.map(|c| c.1), event.column),
+        (MouseEventKind::Drag(_), _) => drag(app, &found, chart.map(|c| c.1), (event.column, event.row)),
         (MouseEventKind::Up(_), _) => let_go(app, chart.map(|c| c.1)),
         (MouseEventKind::ScrollUp, _) => wheel(app, &found, chart, 1),
         (MouseEventKind::ScrollDown, _) => wheel(app, &found, chart, -1),
@@ -123,8 +145,9 @@ fn press(app: &mut App, found: &[(Rect, Target)], event: MouseEvent) -> Vec<Effe
     vec![]
 }
 
-fn drag(app: &mut App, found: &[(Rect, Target)], at: Option<f64>, x: u16) {
+fn drag(app: &mut App, found: &[(Rect, Target)], at: Option<f64>, (x, y): (u16, u16)) {
     match (app.drag, at) {
+        (Drag::Border(border), _) => app.splits.drag(&border, (x, y)),
         (Drag::Cross, Some(at)) => curves::cross_at(app, at),
         (Drag::Pan(from), Some(at)) => {
             if let Some(title) = app.screen.screen().chart.and_then(|chart| chart(app)) {

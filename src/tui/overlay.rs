@@ -55,6 +55,8 @@ pub enum Response {
     Entered(Ask, String),
     /// Complete the line.
     Complete,
+    /// Put the line typed before (1) or after (-1) in its place.
+    Recall(i32),
     /// Choose this line of the palette.
     Palette(usize, String),
     Effects(Vec<Effect>),
@@ -118,6 +120,8 @@ impl Overlay {
                 return Response::Entered(ask, text);
             }
             KeyCode::Tab => return Response::Complete,
+            KeyCode::Up => return Response::Recall(1),
+            KeyCode::Down => return Response::Recall(-1),
             KeyCode::Backspace if text.is_empty() => {
                 *self = Overlay::None;
                 return Response::Done;

@@ -29,10 +29,12 @@ pub fn remaining(view: &RunView, now_ms: u64) -> Option<(f64, f64)> {
 
 /// Seconds of the recent steps of this process, pauses left out.
 pub fn durations(view: &RunView) -> Vec<f64> {
-    let mine: Vec<u64> = view.steps.iter().filter(|s| s.step > view.resumed_steps).map(|s| s.at_ms).collect();
-    let starts = std::iter::once(view.started_ms).chain(mine.iter().copied());
+    let first = view.steps.partition_point(|s| s.step <= view.resumed_steps);
+    let from = first.max(view.steps.len().saturating_sub(RECENT));
+    let start = if from > first { view.steps[from - 1].at_ms } else { view.started_ms };
+    let mine: Vec<u64> = view.steps[from..].iter().map(|s| s.at_ms).collect();
+    let starts = std::iter::once(start).chain(mine.iter().copied());
     let mut times: Vec<f64> = starts.zip(&mine).map(|(a, b)| b.saturating_sub(a) as f64 / 1000.0).collect();
-    times.drain(..times.len().saturating_sub(RECENT));
     let mut sorted = times.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
@@ -51,7 +53,8 @@ mod tests {
     fn view(resumed: u64, times: &[(u64, u64)]) -> RunView {
         let mut view = RunView { started_ms: 1_000_000, resumed_steps: resumed, ..RunView::default() };
         view.facts.steps = 100;
-        let step = |&(step, at_ms): &(u64, u64)| StepView { step, at_ms, metrics: Default::default(), skills: vec![] };
+        let step =
+            |&(step, at_ms): &(u64, u64)| StepView { step, at_ms, metrics: Default::default(), skills: [].into() };
         view.steps = times.iter().map(step).collect();
         view
     }

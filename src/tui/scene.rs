@@ -1,13 +1,14 @@
 //! What a pane is given to draw: the app, read-only, with the words panes are made of.
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Direction, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use super::app::App;
 use super::mouse::Target;
+use super::splits::Border;
 use super::text;
 use super::theme::{Role, Theme};
 use super::tokens::Channel;
@@ -40,9 +41,7 @@ impl<'a> Scene<'a> {
 
     /// The latest finite value of a metric up to the selected step.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let step = self.app.step();
-        let upto = self.view.steps.partition_point(|s| s.step <= step);
-        self.view.steps[..upto].iter().rev().find_map(|s| s.metrics.get(name).copied().flatten())
+        self.app.series.latest(self.view, name, self.app.step())
     }
 
     /// A metric as short text.
@@ -53,6 +52,22 @@ impl<'a> Scene<'a> {
     /// Says what the mouse reaches in an area of the frame being drawn; later calls lie over earlier ones.
     pub fn hit(&self, area: Rect, target: Target) {
         self.app.hits.add(area, target);
+    }
+
+    /// Divides an area at a border that the mouse can move; `usual` cells are the first part's.
+    pub fn split(&self, name: &'static str, area: Rect, direction: Direction, usual: u16) -> [Rect; 2] {
+        let border = Border { name, area, direction };
+        let parts = self.app.splits.divide(&border, usual);
+        let [a, b] = parts;
+        // the last line of the one and the first of the other
+        let seam = match direction {
+            Direction::Horizontal => Rect { x: b.x.saturating_sub(1), width: 2, ..area },
+            Direction::Vertical => Rect { y: b.y.saturating_sub(1), height: 2, ..area },
+        };
+        if !a.is_empty() && !b.is_empty() {
+            self.app.hits.add_border(seam.intersection(area), border);
+        }
+        parts
     }
 
     /// Draws a pane's frame and returns what is inside. The focused one has a bold frame and a mark.

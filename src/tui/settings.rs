@@ -12,6 +12,7 @@ use super::app::App;
 use super::keymap;
 use super::lens::{Clip, Lens, XAxis};
 use super::screens::dash::Preset;
+use super::splits::Splits;
 use super::theme::Theme;
 
 /// The files of a person, and when they were read.
@@ -107,6 +108,12 @@ struct Kept {
     clip: usize,
     linked: bool,
     mouse: bool,
+    /// Metrics of the grid of one's own.
+    charts: Vec<String>,
+    /// Borders that were moved.
+    panes: BTreeMap<String, f64>,
+    /// Lines typed before.
+    typed: BTreeMap<String, Vec<String>>,
 }
 
 impl Kept {
@@ -122,6 +129,9 @@ impl Kept {
             clip: lens.clip as usize,
             linked: lens.linked,
             mouse: app.mouse,
+            charts: app.states.dash.own.clone(),
+            panes: app.splits.0.clone(),
+            typed: app.recall.lines.clone(),
         }
     }
 
@@ -139,6 +149,9 @@ impl Kept {
             ..Lens::default()
         };
         app.mouse = self.mouse;
+        app.states.dash.own = self.charts;
+        app.splits = Splits(self.panes.into_iter().filter(|(_, share)| (0.0..=1.0).contains(share)).collect());
+        app.recall.lines = self.typed;
     }
 }
 

@@ -143,12 +143,18 @@ fn carry_out(
                 app.notify(said);
             }
             Effect::Edit(path) => edit(terminal, app, &path)?,
+            Effect::Errand(errand) => {
+                let effects = super::errands::run(app, feed, errand);
+                if let Some(exit) = carry_out(effects, terminal, app, feed)? {
+                    return Ok(Some(exit));
+                }
+            }
             Effect::Open(name) => match feed.switch(&name) {
                 Ok(mode) => app.switch(mode),
                 Err(error) => app.notify(format!("{error:#}")),
             },
             Effect::Config => match feed.config() {
-                Ok(text) => super::command::config_page(app, &text),
+                Ok(text) => super::menus::config_page(app, &text),
                 Err(error) => app.notify(format!("{error:#}")),
             },
             Effect::Act(action) => {

@@ -1,6 +1,7 @@
 //! What every action does to the state. Nothing here touches the terminal, the run or a clock.
 
 use super::app::{App, Effect, Exit, Folds};
+use super::errands::Errand;
 use super::keys::{Action, ScreenId};
 use super::overlay::{Ask, Overlay};
 use super::select::{self, Go, PAGE, set_turn};
@@ -38,13 +39,14 @@ pub fn update(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
         Action::Copy => return copy(app),
-        Action::CopyMenu => super::command::copy_menu(app),
-        Action::Export => super::command::export_menu(app),
+        Action::CopyMenu => super::menus::copy_menu(app),
+        Action::Export => super::menus::export_menu(app),
         Action::Alerts => {
             go(app, ScreenId::Dash);
             return app.update(Action::Alerts);
         }
         Action::Config => return vec![Effect::Config],
+        Action::EditConfig => return vec![Effect::Errand(Errand::EditConfig(None))],
         Action::Mouse => {
             app.mouse ^= true;
             app.notify(if app.mouse {
@@ -64,7 +66,10 @@ fn switch(app: &mut App, action: Action) {
     match action {
         Action::Help => app.overlay = Overlay::Help { query: String::new(), scroll: 0 },
         Action::Palette => app.overlay = Overlay::Palette { query: String::new(), item: 0 },
-        Action::Command => app.overlay = Overlay::Line { ask: Ask::Command, text: String::new() },
+        Action::Command => {
+            app.recall.begin();
+            app.overlay = Overlay::Line { ask: Ask::Command, text: String::new() };
+        }
         Action::Find => app.overlay = Overlay::Line { ask: Ask::Find, text: String::new() },
         Action::Jump => app.overlay = Overlay::Line { ask: Ask::Jump, text: String::new() },
         Action::Zoom => app.zoomed ^= true,

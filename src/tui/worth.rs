@@ -155,7 +155,7 @@ type Summed<'a> = BTreeMap<&'a str, (u64, u64, f64, f64)>;
 
 fn summed(view: &RunView, step: u64) -> Summed<'_> {
     let mut sums = Summed::new();
-    for used in view.steps.iter().take_while(|s| s.step <= step).flat_map(|s| &s.skills) {
+    for used in view.steps.iter().take_while(|s| s.step <= step).flat_map(|s| s.skills.iter()) {
         let sum = sums.entry(&used.id).or_default();
         (sum.0, sum.1) = (sum.0 + u64::from(used.uses), sum.1 + u64::from(used.won));
         if let Some(gap) = used.gap.filter(|g| g.is_finite()) {

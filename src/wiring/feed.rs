@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::View;
 use crate::compare::{Listing, RunRow};
+use crate::config::{self, Overrides};
 use crate::core::episode::{Episode, TokenRecord};
 use crate::core::event::Command;
 use crate::core::{EpisodeId, Record, RunEvent};
@@ -17,6 +18,7 @@ use crate::run::status::{Life, life};
 use crate::run::view::RunView;
 use crate::run::{Heartbeat, RunFolder, Source, Store};
 use crate::session;
+use crate::skill;
 use crate::text::Text;
 use crate::tui::find::Find;
 use crate::tui::{Feed, Liveness, Mode};
@@ -166,9 +168,55 @@ impl Feed for FolderFeed {
     fn config(&mut self) -> Result<String> {
         Ok(std::fs::read_to_string(self.folder.config())?)
     }
+
+    fn panel(&mut self, step: u64) -> Result<Option<(u64, Vec<Episode>)>> {
+        let Some(at) = self.store.eval_steps().into_iter().rfind(|at| *at <= step) else { return Ok(None) };
+        Ok(Some((at, self.store.eval_episodes(at)?)))
+    }
+
+    fn recipes(&mut self, run: Option<&str>) -> Vec<(String, PathBuf)> {
+        let root = self.root();
+        let own = run.map(|name| (format!("as {name}"), root.join(name).join("config.toml")));
+        let files = std::fs::read_dir(&root).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut recipes: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+        recipes.sort();
+        let name = |path: &PathBuf| path.file_stem().map_or(String::new(), |stem| stem.to_string_lossy().into_owned());
+        own.into_iter().chain(recipes.into_iter().map(|path| (name(&path), path))).collect()
+    }
+
+    fn start(&mut self, recipe: &Path, changes: &[String]) -> Result<String> {
+        let overrides = Overrides { set: changes.to_vec(), ..Overrides::default() };
+        let mut made = config::load(Some(recipe), &overrides)?;
+        // a run keeps its own name; the new one finds its own, unless it was given one
+        if !changes.iter().any(|change| change.starts_with("run.name")) {
+            made.run.name = String::new();
+        }
+        made.run.root = self.root().display().to_string();
+        let folder = super::create_run(&made, &recipe.display().to_string())?;
+        session::spawn(folder.path(), &[])?;
+        Ok(folder.path().file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned()))
+    }
+
+    fn skill_file(&mut self, id: &str) -> Result<PathBuf> {
+        skill::file::file_of(&self.bank(id)?, id)
+    }
+
+    fn switch_skill(&mut self, id: &str, disable: bool) -> Result<PathBuf> {
+        skill::file::switch(&self.bank(id)?, id, disable)
+    }
 }
 
 impl FolderFeed {
+    /// The folder that holds a skill: the bank of the recipe, or what the run learned.
+    fn bank(&self, id: &str) -> Result<PathBuf> {
+        let recipe = config::load(Some(&self.folder.config()), &Overrides::default())?;
+        let folders = [PathBuf::from(recipe.skills.bank), self.folder.skills()];
+        let holds = |folder: &&PathBuf| skill::file::file_of(folder, id).is_ok();
+        let said = || format!("`{id}` is in no file: neither in `skills.bank` nor in `{}`", folders[1].display());
+        folders.iter().find(holds).cloned().with_context(said)
+    }
+
     /// Where the runs beside this one are.
     fn root(&self) -> PathBuf {
         self.folder.path().parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)

@@ -1,5 +1,7 @@
 //! A deterministic run: 48 of 120 steps of a household agent, with rollouts and tokens made by formula.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -36,6 +38,8 @@ pub struct Fixture {
     pub find: Option<Find>,
     /// Tells of other runs.
     pub others: bool,
+    /// What was asked beside the run: recipes started, skills switched.
+    pub asked: Vec<String>,
 }
 
 impl Feed for Fixture {
@@ -118,8 +122,36 @@ impl Feed for Fixture {
         records().iter().for_each(|record| view.apply(record));
         view.facts.run = name.to_owned();
         let worse = |value: &mut Option<f64>| *value = value.map(|v| v * 0.8);
-        view.steps.iter_mut().for_each(|step| step.metrics.values_mut().for_each(worse));
+        for step in &mut view.steps {
+            let mut metrics = step.metrics.to_metrics();
+            metrics.values_mut().for_each(worse);
+            step.metrics = metrics.into();
+        }
         Ok(view)
+    }
+
+    fn panel(&mut self, step: u64) -> Result<Option<(u64, Vec<Episode>)>> {
+        let at = step / 10 * 10;
+        Ok((at > 0).then(|| (at, (0..6).map(|i| Episode { turns: vec![], ..episode(at, i, 0) }).collect())))
+    }
+
+    fn recipes(&mut self, run: Option<&str>) -> Vec<(String, PathBuf)> {
+        let own = run.map(|name| (format!("as {name}"), PathBuf::from(format!("runs/{name}/config.toml"))));
+        own.into_iter().chain([("grpo".to_owned(), PathBuf::from("runs/grpo.toml"))]).collect()
+    }
+
+    fn start(&mut self, recipe: &Path, changes: &[String]) -> Result<String> {
+        self.asked.push(format!("start {} {}", recipe.display(), changes.join(" ")));
+        Ok("household-grpo-1".into())
+    }
+
+    fn skill_file(&mut self, id: &str) -> Result<PathBuf> {
+        Ok(PathBuf::from(format!("skills/{id}.toml")))
+    }
+
+    fn switch_skill(&mut self, id: &str, disable: bool) -> Result<PathBuf> {
+        self.asked.push(format!("switch {id} {disable}"));
+        self.skill_file(id)
     }
 
     fn alive(&self) -> Liveness {

@@ -109,6 +109,8 @@ fn pictures_of_poisoned_rollouts_hold_no_markup_and_no_codes() {
         settle(&mut app, &mut feed);
         let buffer = draw(&mut app, (160, 45));
         let (svg, html) = (cells::svg(&buffer, Paper::DARK), cells::html(&buffer, Paper::DARK, "run"));
+        let png = cells::png(&buffer, Paper::LIGHT);
+        assert_eq!((&png[1..4], &png[16..24]), (&b"PNG"[..], &[0, 0, 5, 160, 0, 0, 3, 132][..]), "9x20 pixels a cell");
         for picture in [svg, html] {
             assert!(!picture.contains("<script") && picture.chars().all(|c| !c.is_control() || c == '\n'));
         }

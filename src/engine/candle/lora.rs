@@ -11,6 +11,7 @@ use candle_core::Tensor;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use super::CandleEngine;
 use super::arch::Architecture;
 use super::layout::{Layout, Names, Projection};
 use super::ops::{self, Product, tensor};
@@ -83,6 +84,32 @@ pub(super) fn random(names: &Names, seed: u64) -> Result<Vec<Tensor>> {
         Ok(tensor(data, shape.clone())?)
     };
     names.iter().enumerate().map(one).collect()
+}
+
+impl CandleEngine {
+    /// Gives the adapters other numbers.
+    pub(super) fn put_adapters(&mut self, numbers: &[Vec<f32>]) -> Result<()> {
+        let trained = self.live.trained();
+        ensure!(self.live.frozen() && numbers.len() == trained.len(), "there are no such adapters to be set");
+        for (place, numbers) in trained.zip(numbers) {
+            let shape = self.live[place].shape().clone();
+            ensure!(shape.elem_count() == numbers.len(), "adapters have other sizes than the numbers given");
+            self.live[place] = tensor(numbers.clone(), shape)?.to_device(self.live[0].device())?;
+        }
+        self.packed = None;
+        Ok(())
+    }
+
+    /// Takes the gradient by the adapters; one that nothing has flowed to is 0.
+    pub(super) fn give_gradient(&mut self) -> Result<Vec<Vec<f32>>> {
+        let trained = self.live.trained();
+        ensure!(self.live.frozen(), "only the gradient by adapters is given away");
+        let taken = trained.map(|place| match self.grads[place].take() {
+            Some(gradient) => Ok(ops::numbers(&gradient)?),
+            None => Ok(vec![0.0; self.live[place].elem_count()]),
+        });
+        taken.collect()
+    }
 }
 
 /// y + s (x A^T) B^T: x [N, K], y [N, M], which must be the caller's alone.

@@ -179,6 +179,18 @@ impl Engine for CandleEngine {
         Ok(update)
     }
 
+    fn adapters(&self) -> Vec<(String, Vec<usize>)> {
+        if self.live.frozen() { self.names[self.live.trained()].to_vec() } else { vec![] }
+    }
+
+    fn set_adapters(&mut self, numbers: &[Vec<f32>]) -> Result<()> {
+        self.put_adapters(numbers)
+    }
+
+    fn take_gradient(&mut self) -> Result<Vec<Vec<f32>>> {
+        self.give_gradient()
+    }
+
     fn keep(&mut self, set: WeightSet) -> Result<()> {
         self.keep_live(set)
     }

@@ -14,7 +14,7 @@ use rand::RngExt;
 use serde::Deserialize;
 
 use self::source::{Series, Source};
-use self::tools::{METHODS, Method, autocorrelation, candidates, error};
+use self::tools::{METHODS, Method, autocorrelation, candidates, describe, error};
 use super::data::expand;
 use super::{Env, Step, Terms, World, parse_id, task_id};
 use crate::core::rng::stream;
@@ -252,6 +252,22 @@ impl Env for Forecast {
     fn snapshot(&self) -> Box<dyn Env> {
         Box::new(self.clone())
     }
+
+    fn tools(&self) -> Vec<String> {
+        self.tools.iter().map(|tool| (*tool).to_owned()).collect()
+    }
+
+    /// What is measured against stays the best of all methods the task began with.
+    fn withhold(&mut self, tools: &[String]) {
+        let left: Vec<&'static str> =
+            self.tools.iter().copied().filter(|tool| !tools.iter().any(|withheld| withheld == tool)).collect();
+        if left.is_empty() || left.len() == self.tools.len() {
+            return;
+        }
+        let gone: Vec<&str> = self.tools.iter().copied().filter(|tool| !left.contains(tool)).collect();
+        self.observation.push_str(&format!(" Methods withheld today: {}.", gone.join(", ")));
+        self.tools = left.into();
+    }
 }
 
 /// The best of the usual methods among `tools`, and its error. A series without a season may be left with tools that need
@@ -264,21 +280,6 @@ fn best(series: &Series, tools: &[&str]) -> (Method, f64) {
     };
     let found = of(series.period).or_else(|| of(Some(OFFERED_PERIOD)));
     found.unwrap_or_else(|| (Method::Naive, missed(&Method::Naive)))
-}
-
-fn describe(past: &[f64]) -> String {
-    let (n, sum) = (past.len() as f64, past.iter().sum::<f64>());
-    let mean = sum / n;
-    let deviation = (past.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let (low, high) = past.iter().fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
-    let slope = (past[past.len() - 1] - past[0]) / (n - 1.0);
-    let lags = (2..=24.min(past.len() / 2)).map(|lag| (lag, autocorrelation(past, lag)));
-    let (lag, height) = lags.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((1, 0.0));
-    format!(
-        "{} values from {low:.2} to {high:.2}, mean {mean:.2}, standard deviation {deviation:.2}, average step {slope:.3}. \
-         The highest autocorrelation beyond lag 1 is {height:.2} at lag {lag}.",
-        past.len()
-    )
 }
 
 fn list(values: &[f64]) -> String {

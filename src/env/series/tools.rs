@@ -163,6 +163,22 @@ pub fn autocorrelation(values: &[f64], lag: usize) -> f64 {
     if variance > 0.0 { shared / variance } else { 0.0 }
 }
 
+/// What there is to say of a series, in a sentence or two; at least two values.
+pub fn describe(past: &[f64]) -> String {
+    let (n, sum) = (past.len() as f64, past.iter().sum::<f64>());
+    let mean = sum / n;
+    let deviation = (past.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let (low, high) = past.iter().fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+    let slope = (past[past.len() - 1] - past[0]) / (n - 1.0);
+    let lags = (2..=24.min(past.len() / 2)).map(|lag| (lag, autocorrelation(past, lag)));
+    let (lag, height) = lags.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((1, 0.0));
+    format!(
+        "{} values from {low:.2} to {high:.2}, mean {mean:.2}, standard deviation {deviation:.2}, average step {slope:.3}. \
+         The highest autocorrelation beyond lag 1 is {height:.2} at lag {lag}.",
+        past.len()
+    )
+}
+
 /// The methods an expert tries; `period` is the series' own, if it has one.
 pub fn candidates(period: Option<usize>) -> Vec<Method> {
     let mut all = vec![Method::Mean, Method::Naive, Method::Drift, Method::Window(4), Method::Window(8)];

@@ -9,6 +9,7 @@
 
 mod chain;
 mod lessons;
+mod ranking;
 #[cfg(test)]
 mod tests;
 mod workflow;
@@ -25,6 +26,7 @@ pub fn distil(job: &Job, form: Form) -> Vec<Draft> {
         (Task::Episode, Form::Workflow, [one, ..]) => workflow::of(one).into_iter().collect(),
         (Task::Episode, Form::Lessons, [one, ..]) => lessons::of(one),
         (Task::Contrast, _, [better, worse, ..]) => workflow::contrast(better, worse).into_iter().collect(),
+        (Task::Ranking, _, [best, behind @ ..]) => ranking::of(best, behind).into_iter().collect(),
         (Task::Category, ..) => lessons::of_failures(&episodes),
         _ => vec![],
     }

@@ -136,6 +136,22 @@ fn a_contrast_says_where_two_attempts_part() {
 }
 
 #[test]
+fn a_ranking_says_what_did_better_than_what() {
+    let shown = "The series so far, 3 values: 1, 2, 3";
+    let run = |action: &str| episode("Forecast the next 6 values.", true, &[(action, shown)]);
+    let all = ["submit window 4", "submit mean", "submit window 8", "submit mean"].map(run).to_vec();
+    let drafts = of(Task::Ranking, all, Form::Lessons);
+    // numbers an agent chose stay; what did the same is told once
+    assert_eq!(texts(&drafts), ["`submit window 4` did better than `submit mean`, `submit window 8`."]);
+    assert!(of(Task::Ranking, vec![run("submit mean"), run("submit mean")], Form::Lessons).is_empty());
+    // what the environment named is an instance
+    let (won, mut lost) = (cleaned(), cleaned());
+    lost.turns.last_mut().unwrap().action = "go to sinkbasin 1".into();
+    let text = texts(&of(Task::Ranking, vec![won, lost], Form::Lessons)).concat();
+    assert!(text.contains("did better than") && !text.contains(" 1"), "{text}");
+}
+
+#[test]
 fn where_actions_name_no_things_loops_are_cut() {
     let mut won =
         episode("push the box", true, &[("up", "B"), ("down", "A"), ("up", "B"), ("left", "C"), ("left", "C")]);

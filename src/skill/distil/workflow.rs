@@ -82,13 +82,17 @@ fn numbered(steps: impl Iterator<Item = String>) -> String {
 }
 
 /// Placeholders by thing.
-struct Names(BTreeMap<String, String>);
+pub(super) struct Names(BTreeMap<String, String>);
 
 impl Names {
     fn of(known: &Known, acts: &[&Act]) -> Self {
+        Self::among(known, acts.iter().flat_map(|act| things(&act.action)).collect())
+    }
+
+    /// Placeholders for these things.
+    pub(super) fn among(known: &Known, all: Vec<String>) -> Self {
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         // in the order in which the goal names them: what is asked for comes first
-        let all: Vec<String> = acts.iter().flat_map(|act| things(&act.action)).collect();
         let mut roles = ["object", "target", "other"].iter();
         for word in &known.goal {
             let named: Vec<&String> = all.iter().filter(|thing| name(thing) == word.trim_end_matches('s')).collect();
@@ -104,7 +108,7 @@ impl Names {
     }
 
     /// An action with placeholders.
-    fn in_action(&self, action: &str) -> String {
+    pub(super) fn in_action(&self, action: &str) -> String {
         let mut text = action.to_owned();
         // `shelf 12` before `shelf 1`
         for (thing, placeholder) in self.0.iter().rev() {

@@ -7,6 +7,7 @@ use ratatui::style::{Color, Style};
 use ratatui::widgets::StatefulWidget;
 
 use super::{Ground, Plan, Plotter};
+use crate::tui::text;
 
 /// Plots with `malevich`.
 pub(super) struct Malevich;
@@ -25,7 +26,11 @@ impl Plotter for Malevich {
                 cell.set_style(Style::reset().patch(axes));
             }
         }
-        Some(Box::new(Drawn { area, panel, state }))
+        let drawn = Drawn { area, panel, state };
+        if plan.log_y && plan.y.1 < plan.y.0 * 100.0 {
+            relabel(buffer, &drawn, plan);
+        }
+        Some(Box::new(drawn))
     }
 }
 
@@ -48,6 +53,49 @@ impl Ground for Drawn {
         let (x, y) = self.state.mapping()?.cell_at(x, y)?;
         Some((self.area.x + x as u16, self.area.y + y as u16))
     }
+}
+
+/// Writes labels of our own beside a logarithmic axis of less than two decades: the crate's are those of a linear one,
+/// which leave most of it bare.
+fn relabel(buffer: &mut Buffer, drawn: &Drawn, plan: &Plan) {
+    let (panel, left) = (drawn.panel, drawn.area.x);
+    let Some(axis) = panel.x.checked_sub(1).filter(|axis| *axis >= left) else { return };
+    let (line, tick) = if plan.ascii { ("|", "+") } else { ("│", "┤") };
+    let cells = usize::from(axis - left);
+    for y in panel.y..panel.bottom() {
+        (left..axis).for_each(|x| put(buffer, (x, y), " "));
+        put(buffer, (axis, y), line);
+    }
+    let mut free = panel.bottom();
+    for value in ticks(plan.y) {
+        let Some((_, y)) = drawn.cell(plan.x.0, value).filter(|(_, y)| *y < free) else { continue };
+        let label = text::number(value);
+        let full = if label.contains('.') { label.trim_end_matches('0').trim_end_matches('.') } else { &label };
+        let Some(said) = [full, full.trim_start_matches('0')].into_iter().find(|l| l.len() < cells.max(1) + 1) else {
+            continue;
+        };
+        let style = buffer.cell((axis, y)).map(|cell| cell.style()).unwrap_or_default();
+        // as the crate does: a blank before the axis, where there is room
+        let said = if said.len() < cells { format!("{said} ") } else { said.to_owned() };
+        buffer.set_stringn(left, y, format!("{said:>cells$}"), cells, style);
+        put(buffer, (axis, y), tick);
+        free = y;
+    }
+}
+
+fn put(buffer: &mut Buffer, place: (u16, u16), symbol: &str) {
+    if let Some(cell) = buffer.cell_mut(place) {
+        cell.set_symbol(symbol);
+    }
+}
+
+/// 1, 2 and 5 times the powers of ten inside a range, from below; of a range inside a decade, every digit.
+fn ticks((low, high): (f64, f64)) -> Vec<f64> {
+    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let steps: &[f64] =
+        if high < low * 10.0 { &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0] } else { &[1.0, 2.0, 5.0] };
+    let all = (first..=last).flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
+    all.filter(|value| (low..=high).contains(value)).collect()
 }
 
 fn plotted(plan: &Plan) -> Plot<'static> {
@@ -91,3 +139,26 @@ const INKS: [(Color, Ink); 10] = [
     (Color::LightYellow, Ink::BrightYellow),
     (Color::Magenta, Ink::Magenta),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_logarithmic_axis_has_labels_where_its_values_are() {
+        let plan =
+            Plan { curves: vec![], band: None, x: (0.0, 10.0), y: (0.15, 2.5), log_x: false, log_y: true, ascii: true };
+        let area = Rect::new(0, 0, 40, 14);
+        let mut buffer = Buffer::empty(area);
+        let ground = Malevich.plot(&mut buffer, area, &plan, Style::default()).expect("room");
+        let column = |y: u16| (0..ground.panel().x - 1).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+        let labels: Vec<String> = (0..14).map(|y| column(y).trim().to_owned()).filter(|l| !l.is_empty()).collect();
+        assert!(labels.len() >= 4, "{labels:?}");
+        for value in [0.2, 0.5, 1.0, 2.0] {
+            let (_, y) = ground.cell(0.0, value).expect("inside");
+            let said = column(y).trim().parse::<f64>().expect("a number");
+            assert!((said - value).abs() < 1e-9, "{said} stands at {value}");
+        }
+        assert_eq!(ticks((0.03, 3.0)), [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]);
+    }
+}

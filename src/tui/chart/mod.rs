@@ -1,12 +1,14 @@
 //! Charts. Panes fill a [`Chart`]; how it looks is decided here; only [`Plotter`] knows who plots.
 //!
-//! 1. Curves are smoothed, thinned to what a cell can show and cut to the window; the raw values stay faint behind.
+//! 1. Curves are cut to the window and thinned to what a cell can show; the raw values stay faint behind averaged ones.
 //! 2. The y-axis holds what is in the window, or its middle 99 or 95 %; what lies outside is marked at the edge.
 //! 3. A value that is not a finite number is a gap with a `×` below; a value that was not recorded only a gap.
 //! 4. Marks, single points and the crosshair are drawn over the finished plot.
 
 mod malevich;
 mod shape;
+
+use std::rc::Rc;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -16,7 +18,7 @@ use ratatui::style::Style;
 use super::lens::{Clip, Window};
 use super::theme::{Role, Theme};
 use crate::run::view::MarkKind;
-pub use shape::{ema, smoothed, thinned, value_at};
+pub use shape::{Average, smoothed, thinned, value_at};
 
 /// Values over x; `None` was not recorded, `NaN` and infinities were not finite.
 pub type Series = Vec<(f64, Option<f64>)>;
@@ -36,7 +38,9 @@ pub enum Kind {
 /// One curve.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    pub points: std::rc::Rc<Series>,
+    pub points: Rc<Series>,
+    /// The same, averaged; it is drawn in place of the points, which stay faint behind a [`Kind::Curve`].
+    pub smooth: Option<Rc<Series>>,
     pub role: Role,
     pub kind: Kind,
 }
@@ -66,8 +70,6 @@ pub struct Chart {
     pub cross: Option<f64>,
     pub log_x: bool,
     pub log_y: bool,
-    /// Weight of the moving average; 0 draws the raw values only.
-    pub smooth: f64,
     pub clip: Clip,
     /// First and last x shown.
     pub window: Window,
@@ -134,18 +136,14 @@ fn plan(chart: &Chart, y: Window, theme: &Theme, cells: usize) -> Plan {
     let mut curves = Vec::new();
     for layer in chart.layers.iter().filter(|l| l.kind != Kind::Dots) {
         let mut add = |points: &[(f64, Option<f64>)], role: Role, dots: bool| {
-            let seen = shape::inside(points, chart.window);
-            let (x, y) = shape::columns(&thinned(seen, cells * 4), chart);
+            let seen = shape::within(points, chart.window);
+            let (x, y) = shape::columns(&thinned(points, seen, cells * 4), chart);
             curves.push(Ready { x, y, style: theme.style(role), dots });
         };
-        if chart.smooth > 0.0 && layer.kind == Kind::Curve {
+        if layer.smooth.is_some() && layer.kind == Kind::Curve {
             add(&layer.points, Role::Raw, true);
-            add(&smoothed(&layer.points, chart.smooth), layer.role, false);
-        } else if chart.smooth > 0.0 {
-            add(&smoothed(&layer.points, chart.smooth), layer.role, false);
-        } else {
-            add(&layer.points, layer.role, false);
         }
+        add(layer.smooth.as_ref().unwrap_or(&layer.points), layer.role, false);
     }
     Plan {
         curves,

@@ -1,27 +1,39 @@
 //! The arithmetic of charts: averages, ranges, thinning. Pure.
 
-use super::{Chart, Kind, Series};
+use std::ops::Range;
+
+use super::{Chart, Series};
 use crate::tui::lens::Window;
 
-/// Debiased exponential moving average: `acc = s acc + (1-s) y`, shown as `acc / (1 - s^t)`. A gap stays a gap
-/// and does not count as a step.
-pub fn ema(values: &[Option<f64>], s: f64) -> Vec<Option<f64>> {
-    let (mut acc, mut weight) = (0.0, 1.0);
-    values
-        .iter()
-        .map(|value| {
-            let y = value.filter(|y| y.is_finite())?;
-            acc = s * acc + (1.0 - s) * y;
-            weight *= s;
-            Some(acc / (1.0 - weight))
-        })
-        .collect()
+/// Debiased exponential moving average, value by value: `acc = s acc + (1-s) y`, shown as `acc / (1 - s^t)`. A gap
+/// stays a gap and does not count as a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Average {
+    s: f64,
+    acc: f64,
+    /// `s^t`.
+    weight: f64,
+}
+
+impl Average {
+    /// With the weight of the past, in [0, 1).
+    pub fn new(s: f64) -> Self {
+        Self { s, acc: 0.0, weight: 1.0 }
+    }
+
+    /// The average after one more value.
+    pub fn next(&mut self, value: Option<f64>) -> Option<f64> {
+        let y = value.filter(|y| y.is_finite())?;
+        self.acc = self.s * self.acc + (1.0 - self.s) * y;
+        self.weight *= self.s;
+        Some(self.acc / (1.0 - self.weight))
+    }
 }
 
 /// A series with its values averaged.
 pub fn smoothed(series: &[(f64, Option<f64>)], s: f64) -> Series {
-    let values: Vec<_> = series.iter().map(|(_, y)| *y).collect();
-    series.iter().zip(ema(&values, s)).map(|((x, _), y)| (*x, y)).collect()
+    let mut average = Average::new(s);
+    series.iter().map(|(x, y)| (*x, average.next(*y))).collect()
 }
 
 /// The value of a series at an x, or the nearest finite one before it.
@@ -30,47 +42,68 @@ pub fn value_at(series: &[(f64, Option<f64>)], at: f64) -> Option<f64> {
     series[..upto].iter().rev().find_map(|(_, y)| y.filter(|y| y.is_finite()))
 }
 
-/// The part of a series in a window, with one point beyond either end so that lines reach the edge.
-pub(super) fn inside(points: &[(f64, Option<f64>)], (low, high): Window) -> &[(f64, Option<f64>)] {
+/// The places of a series in a window, with one point beyond either end so that lines reach the edge.
+pub(super) fn within(points: &[(f64, Option<f64>)], (low, high): Window) -> Range<usize> {
     let from = points.partition_point(|(x, _)| *x < low).saturating_sub(1);
     let to = (points.partition_point(|(x, _)| *x <= high) + 1).min(points.len());
-    points.get(from..to).unwrap_or(&[])
+    from.min(to)..to
 }
 
-/// At most about `most` points: of every stretch its smallest and its largest value stay, and whether it has a gap.
-pub fn thinned(points: &[(f64, Option<f64>)], most: usize) -> Series {
-    let size = (points.len() * 2).div_ceil(most.max(2));
+/// The part of a series in a window; see [`within`].
+pub(super) fn inside(points: &[(f64, Option<f64>)], window: Window) -> &[(f64, Option<f64>)] {
+    &points[within(points, window)]
+}
+
+/// At most about `most` points of a part of a series: of every stretch its smallest and its largest value stay, and
+/// whether it has a gap. Stretches begin at multiples of their length, a power of two, so that a curve that grows does
+/// not flicker.
+pub fn thinned(points: &[(f64, Option<f64>)], part: Range<usize>, most: usize) -> Series {
+    let size = (part.len() * 2).div_ceil(most.max(2)).next_power_of_two();
     if size <= 2 {
-        return points.to_vec();
+        return points[part].to_vec();
     }
-    let finite = |p: &&(f64, Option<f64>)| p.1.is_some_and(f64::is_finite);
-    let value = |p: &(f64, Option<f64>)| p.1.unwrap_or(0.0);
-    let ends = |part: &[(f64, Option<f64>)]| {
-        let low = part.iter().filter(finite).min_by(|a, b| value(a).total_cmp(&value(b))).copied();
-        let high = part.iter().filter(finite).max_by(|a, b| value(a).total_cmp(&value(b))).copied();
-        let mut both: Series = low.into_iter().chain(high).collect();
-        both.sort_by(|a, b| a.0.total_cmp(&b.0));
-        if both.is_empty() {
-            both.extend(part.first().map(|(x, _)| (*x, None)));
+    let mut out = Series::with_capacity(2 * (part.len() / size + 2));
+    let mut from = part.start;
+    while from < part.end {
+        let to = ((from / size + 1) * size).min(part.end);
+        ends(&points[from..to], &mut out);
+        from = to;
+    }
+    out
+}
+
+/// Adds the smallest and the largest value of a stretch in their order, or its gap.
+fn ends(part: &[(f64, Option<f64>)], out: &mut Series) {
+    let (mut low, mut high) = ((0, f64::INFINITY), (0, f64::NEG_INFINITY));
+    for (at, y) in part.iter().enumerate().filter_map(|(at, (_, y))| Some((at, (*y)?))) {
+        if y < low.1 && y.is_finite() {
+            low = (at, y);
         }
-        both
-    };
-    points.chunks(size).flat_map(ends).collect()
+        if y > high.1 && y.is_finite() {
+            high = (at, y);
+        }
+    }
+    let (first, last) = (low.0.min(high.0), low.0.max(high.0));
+    if low.1 > high.1 {
+        out.extend(part.first().map(|(x, _)| (*x, None)));
+    } else {
+        out.push(part[first]);
+        out.extend((last > first).then(|| part[last]));
+    }
 }
 
 /// The y-axis: what is in the window, or the middle of it, with a little air. `None` if there is nothing to show.
 pub(super) fn range(chart: &Chart) -> Option<Window> {
-    let mut values: Vec<f64> = Vec::new();
-    for layer in &chart.layers {
-        values.extend(inside(&layer.points, chart.window).iter().filter_map(|(_, y)| *y));
-        // an average may lie outside what it averages, where older values are beyond the window
-        if layer.kind != Kind::Dots && chart.smooth > 0.0 {
-            let smooth = smoothed(&layer.points, chart.smooth);
-            values.extend(inside(&smooth, chart.window).iter().filter_map(|(_, y)| *y));
-        }
+    // an average may lie outside what it averages, where older values are beyond the window
+    let series = chart.layers.iter().flat_map(|layer| std::iter::once(&layer.points).chain(&layer.smooth));
+    let values = series.flat_map(|points| inside(points, chart.window).iter().filter_map(|(_, y)| *y));
+    let band = chart.band.iter().flat_map(|band| band.low.iter().chain(&band.high).copied());
+    let values = values.chain(band).filter(|y| shown(*y, chart.log_y));
+    if chart.clip.tail() <= 0.0 {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+        return (low <= high).then(|| with_air(low, high, chart.log_y));
     }
-    values.extend(chart.band.iter().flat_map(|band| band.low.iter().chain(&band.high)));
-    values.retain(|y| shown(*y, chart.log_y));
+    let mut values: Vec<f64> = values.collect();
     let last = values.len().checked_sub(1)?;
     let mut at = |share: f64| {
         let place = (share * last as f64).round() as usize;
@@ -116,19 +149,23 @@ fn shown(y: f64, log: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::chart::Layer;
+    use crate::tui::chart::{Kind, Layer};
     use crate::tui::lens::Clip;
     use crate::tui::theme::Role;
 
     /// Golden values by hand for s = 0.6: 1; (0.6*0.4*1 + 0.4*2)/(1-0.36); gap; then t = 3.
     #[test]
     fn ema_is_debiased_and_skips_gaps() {
-        let out = ema(&[Some(1.0), Some(2.0), None, Some(f64::NAN), Some(4.0)], 0.6);
+        let averaged = |values: &[Option<f64>], s| -> Vec<Option<f64>> {
+            let series: Series = values.iter().enumerate().map(|(x, y)| (x as f64, *y)).collect();
+            smoothed(&series, s).into_iter().map(|(_, y)| y).collect()
+        };
+        let out = averaged(&[Some(1.0), Some(2.0), None, Some(f64::NAN), Some(4.0)], 0.6);
         assert!((out[0].unwrap() - 1.0).abs() < 1e-12);
         assert!((out[1].unwrap() - 1.625).abs() < 1e-12);
         assert_eq!((out[2], out[3]), (None, None));
         assert!((out[4].unwrap() - (0.6 * 1.04 + 1.6) / (1.0 - 0.216)).abs() < 1e-12);
-        assert!(ema(&[Some(3.0); 50], 0.97).iter().all(|y| (y.unwrap() - 3.0).abs() < 1e-9));
+        assert!(averaged(&[Some(3.0); 50], 0.97).iter().all(|y| (y.unwrap() - 3.0).abs() < 1e-9));
     }
 
     #[test]
@@ -142,17 +179,20 @@ mod tests {
         let mut points: Series = (0..10_000).map(|i| (f64::from(i), Some(f64::from(i % 100)))).collect();
         points[5_555].1 = Some(1e6);
         (2_000..3_000).for_each(|i| points[i].1 = None);
-        let thin = thinned(&points, 400);
+        let thin = thinned(&points, 0..points.len(), 400);
         assert!(thin.len() <= 400 && thin.iter().any(|(_, y)| *y == Some(1e6)));
         assert!(thin.iter().any(|(x, y)| (2_000.0..3_000.0).contains(x) && y.is_none()));
         assert!(thin.is_sorted_by(|a, b| a.0 <= b.0));
+        let longer: Series = points.iter().copied().chain([(10_000.0, Some(5.0))]).collect();
+        let (part, all) = (thinned(&longer, 0..9_984, 400), thinned(&longer, 0..10_001, 400));
+        assert_eq!(part, all[..part.len()], "what is drawn stays while the curve grows");
     }
 
     #[test]
     fn the_axis_holds_the_middle_of_what_is_in_the_window() {
         let points: Series =
             (0..1000).map(|i| (f64::from(i), Some(if i == 500 { 1e9 } else { 1.0 + f64::from(i % 7) }))).collect();
-        let layer = Layer { points: points.into(), role: Role::Series1, kind: Kind::Curve };
+        let layer = Layer { points: points.into(), smooth: None, role: Role::Series1, kind: Kind::Curve };
         let chart = |clip, window| Chart {
             layers: vec![layer.clone()],
             band: None,
@@ -160,7 +200,6 @@ mod tests {
             cross: None,
             log_x: false,
             log_y: false,
-            smooth: 0.0,
             clip,
             window,
             ascii: false,

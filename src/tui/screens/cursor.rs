@@ -81,8 +81,9 @@ fn likely(frame: &mut Frame, area: Rect, scene: &Scene) {
     let inner = scene.pane(frame, area, scene.title("likely here", false).into(), false);
     let here = scene.app.rollout_tokens().get(scene.app.token_at());
     let Some(token) = here.filter(|t| !t.top.is_empty()) else {
-        let why = "no list was recorded, `record.top_k` does";
-        return scene.lines(frame, inner, nothing(scene, why));
+        let why = text::wrap("no list was recorded here: `record.top_k` in the recipe does", usize::from(inner.width));
+        let line = |line: String| Line::styled(format!(" {line}"), scene.style(Role::Faint));
+        return scene.lines(frame, inner, why.into_iter().map(line).collect());
     };
     let names = &scene.app.states.tokens.top_labels;
     let cells = usize::from(inner.width);

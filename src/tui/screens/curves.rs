@@ -7,8 +7,9 @@ use ratatui::text::Line;
 use std::rc::Rc;
 
 use super::runs::compared;
+use crate::run::view::RunView;
 use crate::tui::app::{App, Mode};
-use crate::tui::chart::{self, Chart, Kind, Layer, Sign};
+use crate::tui::chart::{self, Chart, Kind, Layer, Series, Sign};
 use crate::tui::keys::Action;
 use crate::tui::lens::{Window, XAxis};
 use crate::tui::mouse::Target;
@@ -69,7 +70,6 @@ pub fn chart(frame: &mut Frame, area: Rect, scene: &Scene, spec: &ChartSpec, (pa
         cross: app.pick.step.and_then(|step| app.series.place_of(scene.view, step, lens.x)),
         log_x: lens.log_x,
         log_y: lens.log.contains(spec.title),
-        smooth: lens.weight(),
         clip: lens.clip,
         window,
         ascii: app.ascii,
@@ -98,12 +98,12 @@ fn note(app: &App, title: &str, focused: bool, (window, full): (Window, Window))
 /// Everything there is on the x-axis: of this run and those laid over it.
 pub fn full(app: &App) -> Window {
     let axis = app.lens.x;
-    let own = series::span(app.view(), axis).unwrap_or((0.0, 1.0));
+    let own = app.series.span(app.view(), axis).unwrap_or((0.0, 1.0));
     let recorded = match (app.mode, axis) {
         (Mode::Replay, XAxis::Step) => (own.0, own.1.max(app.history.last_recorded_step() as f64)),
         _ => own,
     };
-    let spans = app.states.runs.others.iter().filter_map(|other| series::span(&other.view, axis));
+    let spans = app.states.runs.others.iter().filter_map(|other| other.series.span(&other.view, axis));
     spans.fold(recorded, |(a, b), (c, d)| (a.min(c), b.max(d)))
 }
 
@@ -115,14 +115,21 @@ fn layers<'a>(scene: &Scene<'a>, spec: &ChartSpec, right: &mut Line<'a>) -> Vec<
     for ((metric, word), role) in spec.metrics.iter().zip(CURVES) {
         let points = scene.app.series.get(scene.view, metric, axis);
         read_out(right, scene, role, word, chart::value_at(&points, at));
-        layers.push(Layer { points, role, kind: Kind::Curve });
+        let smooth = averaged(scene, (&scene.app.series, scene.view), metric);
+        layers.push(Layer { points, smooth, role, kind: Kind::Curve });
     }
     if let Some(metric) = spec.eval {
         let points = evaluations(scene, metric);
         read_out(right, scene, Role::Eval, "◆", chart::value_at(&points, at));
-        layers.push(Layer { points: Rc::new(points), role: Role::Eval, kind: Kind::Dots });
+        layers.push(Layer { points: Rc::new(points), smooth: None, role: Role::Eval, kind: Kind::Dots });
     }
     layers
+}
+
+/// The averaged values of a metric of a run, if curves are averaged.
+pub fn averaged(scene: &Scene, (cache, view): (&series::Cache, &RunView), metric: &str) -> Option<Rc<Series>> {
+    let lens = &scene.app.lens;
+    (lens.weight() > 0.0).then(|| cache.smoothed(view, metric, lens.x, lens.weight()))
 }
 
 fn read_out<'a>(line: &mut Line<'a>, scene: &Scene<'a>, role: Role, word: &str, value: Option<f64>) {
@@ -171,7 +178,7 @@ pub fn cross_at(app: &mut App, place: f64) {
     if app.mode == Mode::Replay && app.lens.x == XAxis::Step {
         return select::set_step(app, place.round().max(0.0) as u64);
     }
-    if let Some(step) = series::step_at(app.view(), place, app.lens.x) {
+    if let Some(step) = app.series.step_at(app.view(), place, app.lens.x) {
         select::set_step(app, step);
     }
 }

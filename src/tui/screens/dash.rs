@@ -9,28 +9,43 @@
 //! With two columns the grid turns to the page of the focused pane.
 
 use ratatui::Frame;
+use ratatui::layout::Direction::{Horizontal, Vertical};
 use ratatui::layout::{Constraint, Layout, Rect};
 
 use super::tabs::tabs;
-use super::{Room, Screen, curves, live, notes, panes};
+use super::{Room, Screen, curves, grid, live, notes, panes};
 use crate::tui::app::{App, Effect};
 use crate::tui::find::Find;
-use crate::tui::keys::{Action, ScreenId};
+use crate::tui::keys::{Action, Binding, ScreenId, ch, row as bind};
 use crate::tui::mouse::Target;
 use crate::tui::scene::Scene;
 use crate::tui::select::{self, Go};
 use crate::tui::update;
 
 /// The row of this screen.
-pub const SCREEN: Screen =
-    Screen { act, chart: Some(chart), find, copied, ..Screen::new(ScreenId::Dash, ("Dash", "Dash"), &NAMES, draw) };
+pub const SCREEN: Screen = Screen {
+    act,
+    chart: Some(chart),
+    find,
+    copied,
+    bindings: OWN,
+    commands: &[("charts", "the grid of your own, e.g. `charts reward/mean kl/reference`")],
+    submit: grid::submit,
+    ..Screen::new(ScreenId::Dash, ("Dash", "Dash"), &NAMES, draw)
+};
+
+const OWN: &[Binding] =
+    &[bind(&[ch(' ')], "keep-curve", Action::Own("keep"), "keep: this curve in the grid of your own (R)", "charts")
+        .on(&[ScreenId::Dash])];
 
 /// What this screen remembers.
 #[derive(Debug, Default)]
 pub struct State {
     pub preset: Preset,
-    /// The chosen curve of [`Preset::Curves`].
+    /// The chosen curve of [`Preset::Curves`] and [`Preset::Own`].
     pub curve: usize,
+    /// Metrics of the grid of one's own, in its order.
+    pub own: Vec<String>,
 }
 
 /// How the panes are laid out.
@@ -43,12 +58,21 @@ pub enum Preset {
     Curves,
     /// Few large charts beside the live rollouts.
     Live,
+    /// The metrics one kept.
+    Own,
+}
+
+impl Preset {
+    /// Whether it is a grid of metrics, each a chart of its own.
+    pub fn is_grid(self) -> bool {
+        matches!(self, Preset::Curves | Preset::Own)
+    }
 }
 
 impl Preset {
     /// In the order `R` walks them, by name.
-    pub const ALL: [(Preset, &'static str); 3] =
-        [(Preset::Overview, "overview"), (Preset::Curves, "curves"), (Preset::Live, "live")];
+    pub const ALL: [(Preset, &'static str); 4] =
+        [(Preset::Overview, "overview"), (Preset::Curves, "curves"), (Preset::Live, "live"), (Preset::Own, "your own")];
 }
 
 /// Names of [`Pane::ALL`].
@@ -85,7 +109,7 @@ impl Pane {
 
 fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     let pane = Pane::ALL[app.focus[0].min(Pane::ALL.len() - 1)];
-    if app.states.dash.preset == Preset::Curves && walk(app, action) {
+    if app.states.dash.preset.is_grid() && grid::walk(app, action) {
         return Some(vec![]);
     }
     match action {
@@ -94,6 +118,7 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::Enter => update::go(app, ScreenId::Rollouts),
         Action::Alerts => app.focus[0] = 7,
         Action::Layout => layout(app),
+        Action::Own(_) => grid::keep(app),
         Action::Row(row) if pane == Pane::Live => live::choose(app, row),
         Action::Row(row) => app.scroll = row,
         _ => vertical(app, pane, update::vertical(action)?, action),
@@ -105,14 +130,14 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 fn layout(app: &mut App) {
     let state = &mut app.states.dash;
     let (preset, name) = Preset::ALL[(state.preset as usize + 1) % Preset::ALL.len()];
-    (state.preset, app.zoomed) = (preset, false);
+    (state.preset, state.curve, app.zoomed) = (preset, 0, false);
     app.notify(format!("layout: {name}"));
 }
 
 /// The focused chart.
-fn chart(app: &App) -> Option<String> {
-    if app.states.dash.preset == Preset::Curves {
-        return metrics(app).get(app.states.dash.curve).cloned();
+pub fn chart(app: &App) -> Option<String> {
+    if app.states.dash.preset.is_grid() {
+        return grid::metrics(app).get(app.states.dash.curve).cloned();
     }
     match Pane::ALL[app.focus[0].min(Pane::ALL.len() - 1)] {
         Pane::Chart(at) => Some(curves::CHARTS[at].title.to_owned()),
@@ -120,54 +145,21 @@ fn chart(app: &App) -> Option<String> {
     }
 }
 
-/// Every metric by name; times last.
-fn metrics(app: &App) -> Vec<String> {
-    let mut names: Vec<String> = app.view().metric_names().into_keys().map(str::to_owned).collect();
-    names.sort_by_key(|name| (name.starts_with("time/"), name.clone()));
-    names
-}
-
 /// A metric by name: its chart, or its line among the numbers.
 fn find(app: &mut App, find: &Find, by: i32) -> bool {
-    let names = metrics(app);
+    let names = grid::metrics(app);
     let at = match app.states.dash.preset {
-        Preset::Curves => app.states.dash.curve,
+        preset if preset.is_grid() => app.states.dash.curve,
         _ if app.focus[0] + 1 == Pane::ALL.len() => app.scroll,
         _ => 0,
     };
     let Some(found) = find.next(at, names.len(), by, |at| names[at].clone()) else { return false };
-    if app.states.dash.preset == Preset::Curves {
+    if app.states.dash.preset.is_grid() {
         app.states.dash.curve = found;
     } else {
         (app.focus[0], app.scroll) = (Pane::ALL.len() - 1, found);
     }
     true
-}
-
-/// Walks the charts of [`Preset::Curves`]; false if the action is no movement.
-fn walk(app: &mut App, action: Action) -> bool {
-    let len = metrics(app).len();
-    let columns = curve_columns(app.size.0) as i64;
-    let to = match action {
-        Action::PaneNext => Go::By(1),
-        Action::PanePrevious => Go::By(-1),
-        Action::Up => Go::By(-columns),
-        Action::Down => Go::By(columns),
-        Action::Pane(at) => {
-            app.states.dash.curve = at;
-            return true;
-        }
-        action => match update::vertical(action) {
-            Some(to) => to,
-            None => return false,
-        },
-    };
-    app.states.dash.curve = to.from(app.states.dash.curve, len);
-    true
-}
-
-fn curve_columns(width: u16) -> usize {
-    usize::from(width / 44).clamp(1, 5)
 }
 
 fn vertical(app: &mut App, pane: Pane, to: Go, action: Action) {
@@ -183,7 +175,7 @@ fn copied(app: &App) -> Vec<(&'static str, String)> {
     let step = app.step();
     let Some(found) = app.view().steps.iter().find(|s| s.step == step) else { return vec![] };
     let mut lines = vec![format!("step\t{step}")];
-    for (name, value) in &found.metrics {
+    for (name, value) in found.metrics.iter() {
         lines.push(format!("{name}\t{}", value.map_or("null".into(), |v| v.to_string())));
     }
     vec![("numbers of the step", lines.join("\n"))]
@@ -194,12 +186,12 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let focus = Pane::ALL[scene.app.focus[0].min(Pane::ALL.len() - 1)];
     let preset = scene.app.states.dash.preset;
     match Room::of(frame.area()) {
-        Room::One if preset == Preset::Curves => {
+        Room::One if preset.is_grid() => {
             let [top, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
             tabs(frame, top, scene);
-            all_curves(frame, body, scene);
+            grid::draw(frame, body, scene);
         }
-        Room::Two | Room::Three if preset == Preset::Curves => all_curves(frame, area, scene),
+        Room::Two | Room::Three if preset.is_grid() => grid::draw(frame, area, scene),
         Room::Card | Room::One => {
             let [top, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
             tabs(frame, top, scene);
@@ -212,51 +204,25 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     }
 }
 
-/// Every metric as a chart, a page of them around the chosen one.
-fn all_curves(frame: &mut Frame, area: Rect, scene: &Scene) {
-    let names = metrics(scene.app);
-    if names.is_empty() {
-        return curves::chart(frame, area, scene, &curves::CHARTS[0], (0, true));
-    }
-    let one = scene.app.zoomed;
-    let columns = if one { 1 } else { curve_columns(area.width) };
-    let rows = if one { 1 } else { usize::from(area.height / 9).max(1) };
-    let chosen = scene.app.states.dash.curve.min(names.len() - 1);
-    let first = chosen / (rows * columns) * rows * columns;
-    let heights = Layout::vertical(vec![Constraint::Fill(1); rows]).split(area);
-    for (row, area) in heights.iter().enumerate() {
-        let widths = Layout::horizontal(vec![Constraint::Fill(1); columns]).split(*area);
-        for (column, area) in widths.iter().enumerate() {
-            let at = first + row * columns + column;
-            if let Some(name) = names.get(at) {
-                let metrics = [(name.as_str(), "")];
-                let spec = curves::ChartSpec { title: name, metrics: &metrics, eval: None };
-                curves::chart(frame, *area, scene, &spec, (at, at == chosen));
-            }
-        }
-    }
-}
-
 /// The headline charts above each other beside the live rollouts and what happened.
 fn beside(frame: &mut Frame, area: Rect, scene: &Scene, focus: Pane) {
-    let [left, right] = Layout::horizontal([Constraint::Fill(2), Constraint::Fill(3)]).areas(area);
+    let [left, right] = scene.split("dash-live", area, Horizontal, area.width * 2 / 5);
     let charts = Layout::vertical([Constraint::Fill(1); 3]).split(left);
     let page = if let Pane::Chart(at) = focus { at / 3 * 3 } else { 0 };
     for (at, area) in charts.iter().enumerate().filter(|(at, _)| page + at < curves::CHARTS.len()) {
         pane(frame, *area, scene, Pane::Chart(page + at));
     }
-    let [top, bottom] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(1)]).areas(right);
+    let [top, bottom] = scene.split("dash-live-rows", right, Vertical, right.height * 3 / 4);
     pane(frame, top, scene, Pane::Live);
     row(frame, bottom, scene, &[Pane::Alerts, if focus == Pane::Skills { Pane::Skills } else { Pane::Numbers }]);
 }
 
 fn three(frame: &mut Frame, area: Rect, scene: &Scene) {
-    let rows = [Constraint::Ratio(3, 10), Constraint::Ratio(3, 10), Constraint::Fill(1)];
-    let [top, middle, bottom] = Layout::vertical(rows).areas(area);
+    let [top, middle, bottom] = thirds(area, scene);
     row(frame, top, scene, &[Pane::Chart(0), Pane::Chart(1), Pane::Chart(2), Pane::Alerts]);
     row(frame, middle, scene, &[Pane::Chart(3), Pane::Chart(4), Pane::Chart(5), Pane::Chart(6)]);
-    let columns = [Constraint::Ratio(1, 2), Constraint::Ratio(1, 4), Constraint::Fill(1)];
-    let [left, centre, right] = Layout::horizontal(columns).areas(bottom);
+    let [left, rest] = scene.split("dash-rollouts", bottom, Horizontal, bottom.width.div_ceil(2));
+    let [centre, right] = scene.split("dash-skills", rest, Horizontal, rest.width.div_ceil(2));
     for (area, which) in [(left, Pane::Live), (centre, Pane::Skills), (right, Pane::Numbers)] {
         pane(frame, area, scene, which);
     }
@@ -266,14 +232,21 @@ fn two(frame: &mut Frame, area: Rect, scene: &Scene, focus: Pane) {
     const FIRST: [Pane; 4] = [Pane::Chart(0), Pane::Chart(1), Pane::Chart(2), Pane::Chart(3)];
     const SECOND: [Pane; 4] = [Pane::Chart(4), Pane::Chart(5), Pane::Chart(6), Pane::Numbers];
     let page = if SECOND.contains(&focus) { SECOND } else { FIRST };
-    let rows = [Constraint::Ratio(3, 10), Constraint::Ratio(3, 10), Constraint::Fill(1)];
-    let [top, middle, bottom] = Layout::vertical(rows).areas(area);
+    let [top, middle, bottom] = thirds(area, scene);
     row(frame, top, scene, &page[..2]);
     row(frame, middle, scene, &page[2..]);
     let beside = if focus == Pane::Skills { Pane::Skills } else { Pane::Alerts };
-    let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(bottom);
+    let [left, right] = scene.split("dash-alerts", bottom, Horizontal, bottom.width * 3 / 5);
     pane(frame, left, scene, Pane::Live);
     pane(frame, right, scene, beside);
+}
+
+/// Two rows of charts, and what is below them.
+fn thirds(area: Rect, scene: &Scene) -> [Rect; 3] {
+    let charts = (f32::from(area.height) * 0.6).round() as u16;
+    let [charts, bottom] = scene.split("dash-charts", area, Vertical, charts);
+    let [top, middle] = scene.split("dash-rows", charts, Vertical, charts.height.div_ceil(2));
+    [top, middle, bottom]
 }
 
 fn row(frame: &mut Frame, area: Rect, scene: &Scene, which: &[Pane]) {

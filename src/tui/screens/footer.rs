@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::tui::command;
+use crate::tui::keys::Bound;
 use crate::tui::mouse::Target;
 use crate::tui::overlay::{Ask, Overlay};
 use crate::tui::scene::Scene;
@@ -44,10 +45,15 @@ fn typed_line<'a>(scene: &Scene<'a>, ask: &Ask, typed: &str) -> Line<'a> {
 fn keys_line<'a>(scene: &Scene<'a>, area: Rect) -> Line<'a> {
     let cells = usize::from(area.width);
     let mut line = Line::default();
-    for bound in scene.app.keymap.footer(scene.app.screen, scene.app.mode) {
-        let key = bound.keys.first().map_or(String::new(), |k| k.label());
-        let width = text::width(&key) + text::width(bound.word()) + 3;
-        if line.width() + width <= cells {
+    let shown = scene.app.keymap.footer(scene.app.screen, scene.app.mode);
+    let key_of = |bound: &Bound| bound.keys.first().map_or(String::new(), |k| k.label());
+    let width_of = |bound: &Bound| text::width(&key_of(bound)) + text::width(bound.word()) + 3;
+    // how to leave is always said
+    let last = shown.last().map_or(0, |bound| width_of(bound));
+    for (at, bound) in shown.iter().enumerate() {
+        let (key, width) = (key_of(bound), width_of(bound));
+        let kept = if at + 1 < shown.len() { last } else { 0 };
+        if line.width() + width + kept <= cells {
             let place = Rect { x: area.x + line.width() as u16, width: width as u16, height: 1, ..area };
             scene.hit(place, Target::Key(bound.binding.action));
             line.push_span(scene.span(Role::Key, format!(" {key}")));

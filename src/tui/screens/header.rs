@@ -180,6 +180,10 @@ fn phase_line<'a>(scene: &Scene<'a>, width: u16) -> Line<'a> {
     figure("", " s/step  ", "time/step");
     figure("", " tok/s  ", "tokens/per_second");
     figure("mismatch ", "  ", "mismatch/max");
+    if pieces.len() == 1 {
+        let said = if scene.app.is_live() { "the trainer is starting" } else { "nothing was timed" };
+        pieces.push(vec![scene.span(Role::Dim, said)]);
+    }
     packed(pieces, usize::from(width))
 }
 
@@ -194,7 +198,7 @@ fn phase_bar<'a>(scene: &Scene<'a>, cells: usize, current: Option<Phase>) -> Vec
     for (at, phase) in Phase::ALL.into_iter().filter(|p| time(*p) > 0.0).enumerate() {
         let width = ((time(phase) / total * cells as f64).round() as usize).max(1);
         let fill = ["▓", "▒"][at % 2];
-        let name = if width > 2 { &phase.name()[..phase.name().len().min(width)] } else { "" };
+        let name = if width >= phase.name().len() { phase.name() } else { "" };
         let role = if Some(phase) == current { Role::Accent } else { Role::Bar };
         spans.push(scene.span(if Some(phase) == current { Role::Accent } else { Role::Text }, name));
         spans.push(scene.span(role, fill.repeat(width - name.len())));

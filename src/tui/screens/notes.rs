@@ -46,7 +46,8 @@ pub fn alerts(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
 /// Every metric by name with its last value and recent course; new metrics appear by themselves.
 pub fn numbers(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let hit = |name: &str| scene.app.find.as_ref().is_some_and(|find| find.hits(name));
-    let names: Vec<&str> = scene.view.metric_names().into_keys().filter(|n| !n.starts_with("time/")).collect();
+    let known = scene.app.series.names(scene.view);
+    let names: Vec<&str> = known.iter().map(String::as_str).filter(|n| !n.starts_with("time/")).collect();
     let count = scene.span(Role::Dim, format!(" {} ", names.len()));
     let inner = scene.pane_with(frame, area, scene.title("numbers", focused).into(), count.into(), focused);
     let height = usize::from(inner.height);
@@ -55,18 +56,14 @@ pub fn numbers(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let spark = cells.saturating_sub(28).min(24);
     let step = scene.app.step();
     let line = |name: &&str| {
-        let upto: Vec<f64> = scene
-            .app
-            .series
-            .get(scene.view, name, XAxis::Step)
-            .iter()
-            .filter(|(s, _)| *s <= step as f64)
-            .filter_map(|(_, v)| *v)
-            .collect();
+        let series = scene.app.series.get(scene.view, name, XAxis::Step);
+        let upto = series.partition_point(|(s, _)| *s <= step as f64);
+        let mut last: Vec<f64> = series[..upto].iter().rev().filter_map(|(_, v)| *v).take(spark).collect();
+        last.reverse();
         Line::from(vec![
             scene.span(if hit(name) { Role::Select } else { Role::Dim }, text::pad(name, 18)),
             scene.span(Role::Text, format!("{:>8} ", scene.figure(name))),
-            scene.span(Role::Series1, glyph::sparkline(&upto, spark)),
+            scene.span(Role::Series1, glyph::sparkline(&last, spark)),
         ])
     };
     let lines: Vec<_> = names[first..].iter().take(height).map(line).collect();

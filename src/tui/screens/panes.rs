@@ -12,7 +12,7 @@ use crate::tui::{glyph, text};
 pub fn skills(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let step = scene.app.step();
     let upto = scene.view.steps.partition_point(|s| s.step <= step);
-    let mut used = scene.view.steps[..upto].last().map_or(vec![], |s| s.skills.clone());
+    let mut used = scene.view.steps[..upto].last().map_or(vec![], |s| s.skills.to_vec());
     used.sort_by(|a, b| b.uses.cmp(&a.uses).then_with(|| a.id.cmp(&b.id)));
     let count = scene.span(Role::Dim, format!(" {} ", used.len()));
     let inner = scene.pane_with(frame, area, scene.title("skills in use", focused).into(), count.into(), focused);

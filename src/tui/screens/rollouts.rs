@@ -7,26 +7,21 @@
 //! ```
 
 use ratatui::Frame;
+use ratatui::layout::Direction::{Horizontal, Vertical};
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::Line;
 
-use super::live::outcome;
-use super::panes::nothing;
+use super::groups::{members, tasks};
 use super::tabs::tabs;
 use super::{Room, Screen, prompts, rows, turns, versus};
-use crate::core::{Ending, Episode, Turn};
+use crate::core::Turn;
 use crate::tui::app::{App, Effect};
 use crate::tui::browse;
-use crate::tui::data::{GroupSignal, TokenSignal};
 use crate::tui::find::Find;
-use crate::tui::glyph;
 use crate::tui::keys::{Action, Action as A, Binding, ScreenId, ch, row};
 use crate::tui::mouse::Target;
 use crate::tui::overlay::Overlay;
-use crate::tui::scene::{Scene, window};
+use crate::tui::scene::Scene;
 use crate::tui::select::{self, Go, PAGE};
-use crate::tui::text;
-use crate::tui::theme::Role;
 use crate::tui::update;
 
 /// The row of this screen.
@@ -59,6 +54,7 @@ const OWN: &[Binding] = &[
     row(&[ch('W')], "whole", A::Own("whole"), "whole: rollouts of the run, or tasks of the step", DATA)
         .on(HERE)
         .foot(10),
+    row(&[ch('v')], "panel", A::Own("panel"), "panel: the evaluation played last, as rollouts", DATA).on(HERE).foot(10),
     row(&[ch('r')], "order", A::Own("order"), "order: newest, |A|, reward, |gap|, tokens, turns", DATA).on(HERE),
     row(&[ch(' ')], "mark", A::Own("mark"), "mark: this rollout, to compare with", DATA).on(HERE),
     row(&[ch('d')], "diff", A::Own("diff"), "diff: with the marked rollout, or one of its group", DATA)
@@ -88,6 +84,7 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::Enter => update::go(app, ScreenId::Tokens),
         Action::Escape if app.zoomed || app.prompts => return None,
         Action::Escape if app.focus[1] > 0 => app.focus[1] = left_of(app),
+        Action::Escape if app.find.is_none() && std::mem::take(&mut app.states.rollouts.panel) => {}
         Action::Escape if app.find.is_none() && app.states.rollouts.back() => {}
         Action::Row(at) => list(app, Go::By(0), Some(at)),
         _ if app.prompts && update::vertical(action).is_some() => drop(update::scroll(app, action)),
@@ -116,6 +113,13 @@ fn own(app: &mut App, name: &str) {
         ("whole", _) => {
             state.whole ^= true;
             app.focus[1] = 0;
+        }
+        ("panel", _) => {
+            (state.panel, state.whole) = (!state.panel, false);
+            let said =
+                if state.panel { "the evaluation played last; v: back to the step" } else { "the step's rollouts" };
+            (app.pick.group, app.pick.member, app.pick.turn) = (0, 0, 0);
+            app.notify(said);
         }
         ("order", _) => {
             state.next_order();
@@ -272,131 +276,20 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     if room <= Room::One || scene.app.zoomed {
         return panes[focus](frame, body, scene, true);
     }
-    let third = Constraint::Fill(if room == Room::Three { 2 } else { 0 });
-    let [left, middle, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(4), third]).areas(body);
+    let ninths = if room == Room::Three { 9 } else { 7 };
+    let [left, rest] = scene.split("rollouts", body, Horizontal, body.width * 3 / ninths);
+    let turns = if room == Room::Three { rest.width * 4 / 6 } else { rest.width };
+    let [middle, right] = match room {
+        Room::Three => scene.split("rollouts-teacher", rest, Horizontal, turns),
+        _ => [rest, Rect { width: 0, ..rest }],
+    };
     turns::draw(frame, middle, scene, focus == 2);
     prompts::teacher(frame, right, scene);
     scene.hit(middle, Target::Pane(2));
     if state.whole {
         return rows::draw(frame, left, scene, focus < 2);
     }
-    let [top, bottom] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(left);
+    let [top, bottom] = scene.split("rollouts-tasks", left, Vertical, left.height * 3 / 5);
     tasks(frame, top, scene, focus == 0);
     members(frame, bottom, scene, focus == 1);
-}
-
-/// The tasks of the step: goal, rewards of its rollouts, mean, spread.
-fn tasks(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
-    let data = &scene.app.data;
-    let group = scene.app.chosen().0;
-    let signals: Vec<_> = (0..data.groups.len()).filter_map(|g| GroupSignal::of(data.members(g))).collect();
-    let silent = signals.iter().filter(|s| s.none).count();
-    let right = scene.span(Role::Dim, format!(" {} tasks · {silent} ∅ ", signals.len()));
-    let title = scene.title(&format!("step {}", scene.app.step()), focused);
-    let inner = scene.pane_with(frame, area, title.into(), right.into(), focused);
-    let height = usize::from(inner.height);
-    let first = window(signals.len(), group, height);
-    let spark = data.groups.iter().map(|r| r.len()).max().unwrap_or(0).min(8);
-    let cells = usize::from(inner.width).saturating_sub(spark + 21);
-    scene.hit(area, Target::Pane(0));
-    rows_hit(scene, inner, 0, first, signals.len());
-    let line = |(at, signal): (usize, &GroupSignal)| {
-        let members = data.members(at);
-        let pinned = members.first().is_some_and(|e| scene.app.states.rollouts.pins.contains(&e.task.id));
-        let rewards: String = members.iter().take(spark).map(|e| glyph::bar(f64::from(e.reward))).collect();
-        let goal = members.first().map_or("", |e| e.task.goal.as_str());
-        let (mark, role) = if at == group { ("▸", Role::Select) } else { (" ", Role::Text) };
-        Line::from(vec![
-            scene.span(Role::Accent, mark),
-            scene.span(role, text::pad(goal, cells)),
-            scene.span(Role::Accent, if pinned { "☆" } else { " " }),
-            scene.span(Role::Series1, format!(" {rewards:<spark$}")),
-            scene.span(Role::Text, format!(" {:>5.2}", signal.mean)),
-            scene.span(Role::Dim, format!(" σ{:<5.2}", signal.sigma)),
-            scene.span(Role::Warn, if signal.none { "∅" } else { " " }),
-        ])
-    };
-    let lines: Vec<_> = signals.iter().enumerate().skip(first).take(height).map(line).collect();
-    scene.lines(
-        frame,
-        inner,
-        if lines.is_empty() { nothing(scene, "no rollouts were kept of this step") } else { lines },
-    );
-}
-
-/// The rollouts of the chosen task: outcome, the course of the gate over its turns, length; while it is played what it
-/// is at, and for how long.
-fn members(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
-    let (group, member, _) = scene.app.chosen();
-    let episodes = scene.app.data.members(group);
-    let kind = episodes.first().map_or(String::new(), |e| text::fit(&e.task.kind, 24));
-    let right = scene.span(Role::Dim, format!(" {kind} ")).into();
-    let inner = scene.pane_with(frame, area, scene.title("rollouts", focused).into(), right, focused);
-    let height = usize::from(inner.height);
-    let first = window(episodes.len(), member, height);
-    let cells = usize::from(inner.width);
-    scene.hit(area, Target::Pane(1));
-    rows_hit(scene, inner, 1, first, episodes.len());
-    let line = |(at, episode): (usize, &Episode)| {
-        let (sign, role) = outcome(episode);
-        let chosen = if at == member { Role::Select } else { Role::Text };
-        let marked = scene.app.states.rollouts.marks.contains(&episode.id);
-        let mut line = Line::from(vec![
-            scene.span(Role::Accent, if at == member { "▸" } else { " " }),
-            scene.span(chosen, format!("#{:<3}", episode.id.member + 1)),
-            scene.span(Role::Accent, if marked { "●" } else { " " }),
-        ]);
-        let turns = episode.turns.len();
-        if episode.ending == Ending::Playing {
-            let rest = cells.saturating_sub(21);
-            line.extend([
-                scene.span(role, format!("{sign} ")),
-                scene.span(Role::Text, text::pad(&stage(scene, episode), rest)),
-                scene.span(Role::Dim, idle(scene, episode)),
-            ]);
-            return line;
-        }
-        let advantage = episode.advantage.map_or("     ·".into(), |a| format!("{a:>+6.2}"));
-        line.extend([
-            scene.span(role, format!("{sign} {:>+5.2}", episode.reward)),
-            scene.span(Role::Dim, format!(" A{advantage} {turns:>3} turns ")),
-            scene.span(Role::Series1, course(scene, episode, cells.saturating_sub(33))),
-        ]);
-        line
-    };
-    let lines: Vec<_> = episodes.iter().enumerate().skip(first).take(height).map(line).collect();
-    scene.lines(frame, inner, if lines.is_empty() { nothing(scene, "no rollouts") } else { lines });
-}
-
-/// What an episode that is being played is at.
-fn stage(scene: &Scene, episode: &Episode) -> String {
-    let turns = episode.turns.len();
-    let doing = match scene.view.progress.filter(|p| p.step == episode.id.step) {
-        Some(p) if p.phase != crate::core::Phase::Rollout => p.phase.name().to_owned(),
-        _ if turns == 0 => "first reply".to_owned(),
-        _ => format!("reply {}", turns + 1),
-    };
-    let last = episode.turns.last().map_or("", |t| t.action.as_str());
-    if last.is_empty() { doing } else { format!("{doing} after {last}") }
-}
-
-/// How long ago it moved on.
-fn idle(scene: &Scene, episode: &Episode) -> String {
-    let heard = scene.app.states.rollouts.heard.get(&episode.id).copied().filter(|at| *at > 0);
-    let seconds = heard.map(|at| scene.app.now_ms().saturating_sub(at) as f64 / 1000.0);
-    seconds.map_or(String::new(), |s| format!("idle {:>6}", text::duration(s)))
-}
-
-/// Says to the mouse which lines of a pane stand for what.
-pub fn rows_hit(scene: &Scene, inner: Rect, pane: usize, first: usize, len: usize) {
-    for (line, at) in (first..len).take(usize::from(inner.height)).enumerate() {
-        let y = inner.y.saturating_add(line as u16);
-        scene.hit(Rect { y, height: 1, ..inner }, Target::Row(pane, at));
-    }
-}
-
-/// The mean gate of every turn as one bar each.
-fn course(scene: &Scene, episode: &Episode, cells: usize) -> String {
-    let gate = |turn| TokenSignal::of(scene.app.data.turn_tokens(episode, turn)).gate;
-    (0..episode.turns.len().min(cells)).map(|t| gate(t).map_or("·", |g| glyph::bar(f64::from(g)))).collect()
 }

@@ -4,8 +4,8 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::groups::rows_hit;
 use super::panes::nothing;
-use super::rollouts::rows_hit;
 use crate::core::Ending;
 use crate::run::index::RolloutRow;
 use crate::tui::mouse::Target;

@@ -6,27 +6,28 @@
 //! chart of the marked runs, or median and band over seeds      differences from the baseline
 //! ```
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use ratatui::Frame;
+use ratatui::layout::Direction::{Horizontal, Vertical};
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::text::Line;
 
-use super::panes::nothing;
+use super::run_table::{changes, over, table};
 use super::tabs::tabs;
 use super::{Room, Screen, curves};
 use crate::compare::{Query, RunRow, diff, over_seeds};
 use crate::run::view::RunView;
 use crate::tui::app::{App, Effect};
-use crate::tui::chart::{Band, Kind, Layer};
+use crate::tui::chart::{Band, Kind, Layer, Series, smoothed};
+use crate::tui::errands::Errand;
 use crate::tui::feed::Feed;
 use crate::tui::find::Find;
-use crate::tui::keys::{Action, Binding, ScreenId, ch, key, row};
-use crate::tui::mouse::Target;
+use crate::tui::keys::{Action, Binding, ScreenId, ch, ctrl, key, row};
 use crate::tui::overlay::Overlay;
-use crate::tui::scene::{Scene, window};
+use crate::tui::scene::Scene;
 use crate::tui::theme::Role;
-use crate::tui::{glyph, select, series, text, update};
+use crate::tui::{select, series, update};
 
 /// The row of this screen.
 pub const SCREEN: Screen = Screen {
@@ -53,6 +54,10 @@ const BINDINGS: &[Binding] = &[
     row(&[ch('d')], "diff-runs", Action::Own("diff"), "diff: changed keys, results, build", "data").on(HERE).foot(10),
     row(&[ch('F')], "filter-runs", Action::Own("filter"), "filter: a query over facts, keys, metrics", "data").on(HERE),
     row(&[ch('r')], "chart-next", Action::Own("chart"), "curve: next of the headline charts", "data").on(HERE),
+    row(&[ch('e')], "edit-run", Action::Own("edit"), "edit: this run's configuration in $EDITOR", "data").on(HERE),
+    row(&[ctrl('n')], "new-run", Action::Own("new"), "new run: of this configuration, or of a recipe", "data")
+        .on(HERE)
+        .foot(11),
     row(&[key(crossterm::event::KeyCode::Delete)], "unmark", Action::Own("unmark"), "unmark: all runs", "data")
         .on(HERE),
 ];
@@ -82,6 +87,8 @@ pub struct State {
     /// The runs that are loaded because they are marked, the baseline or seeds of the chosen one.
     pub others: Vec<Other>,
     failed: Vec<String>,
+    /// What a new run is being made of.
+    pub recipe: Option<PathBuf>,
 }
 
 impl State {
@@ -136,6 +143,8 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         (Action::Row(at), _) => state.at = at,
         (Action::Left, _) => select::crosshair(app, -1),
         (Action::Right, _) => select::crosshair(app, 1),
+        (Action::Own("edit"), name) => return Some(vec![Effect::Errand(Errand::EditConfig(name))]),
+        (Action::Own("new"), name) => return Some(vec![Effect::Errand(Errand::Choose(name))]),
         (Action::Own("mark"), Some(name)) => match state.marked.iter().position(|m| *m == name) {
             Some(at) => drop(state.marked.remove(at)),
             None if state.marked.len() < MOST => state.marked.push(name),
@@ -163,6 +172,10 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
 
 fn submit(app: &mut App, name: &str, typed: &str) -> Vec<Effect> {
     let state = &mut app.states.runs;
+    if name == "new" {
+        let recipe = state.recipe.take();
+        return recipe.map_or(vec![], |path| vec![Effect::Errand(Errand::Start(path, typed.to_owned()))]);
+    }
     match (name, Query::parse(typed)) {
         ("sort", _) => state.sort = typed.to_owned(),
         (_, Ok(query)) => (state.query, state.typed, state.at) = (query, typed.to_owned(), 0),
@@ -222,7 +235,7 @@ fn load(app: &mut App, feed: &mut dyn Feed) -> bool {
 }
 
 /// Between the baseline (or the first marked run, or the one that is open) and the chosen run.
-fn differences(app: &App) -> Option<String> {
+pub fn differences(app: &App) -> Option<String> {
     let state = &app.states.runs;
     let chosen = state.chosen()?;
     let by_name = |name: &String| state.rows.iter().find(|row| row.name == *name);
@@ -247,18 +260,22 @@ pub fn compared(scene: &Scene, metric: &str) -> Compared {
         let course = over_seeds(&all.iter().map(|s| s.as_slice()).collect::<Vec<_>>());
         let median = course.x.iter().copied().zip(course.median.iter().map(|y| Some(*y))).collect();
         let band = Band { x: course.x, low: course.low, high: course.high };
-        let layer = Layer { points: Rc::new(median), role: Role::Run1, kind: Kind::Plain };
+        let median: Rc<Series> = Rc::new(median);
+        let weight = scene.app.lens.weight();
+        let smooth = (weight > 0.0).then(|| Rc::new(smoothed(&median, weight)));
+        let layer = Layer { points: median, smooth, role: Role::Run1, kind: Kind::Plain };
         return Compared { layers: vec![layer], band: (!band.x.is_empty()).then_some(band) };
     }
     let layer = |(at, other): (usize, &Other)| Layer {
         points: other.series.get(&other.view, metric, axis),
+        smooth: curves::averaged(scene, (&other.series, &other.view), metric),
         role: RUNS[at % RUNS.len()],
         kind: Kind::Plain,
     };
     Compared { layers: state.others.iter().enumerate().map(layer).collect(), band: None }
 }
 
-const RUNS: [Role; 4] = [Role::Run1, Role::Run2, Role::Run3, Role::Run4];
+pub const RUNS: [Role; 4] = [Role::Run1, Role::Run2, Role::Run3, Role::Run4];
 /// Runs that can lie over the charts at once.
 const MOST: usize = 8;
 
@@ -274,111 +291,9 @@ fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     if scene.app.zoomed {
         return panes[focus](frame, area, scene, true);
     }
-    let [top, bottom] = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
-    let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(bottom);
+    let [top, bottom] = scene.split("runs", area, Vertical, area.height.div_ceil(2));
+    let [left, right] = scene.split("runs-curves", bottom, Horizontal, bottom.width * 3 / 5);
     for (at, area) in [top, left, right].into_iter().enumerate() {
         panes[at](frame, area, scene, at == focus);
     }
-}
-
-fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
-    let state = &scene.app.states.runs;
-    let shown = state.shown();
-    scene.hit(area, Target::Pane(0));
-    let query = if state.typed.is_empty() { "F filter".into() } else { format!("F {}", text::fit(&state.typed, 60)) };
-    let note = scene.span(Role::Key, format!("{query} "));
-    let count = scene.span(Role::Dim, format!(" {} of {} ", shown.len(), state.rows.len())).into();
-    let left = Line::from(vec![scene.title("runs", focused), note]);
-    let inner = scene.pane_with(frame, area, left, count, focused);
-    let cells = usize::from(inner.width);
-    let name = cells.saturating_sub(72).clamp(12, 44);
-    let head = format!(
-        "    {} {:<8} {:<12} {:>11} {:>8} {:>8} {:>8}  course",
-        text::pad("name", name),
-        "state",
-        "method",
-        "step",
-        "reward",
-        "success",
-        "eval"
-    );
-    let mut lines = vec![Line::styled(text::fit(&head, cells), scene.style(Role::Dim))];
-    let height = usize::from(inner.height).saturating_sub(1);
-    let at = state.at.min(shown.len().saturating_sub(1));
-    let first = window(shown.len(), at, height);
-    for (row, place) in inner.rows().skip(1).enumerate().take(shown.len() - first) {
-        scene.hit(place, Target::Row(0, first + row));
-    }
-    lines.extend(
-        shown
-            .iter()
-            .enumerate()
-            .skip(first)
-            .take(height)
-            .map(|(index, row)| run_line(scene, row, index == at, (name, cells))),
-    );
-    if shown.is_empty() {
-        lines.extend(nothing(scene, if state.rows.is_empty() { "reading the runs" } else { "no run is like that" }));
-    }
-    scene.lines(frame, inner, lines);
-}
-
-fn run_line<'a>(scene: &Scene<'a>, row: &RunRow, chosen: bool, (name, cells): (usize, usize)) -> Line<'a> {
-    let state = &scene.app.states.runs;
-    let laid = state.others.iter().position(|other| other.name == row.name);
-    let (sign, role) = match () {
-        () if state.baseline.as_ref() == Some(&row.name) => ("*", Role::Accent),
-        () if row.name == scene.view.facts.run => ("●", Role::Series1),
-        () => laid.map_or((" ", Role::Dim), |at| ("━", RUNS[at % RUNS.len()])),
-    };
-    let value = |key: &str| row.summary.get(key).map_or("—".into(), |v| text::number(*v));
-    let state_role = match row.state {
-        "running" | "done" => Role::Good,
-        "failed" | "dead" => Role::Bad,
-        _ => Role::Dim,
-    };
-    let figures = format!(
-        " {:<12} {:>11} {:>8} {:>8} {:>8}  ",
-        text::fit(&row.method, 12),
-        format!("{}/{}", row.step, row.steps),
-        value("reward/mean"),
-        value("success/mean"),
-        value("eval/success")
-    );
-    let course = glyph::sparkline(&row.reward, cells.saturating_sub(name + 67).min(32));
-    Line::from(vec![
-        scene.span(if chosen { Role::Select } else { Role::Dim }, if chosen { "▸" } else { " " }),
-        scene.span(role, format!(" {sign} ")),
-        scene.span(if chosen { Role::Select } else { Role::Text }, text::pad(&row.name, name)),
-        scene.span(state_role, format!(" {:<8}", row.state)),
-        scene.span(Role::Text, figures),
-        scene.span(Role::Series1, course),
-    ])
-}
-
-/// A headline chart of this run and those laid over it, with their names.
-fn over(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
-    let state = &scene.app.states.runs;
-    let [top, legend] = Layout::vertical([Constraint::Fill(1), Constraint::Length(1)]).areas(area);
-    curves::chart(frame, top, scene, &curves::CHARTS[state.chart], (1, focused));
-    let mut line = Line::from(scene.span(Role::Series1, format!(" ━ {}", text::fit(&scene.view.facts.run, 24))));
-    if state.aggregate {
-        let seeds = state.others.len() + 1;
-        line.push_span(scene.span(Role::Run1, format!("  ━ median and middle half of {seeds} runs")));
-    }
-    for (at, other) in state.others.iter().enumerate().filter(|_| !state.aggregate) {
-        line.push_span(scene.span(RUNS[at % RUNS.len()], format!("  ━ {}", text::fit(&other.name, 24))));
-    }
-    scene.lines(frame, legend, vec![line]);
-}
-
-fn changes(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
-    scene.hit(area, Target::Pane(2));
-    let inner = scene.pane(frame, area, scene.title("differences", focused).into(), focused);
-    let Some(found) = differences(scene.app) else {
-        return scene.lines(frame, inner, nothing(scene, "pin a baseline with *, choose another run"));
-    };
-    let cells = usize::from(inner.width);
-    let line = |line: &str| Line::styled(text::fit(line, cells), scene.style(Role::Text));
-    scene.lines(frame, inner, found.lines().take(usize::from(inner.height)).map(line).collect());
 }
