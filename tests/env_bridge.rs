@@ -6,10 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use sdlab::config::{Overrides, parse};
 use sdlab::core::exit::Exit;
 use sdlab::core::{RunEvent, Split};
+use sdlab::env::bridge::shared::Programs;
 use sdlab::env::serve::{Host, http};
 use sdlab::env::{Env, World, open_world};
 use sdlab::run::Source;
@@ -299,6 +301,51 @@ fn the_template_in_python_works() {
     let (well, out, error) = play(folder.path(), &format!("what\n{guesses}"));
     assert!(well, "{error}");
     assert!(out.contains("That is no number.") && out.contains("\"Right!\"") && out.contains("\"won\":true"), "{out}");
+}
+
+#[test]
+fn several_games_share_a_program() {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("envs/worker.py").display().to_string();
+    let ours = [env!("CARGO_BIN_EXE_sdlab"), "env", "serve", "sokoban", "--stdio"].map(str::to_owned).to_vec();
+    let mut commands = vec![(ours, "still", "sokoban/train/")];
+    match std::process::Command::new("python3").arg("--version").output() {
+        Ok(_) => commands.push((vec!["python3".into(), template], "50", "Lower.")),
+        Err(_) => eprintln!("skipped: no python3"),
+    }
+    for (command, action, answer) in commands {
+        let programs = Programs::new(command, Duration::from_secs(60), 4);
+        // six games: two programs, and their messages go out together as they come
+        thread::scope(|scope| {
+            for index in 0..6 {
+                let programs = &programs;
+                scope.spawn(move || {
+                    let mut seat = programs.seat().unwrap();
+                    let mut ask = |kind: &str, data: Value| {
+                        seat.exchange(&json!({ "type": kind, "data": data })).unwrap()["data"]["observation"]
+                            .to_string()
+                    };
+                    let first = ask("reset", json!({ "seed": index }));
+                    assert!(
+                        !first.contains("sokoban") || first.contains(&format!("sokoban/train/{index}\"")),
+                        "{first}"
+                    );
+                    for _ in 0..10 {
+                        let seen = ask("step", json!({ "action": action }));
+                        assert!(seen.contains(answer), "{seen}");
+                    }
+                });
+            }
+        });
+    }
+    // a program that fails takes its games with it, and the next seat starts another
+    let programs =
+        Programs::new(["sh", "-c", "read x; echo no >&2"].map(str::to_owned).to_vec(), Duration::from_secs(60), 4);
+    for _ in 0..2 {
+        let mut seat = programs.seat().unwrap();
+        let fault = seat.exchange(&json!({ "type": "reset" })).unwrap_err();
+        assert!(fault.to_string().contains("it said last: no"), "{fault}");
+        assert!(seat.exchange(&json!({ "type": "reset" })).unwrap_err().to_string().contains("has ended"));
+    }
 }
 
 #[test]

@@ -9,10 +9,8 @@ use sdlab::env::household::game::Game;
 use sdlab::env::household::games::Games;
 use sdlab::env::household::pddl;
 use sdlab::env::household::spec::Spec;
-use sdlab::env::{World, open_world};
+use sdlab::env::{SPLITS, World, open_world};
 use serde_json::{Value, json};
-
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];
 
 #[test]
 fn the_official_games_are_played_from_the_compact_file() {

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use sdlab::core::Split;
 use sdlab::env::search::{SearchWorld, Settings};
-use sdlab::env::{Env, World};
-
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];
+use sdlab::env::{Env, SPLITS, World};
 
 fn world() -> SearchWorld {
     SearchWorld::new(Settings { passages: 400, ..Settings::default() }).unwrap()

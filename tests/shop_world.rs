@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use sdlab::core::Split;
-use sdlab::env::World;
 use sdlab::env::shop::{Settings, ShopWorld};
-
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];
+use sdlab::env::{SPLITS, World};
 
 fn world() -> ShopWorld {
     ShopWorld::new(Settings { size: 200, ..Settings::default() }).unwrap()

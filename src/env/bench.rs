@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
-use super::{Env, World};
+use super::{Env, SPLITS, World};
 use crate::core::Split;
 use crate::core::rng::seed;
 
@@ -39,6 +39,9 @@ pub fn measure(world: &dyn World, games: u64, rounds: usize) -> Result<Speed> {
     ensure!(games > 0 && rounds > 0, "there is no game to play");
     let tasks = (0..games).map(|i| world.task(split, i)).collect::<Result<Vec<_>>>()?;
     let opened = tasks.iter().map(|task| world.open(task)).collect::<Result<Vec<_>>>()?;
+    if let Some(failure) = opened.iter().find_map(|game| game.failure()) {
+        bail!("{failure}");
+    }
     let plays: Vec<_> = opened.iter().zip(0..).map(|(game, n)| (game.snapshot(), script(&**game, n))).collect();
     let actions: usize = plays.iter().map(|(_, actions)| actions.len()).sum();
     let play = |list: bool| {
@@ -96,4 +99,3 @@ fn rate(rounds: usize, count: usize, mut work: impl FnMut()) -> Rate {
 
 /// Most actions of a game.
 pub const ACTIONS: u64 = 400;
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];

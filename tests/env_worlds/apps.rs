@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
 
 use sdlab::core::Split;
-use sdlab::env::World;
 use sdlab::env::apps::AppsWorld;
-
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];
+use sdlab::env::{SPLITS, World};
 
 fn world(settings: &str) -> AppsWorld {
     AppsWorld::from_table(&settings.parse().unwrap()).unwrap()

@@ -3,6 +3,7 @@
 
 mod apps;
 mod code;
+mod files;
 mod goldens;
 mod hostile;
 mod scene;

@@ -2,9 +2,7 @@ use sdlab::core::Split;
 use sdlab::env::scene::SceneWorld;
 use sdlab::env::scene::goal::Rule;
 use sdlab::env::scene::program::Scene;
-use sdlab::env::{Step, World};
-
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];
+use sdlab::env::{SPLITS, Step, World};
 
 fn world(settings: &str) -> SceneWorld {
     SceneWorld::from_table(&settings.parse().unwrap()).unwrap()

@@ -1,9 +1,7 @@
 use sdlab::core::Split;
 use sdlab::env::series::SeriesWorld;
 use sdlab::env::series::source::Series;
-use sdlab::env::{Step, World};
-
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];
+use sdlab::env::{SPLITS, Step, World};
 
 fn world(settings: &str) -> SeriesWorld {
     SeriesWorld::from_table(&settings.parse().unwrap()).unwrap()

@@ -12,12 +12,12 @@ use clap::{Args, Subcommand};
 
 use super::{Options, Usage};
 use crate::config::{self, TABLES, closest};
+use crate::core::Task;
 use crate::core::exit::Exit;
-use crate::core::{Split, Task};
 use crate::env::bench::{Rate, measure};
 use crate::env::projection::FORMS;
 use crate::env::prompt::{Templates, styles};
-use crate::env::{self, Env, KINDS, Kind, World, split_name};
+use crate::env::{self, Env, KINDS, Kind, SPLITS, World, split_name};
 
 /// What to do with environments.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
@@ -60,7 +60,7 @@ pub enum Verb {
         #[arg(long, default_value_t = 256)]
         sessions: usize,
         /// Speak JSON lines on standard input and output instead, for one session
-        #[arg(long, conflicts_with_all = ["host", "port", "sessions"])]
+        #[arg(long, conflicts_with_all = ["host", "port"])]
         stdio: bool,
     },
     /// Measure resets and steps per second on one core
@@ -107,7 +107,11 @@ pub(super) fn env(verb: &Verb, options: &Options) -> Result<Exit> {
         }
         Verb::Serve { name, host, port, sessions, stdio } => {
             let (world, about) = (open(name, None, options)?, kind(name)?.about);
-            if *stdio { serve::lines(world, about) } else { serve::listen(world, about, (host, *port), *sessions) }
+            if *stdio {
+                serve::lines(world, about, *sessions)
+            } else {
+                serve::listen(world, about, (host, *port), *sessions)
+            }
         }
         Verb::Bench { name, games, file } => {
             let speed = measure(&*open(name, file.as_ref(), options)?, *games, ROUNDS)?;
@@ -190,7 +194,10 @@ fn page(kind: &Kind, world: &dyn World) -> Result<String> {
         let task = world.task(split, 0)?;
         let game = world.open(&task)?;
         let prompts = world.prompts()?;
-        let first = prompts.first(&task.goal, game.observation(), None);
+        let first = match game.failure() {
+            Some(failure) => format!("there is none: {failure}"),
+            None => prompts.first(game.goal().unwrap_or(&task.goal), game.observation(), None),
+        };
         writeln!(out, "\nfirst prompt of {} in the transcript layout\n{}", task.id, play::clean(&first))?;
     }
     Ok(out)
@@ -204,6 +211,5 @@ fn print(text: &str) -> Result<Exit> {
     }
 }
 
-const SPLITS: [Split; 3] = [Split::Train, Split::ValidSeen, Split::ValidUnseen];
 /// Rounds of a measurement.
 const ROUNDS: usize = 5;

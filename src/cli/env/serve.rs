@@ -20,9 +20,9 @@ pub(super) fn listen(world: Box<dyn World>, about: &'static str, place: (&str, u
     Ok(Exit::Done)
 }
 
-/// Serves one session on standard input and output.
-pub(super) fn lines(world: Box<dyn World>, about: &'static str) -> Result<Exit> {
-    let host = Host::new(world, about, 1);
+/// Serves on standard input and output.
+pub(super) fn lines(world: Box<dyn World>, about: &'static str, sessions: usize) -> Result<Exit> {
+    let host = Host::new(world, about, sessions);
     match serve::lines(&host, &mut io::stdin().lock(), &mut io::stdout().lock()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(Exit::Done),

@@ -27,7 +27,7 @@ use self::db::Db;
 use self::office::Office;
 use self::people::{Desk, Words};
 use self::scenario::{Draft, SCENARIOS, Scenario};
-use super::{Env, Step, World, file, parse_id, task_id};
+use super::{Env, Step, Terms, World, file, parse_id, task_id};
 use crate::core::rng::stream;
 use crate::core::{Split, Task};
 
@@ -73,8 +73,7 @@ impl AppsWorld {
     pub fn new(settings: Settings) -> Result<AppsWorld> {
         let Settings { difficulty, max_turns, invalid_penalty, .. } = settings;
         ensure!(difficulty <= 3, "`difficulty` is {difficulty}; use 1 to 3, or 0 for all");
-        ensure!(max_turns >= 1, "`max_turns` is 0; a cell takes a turn");
-        ensure!(invalid_penalty >= 0.0, "`invalid_penalty` is {invalid_penalty}; use 0 or more");
+        Terms { max_turns, invalid_penalty, style: &settings.style }.check()?;
         let file = file(KIND)?;
         let words = Words::load(&file.text).with_context(|| file.place.clone())?;
         Ok(AppsWorld { settings, words })
@@ -88,7 +87,7 @@ impl AppsWorld {
     /// The kind and world of a task. Fails if there is no such task.
     fn make(&self, split: Split, index: u64) -> Result<(&'static Scenario, Draft, Office)> {
         let id = task_id(KIND, split, index);
-        ensure!(index < self.size(split), "`{id}` does not exist");
+        self.check(split, index)?;
         let difficulty = self.settings.difficulty;
         let fits = |s: &&Scenario| {
             s.held_out == (split == Split::ValidUnseen) && (difficulty == 0 || s.difficulty == difficulty)
@@ -127,16 +126,9 @@ impl World for AppsWorld {
         Ok(Box::new(Apps::new(draft, office, self.settings.win_reward)))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 }
 

@@ -129,7 +129,8 @@ fn arguments(parameters: &[&Parameter], plain: Vec<Value>, named: Vec<(String, V
             Type::Bool => value.is_boolean(),
             Type::Any => true,
         };
-        if !fits && !(value.is_null() && parameter.3 == "null") {
+        let absent = value.is_null() && parameter.3 == "null";
+        if !fits && !absent {
             return Err(format!("parameter '{name}' must be of type {}", parameter.1.name()));
         }
         if args.insert(name.clone(), value).is_some() {

@@ -1,5 +1,5 @@
 //! The bridge: environments that run elsewhere, on an OpenEnv server ([`socket`]) or as a program of one's own
-//! ([`worker`]).
+//! ([`worker`], or [`shared`] by several games).
 //!
 //! `envs/bridge.toml` describes servers ([`server`]): what is sent, and where in an answer the texts and numbers stand.
 //! A server or program that is down, slow or talks nonsense makes an environment error of the episode, never a reward of
@@ -8,6 +8,7 @@
 pub mod link;
 pub mod pool;
 pub mod server;
+pub mod shared;
 pub mod socket;
 pub mod tape;
 pub mod worker;
@@ -25,11 +26,12 @@ use self::game::{Bridged, Desk};
 use self::link::Link;
 use self::pool::{Connect, Pool};
 use self::server::Server;
+use self::shared::Programs;
 use self::socket::Socket;
 use self::tape::{Player, Recorder, Tapes};
 use self::worker::Worker;
 use super::data::expand;
-use super::{Env, World, file, parse_id, split_name, task_id};
+use super::{Env, Terms, World, file, parse_id, split_name, task_id};
 use crate::core::{Split, Task};
 
 /// Name of this kind of environment.
@@ -98,8 +100,7 @@ impl BridgeWorld {
         ensure!(sessions >= 1, "`sessions` is 0; a game needs one");
         ensure!(timeout > 0.0 && timeout <= 1e6, "`timeout` is {timeout}; use seconds, more than 0");
         ensure!(wait > 0.0 && wait <= 1e6, "`wait` is {wait}; use seconds, more than 0");
-        ensure!(max_turns >= 1, "`max_turns` is 0; an action takes a turn");
-        ensure!(invalid_penalty >= 0.0, "`invalid_penalty` is {invalid_penalty}; use 0 or more");
+        Terms { max_turns, invalid_penalty, style: &settings.style }.check()?;
         let file = file(KIND)?;
         let mut server = Server::load(&file.text, &settings.server).with_context(|| file.place.clone())?;
         if !settings.url.is_empty() {
@@ -132,9 +133,13 @@ fn connect(settings: &Settings, server: &Server) -> Result<Connect> {
         return Ok(Box::new(move || Ok(Box::new(Player::new(Arc::clone(&tapes))) as Box<dyn Link>)));
     }
     let (url, command) = (server.url.clone(), server.command.clone());
-    Ok(match command.is_empty() {
-        true => Box::new(move || Ok(Box::new(Socket::connect(&url, timeout)?) as Box<dyn Link>)),
-        false => Box::new(move || Ok(Box::new(Worker::start(&command, timeout)?) as Box<dyn Link>)),
+    Ok(match (command.is_empty(), server.games) {
+        (true, _) => Box::new(move || Ok(Box::new(Socket::connect(&url, timeout)?) as Box<dyn Link>)),
+        (false, 1) => Box::new(move || Ok(Box::new(Worker::start(&command, timeout)?) as Box<dyn Link>)),
+        (false, games) => {
+            let programs = Programs::new(command, timeout, games);
+            Box::new(move || programs.seat())
+        }
     })
 }
 
@@ -149,29 +154,22 @@ impl World for BridgeWorld {
 
     fn task(&self, split: Split, index: u64) -> Result<Task> {
         let id = task_id(KIND, split, index);
-        ensure!(index < self.size(split), "`{id}` does not exist");
+        self.check(split, index)?;
         Ok(Task { id, kind: self.settings.server.clone(), goal: self.desk.server.goal.clone() })
     }
 
     /// Begins a game, which takes as long as the server does. A server that fails is the game's failure.
     fn open(&self, task: &Task) -> Result<Box<dyn Env>> {
         let (split, index) = parse_id(KIND, &task.id)?;
-        ensure!(index < self.size(split), "`{}` does not exist", task.id);
+        self.check(split, index)?;
         let server = &self.desk.server;
         let reset = server.reset_data(&task.id, split_name(split), server.offset(split), index);
         Ok(Box::new(Bridged::begin(Arc::clone(&self.desk), &task.id, reset)))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 
     fn is_remote(&self) -> bool {

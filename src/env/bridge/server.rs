@@ -21,6 +21,9 @@ pub struct Server {
     /// Program that speaks JSON lines on its standard input and output, and its arguments.
     #[serde(default)]
     pub command: Vec<String>,
+    /// Games that one process of `command` plays; more than 1 for a program that understands `game` and `batch`.
+    #[serde(default = "single")]
+    pub games: usize,
     /// `data` of a reset. In its texts `{seed}`, `{index}`, `{split}` and `{task}` are filled in; a text that is nothing
     /// but `{seed}` or `{index}` becomes a number.
     #[serde(default = "reset")]
@@ -102,6 +105,10 @@ fn valid() -> u64 {
     1_000
 }
 
+fn single() -> usize {
+    1
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -140,6 +147,7 @@ impl Server {
 
     fn check(&self) -> Result<()> {
         ensure!(self.url.is_empty() != self.command.is_empty(), "either `url` or `command` says where it is");
+        ensure!(self.games >= 1, "`games` is 0; a program plays one at least");
         ensure!(
             self.url.is_empty() || address(&self.url).is_some(),
             "`url` is `{}`; write it like `ws://127.0.0.1:8000/ws`",

@@ -57,15 +57,22 @@ impl Worker {
         }
     }
 
+    /// [`Link::exchange`] with as much time as so many messages may take.
+    pub fn exchange_within(&mut self, message: &Value, times: u32) -> Result<Value, Fault> {
+        self.id += 1;
+        self.send(message)?;
+        self.answer(self.timeout.saturating_mul(times))
+    }
+
     /// The answer to the present message; answers to earlier ones are passed over.
-    fn answer(&mut self) -> Result<Value, Fault> {
-        let deadline = Instant::now() + self.timeout;
+    fn answer(&mut self, limit: Duration) -> Result<Value, Fault> {
+        let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = match self.lines.recv_timeout(left) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(Fault::Broken(format!("it did not answer within {} s", self.timeout.as_secs_f64())));
+                    return Err(Fault::Broken(format!("it did not answer within {} s", limit.as_secs_f64())));
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(self.dead()),
             };
@@ -100,9 +107,7 @@ impl Worker {
 
 impl Link for Worker {
     fn exchange(&mut self, message: &Value) -> Result<Value, Fault> {
-        self.id += 1;
-        self.send(message)?;
-        self.answer()
+        self.exchange_within(message, 1)
     }
 }
 

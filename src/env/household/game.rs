@@ -195,6 +195,8 @@ impl Game {
         }
         let can = spec.can_contain.iter().map(|(r, o)| (kinds.kind(r), kinds.kind(o))).collect();
         let goal = Goal::new(spec.task_type, &spec.params, |name| kinds.kind(name));
+        ensure!(kinds.names.len() <= MOST, "there are {} types, more than {MOST}", kinds.names.len());
+        ensure!(locs.names.len() <= MOST, "there are {} locations, more than {MOST}", locs.names.len());
         let mut at_loc = vec![Vec::new(); locs.names.len()];
         receptacles
             .iter()

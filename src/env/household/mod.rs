@@ -30,7 +30,7 @@ use self::games::Games;
 use self::priors::Priors;
 use self::scene::Scenes;
 use self::spec::Spec;
-use super::{Env, Step, World, data, parse_id, task_id};
+use super::{Env, Step, Terms, World, data, parse_id, task_id};
 use crate::core::{Split, Task};
 
 /// Name of this kind of environment.
@@ -94,12 +94,12 @@ impl HouseholdWorld {
     /// Builds the world. Fails if a setting is out of range.
     pub fn new(settings: Settings) -> Result<HouseholdWorld> {
         let (turns, made) = (settings.max_turns, settings.games.is_empty());
-        ensure!(turns >= 1, "`max_turns` is 0; an action takes a turn");
         ensure!(
             turns >= LEAST_TURNS || !made,
             "`max_turns` is {turns}; made games can be won in half of it, and the longest task takes 8: use at least {LEAST_TURNS}"
         );
-        ensure!(settings.invalid_penalty >= 0.0, "`invalid_penalty` is {}; use 0 or more", settings.invalid_penalty);
+        let Settings { invalid_penalty, .. } = settings;
+        Terms { max_turns: turns, invalid_penalty, style: &settings.style }.check()?;
         let supply = match settings.games.as_str() {
             "" => Supply::Made(Scenes::new(Priors::current()?, settings.rooms)),
             path => Supply::Read(Games::load(&data::expand(path).context("`games`")?)?),
@@ -114,7 +114,7 @@ impl HouseholdWorld {
 
     /// The game of a task as data.
     pub fn spec(&self, split: Split, index: u64) -> Result<Spec> {
-        ensure!(index < self.size(split), "`{}` does not exist", task_id(KIND, split, index));
+        self.check(split, index)?;
         match &self.supply {
             Supply::Made(scenes) => scenes.deal(split, index, self.settings.max_turns / 2),
             Supply::Read(games) => games.spec(split, index),
@@ -150,16 +150,9 @@ impl World for HouseholdWorld {
         Ok(Box::new(self.start(task)?))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 }
 

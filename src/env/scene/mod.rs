@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::goal::{Palette, Rule, draft, is_color};
 use self::program::Scene;
-use super::{Env, Step, World, file, parse_id, task_id};
+use super::{Env, Step, Terms, World, file, parse_id, task_id};
 use crate::core::rng::stream;
 use crate::core::{Split, Task};
 
@@ -62,8 +62,7 @@ impl SceneWorld {
     pub fn new(settings: Settings) -> Result<SceneWorld> {
         let Settings { relations, max_turns, invalid_penalty, .. } = settings;
         ensure!(relations <= 6, "`relations` is {relations}; use 0 to 6");
-        ensure!(max_turns >= 1, "`max_turns` is 0; a program takes a turn");
-        ensure!(invalid_penalty >= 0.0, "`invalid_penalty` is {invalid_penalty}; use 0 or more");
+        Terms { max_turns, invalid_penalty, style: &settings.style }.check()?;
         let file = file(KIND)?;
         let palettes = palettes(&file.text).with_context(|| file.place.clone())?;
         Ok(SceneWorld { settings, palettes: palettes.into() })
@@ -77,7 +76,7 @@ impl SceneWorld {
     /// Every fourth palette is only in `valid-unseen`.
     fn make(&self, split: Split, index: u64) -> Result<(Scene, Vec<Rule>)> {
         let id = task_id(KIND, split, index);
-        ensure!(index < self.size(split), "`{id}` does not exist");
+        self.check(split, index)?;
         let held = |n: usize| n % HELD_OUT == HELD_OUT - 1;
         let own = self.palettes.iter().enumerate().filter(|(n, _)| held(*n) == (split == Split::ValidUnseen));
         let own: Vec<Palette> = own.map(|(_, palette)| palette.clone()).collect();
@@ -142,16 +141,9 @@ impl World for SceneWorld {
         Ok(Box::new(Drawing::new(Arc::new(order))))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 }
 

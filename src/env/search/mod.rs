@@ -25,7 +25,7 @@ use self::pool::Pool;
 use self::question::Question;
 use self::retriever::{Remote, Retriever};
 use super::pyjson::quote;
-use super::{Env, Step, World, parse_id, task_id};
+use super::{Env, Step, Terms, World, parse_id, task_id};
 use crate::core::{Split, Task};
 
 /// Name of this kind of environment.
@@ -108,13 +108,15 @@ impl SearchWorld {
         let Settings { timeout, top_k, held_out, max_turns, invalid_penalty, .. } = settings;
         ensure!((0.0..1.0).contains(&held_out), "`held_out` is {held_out}; use at least 0 and less than 1");
         ensure!(top_k >= 1, "`top_k` is 0; a search shows at least one passage");
-        ensure!(max_turns >= 1, "`max_turns` is 0; an answer takes a turn");
-        ensure!(invalid_penalty >= 0.0, "`invalid_penalty` is {invalid_penalty}; use 0 or more");
+        Terms { max_turns, invalid_penalty, style: &settings.style }.check()?;
         ensure!(timeout > 0.0 && timeout <= 1e6, "`timeout` is {timeout}; use seconds, more than 0");
         let (pool, corpus) = Pool::open(&settings)?;
         let retriever = match (settings.retriever.as_str(), corpus) {
             ("", Some(corpus)) => Retriever::Local(corpus),
-            ("", None) => anyhow::bail!("there is nothing to search; name a `corpus` or a `retriever`"),
+            ("", None) => anyhow::bail!(
+                "there is nothing to search: `{}` brings no passages; name a `corpus` or a `retriever`",
+                settings.questions
+            ),
             (url, _) => Retriever::Remote(Remote::new(url, Duration::from_secs_f64(timeout))?),
         };
         let desk = Desk { retriever, top_k, max_turns, win_reward: settings.win_reward };
@@ -128,7 +130,7 @@ impl SearchWorld {
 
     /// The question of a task. Fails if there is no such task.
     pub fn question(&self, split: Split, index: u64) -> Result<Question> {
-        ensure!(index < self.size(split), "`{}` does not exist", task_id(KIND, split, index));
+        self.check(split, index)?;
         self.pool.question(split, index)
     }
 
@@ -157,16 +159,9 @@ impl World for SearchWorld {
         Ok(Box::new(self.start(self.question(split, index)?)))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 
     fn is_remote(&self) -> bool {

@@ -14,9 +14,9 @@ use rand::RngExt;
 use serde::Deserialize;
 
 use self::source::{Series, Source};
-use self::tools::{METHODS, Method, autocorrelation, candidates, error};
+use self::tools::{METHODS, Method, autocorrelation, candidates, describe, error};
 use super::data::expand;
-use super::{Env, Step, World, parse_id, task_id};
+use super::{Env, Step, Terms, World, parse_id, task_id};
 use crate::core::rng::stream;
 use crate::core::{Split, Task};
 
@@ -80,8 +80,7 @@ impl SeriesWorld {
         ensure!((1..=50).contains(&horizon), "`horizon` is {horizon}; use 1 to 50");
         ensure!(history > horizon, "`history` must be more than `horizon`, else nothing can be tried");
         ensure!((0.0..1.0).contains(&dropout), "`dropout` is {dropout}; use at least 0 and less than 1");
-        ensure!(max_turns >= 1, "`max_turns` is 0; a submission takes a turn");
-        ensure!(invalid_penalty >= 0.0, "`invalid_penalty` is {invalid_penalty}; use 0 or more");
+        Terms { max_turns, invalid_penalty, style: &settings.style }.check()?;
         let source = match settings.data.as_str() {
             "" => Source::Generated { seed },
             path => Source::load(&expand(path)?, seed, history + horizon)?,
@@ -96,7 +95,7 @@ impl SeriesWorld {
 
     /// The series of a task. Fails if there is no such task.
     pub fn series(&self, split: Split, index: u64) -> Result<Series> {
-        ensure!(index < self.size(split), "`{}` does not exist", task_id(KIND, split, index));
+        self.check(split, index)?;
         Ok(self.source.series(split, index, self.settings.history, self.settings.horizon))
     }
 }
@@ -128,16 +127,9 @@ impl World for SeriesWorld {
         Ok(Box::new(Forecast::new(series, tools, self.settings.win_reward)))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 }
 
@@ -288,21 +280,6 @@ fn best(series: &Series, tools: &[&str]) -> (Method, f64) {
     };
     let found = of(series.period).or_else(|| of(Some(OFFERED_PERIOD)));
     found.unwrap_or_else(|| (Method::Naive, missed(&Method::Naive)))
-}
-
-fn describe(past: &[f64]) -> String {
-    let (n, sum) = (past.len() as f64, past.iter().sum::<f64>());
-    let mean = sum / n;
-    let deviation = (past.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let (low, high) = past.iter().fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
-    let slope = (past[past.len() - 1] - past[0]) / (n - 1.0);
-    let lags = (2..=24.min(past.len() / 2)).map(|lag| (lag, autocorrelation(past, lag)));
-    let (lag, height) = lags.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((1, 0.0));
-    format!(
-        "{} values from {low:.2} to {high:.2}, mean {mean:.2}, standard deviation {deviation:.2}, average step {slope:.3}. \
-         The highest autocorrelation beyond lag 1 is {height:.2} at lag {lag}.",
-        past.len()
-    )
 }
 
 fn list(values: &[f64]) -> String {

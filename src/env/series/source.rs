@@ -42,7 +42,9 @@ impl Source {
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let place = path.display();
         let (_, head) = lines.next().with_context(|| format!("`{place}`: the file is empty"))?;
-        let names: Vec<&str> = head.split(',').map(str::trim).collect();
+        // tables made by other programs begin with a byte order mark, and put names in quotes
+        let head = head.trim_start_matches('\u{feff}');
+        let names: Vec<&str> = head.split(',').map(|name| name.trim().trim_matches('"')).collect();
         let mut columns: Vec<Option<Vec<f64>>> = vec![Some(Vec::new()); names.len()];
         for (row, (number, line)) in lines.enumerate() {
             let cells: Vec<&str> = line.split(',').map(str::trim).collect();
@@ -60,7 +62,8 @@ impl Source {
                     // a column is one of numbers if its first value is a number
                     (None, Some(_)) if row == 0 => *column = None,
                     (None, Some(_)) => {
-                        bail!("`{place}`, line {line}, column `{name}`: expected a number, found {cell:.40?}")
+                        let cell: String = cell.chars().take(40).collect();
+                        bail!("`{place}`, line {line}, column `{name}`: expected a number, found {cell:?}")
                     }
                     (_, None) => {}
                 }

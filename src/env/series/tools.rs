@@ -130,12 +130,16 @@ fn holt(past: &[f64], alpha: f64, beta: f64) -> (f64, f64) {
     })
 }
 
-/// Starts with the first season's mean and differences to it, and the trend between the first two seasons.
+/// Starts at the end of the first season: on the line through the means of the first two seasons, with the first season's
+/// differences to that line. A line plus a season is then continued exactly, whatever the weights.
 fn winters(past: &[f64], [alpha, beta, gamma]: [f64; 3], period: usize, horizon: usize) -> Vec<f64> {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (first, second) = (mean(&past[..period]), mean(&past[period..2 * period]));
-    let (mut level, mut trend) = (first, (second - first) / period as f64);
-    let mut season: Vec<f64> = past[..period].iter().map(|x| x - first).collect();
+    let mut trend = (second - first) / period as f64;
+    let middle = (period - 1) as f64 / 2.0;
+    let mut level = first + trend * middle;
+    let mut season: Vec<f64> =
+        past[..period].iter().enumerate().map(|(t, x)| x - first - trend * (t as f64 - middle)).collect();
     for (t, x) in past.iter().enumerate().skip(period) {
         let seasonal = season[t % period];
         let next = alpha * (x - seasonal) + (1.0 - alpha) * (level + trend);
@@ -157,6 +161,22 @@ pub fn autocorrelation(values: &[f64], lag: usize) -> f64 {
     let variance: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
     let shared: f64 = values.iter().zip(values.iter().skip(lag)).map(|(a, b)| (a - mean) * (b - mean)).sum();
     if variance > 0.0 { shared / variance } else { 0.0 }
+}
+
+/// What there is to say of a series, in a sentence or two; at least two values.
+pub fn describe(past: &[f64]) -> String {
+    let (n, sum) = (past.len() as f64, past.iter().sum::<f64>());
+    let mean = sum / n;
+    let deviation = (past.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let (low, high) = past.iter().fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+    let slope = (past[past.len() - 1] - past[0]) / (n - 1.0);
+    let lags = (2..=24.min(past.len() / 2)).map(|lag| (lag, autocorrelation(past, lag)));
+    let (lag, height) = lags.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((1, 0.0));
+    format!(
+        "{} values from {low:.2} to {high:.2}, mean {mean:.2}, standard deviation {deviation:.2}, average step {slope:.3}. \
+         The highest autocorrelation beyond lag 1 is {height:.2} at lag {lag}.",
+        past.len()
+    )
 }
 
 /// The methods an expert tries; `period` is the series' own, if it has one.

@@ -6,14 +6,14 @@
 //! or `seed` (taken modulo the split's size). An episode is done when the game is, or after the world's `max_turns`.
 
 pub mod http;
+mod pipes;
 
-use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Map, Value, json};
 
-use super::bridge::link::MOST_BYTES;
+pub use self::pipes::lines;
 use super::{Env, SPLITS, World, split_name};
 use crate::core::{Split, Task};
 
@@ -90,9 +90,13 @@ impl Drop for Session {
 impl Session {
     /// The answer to a message; `None` if the client says goodbye.
     pub fn answer(&mut self, text: &str) -> Option<Value> {
-        let Ok(message) = serde_json::from_str::<Map<String, Value>>(text) else {
-            return Some(refuse(&Refusal("INVALID_JSON", "a message is one JSON object".to_owned())));
-        };
+        match serde_json::from_str(text) {
+            Ok(message) => self.reply(&message),
+            Err(_) => Some(refuse(&no_message())),
+        }
+    }
+
+    fn reply(&mut self, message: &Map<String, Value>) -> Option<Value> {
         let data = message.get("data").cloned().unwrap_or_else(|| json!({}));
         let answer = match message.get("type").and_then(Value::as_str) {
             Some("reset") => self.reset(&data),
@@ -195,22 +199,8 @@ impl Episode {
     }
 }
 
-/// Answers JSON lines until the input ends or the client says goodbye.
-pub fn lines(host: &Arc<Host>, input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<()> {
-    let Some(mut session) = host.session() else { return Ok(()) };
-    loop {
-        let mut line = Vec::new();
-        if (&mut *input).take(MOST_BYTES as u64).read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        let text = String::from_utf8_lossy(&line);
-        if text.trim().is_empty() {
-            continue;
-        }
-        let Some(answer) = session.answer(&text) else { return Ok(()) };
-        output.write_all(format!("{answer}\n").as_bytes())?;
-        output.flush()?;
-    }
+fn no_message() -> Refusal {
+    Refusal("INVALID_JSON", "a message is one JSON object".to_owned())
 }
 
 fn given<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {

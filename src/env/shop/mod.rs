@@ -27,7 +27,7 @@ use self::pool::Pool;
 use self::product::Catalogue;
 use self::reward::{Reward, reward};
 use super::pyjson::quote_for_page;
-use super::{Env, Step, World, parse_id, task_id};
+use super::{Env, Step, Terms, World, parse_id, task_id};
 use crate::core::{Split, Task};
 
 /// Name of this kind of environment.
@@ -122,7 +122,7 @@ impl ShopWorld {
         ensure!((0.0..1.0).contains(&held_out), "`held_out` is {held_out}; use at least 0 and less than 1");
         ensure!(page_size >= 1, "`page_size` is 0; a page needs a result");
         ensure!(max_turns >= 4, "`max_turns` is {max_turns}; nothing can be bought with options in less than 4");
-        ensure!(invalid_penalty >= 0.0, "`invalid_penalty` is {invalid_penalty}; use 0 or more");
+        Terms { max_turns, invalid_penalty, style: &settings.style }.check()?;
         let (pool, catalogue) = Pool::open(&settings)?;
         let shop = Floor { catalogue, page_size, win_reward: settings.win_reward, reward: settings.reward };
         Ok(ShopWorld { settings, shop: Arc::new(shop), pool })
@@ -140,7 +140,7 @@ impl ShopWorld {
 
     /// The errand of a task. Fails if there is no such task.
     pub fn goal(&self, split: Split, index: u64) -> Result<Goal> {
-        ensure!(index < self.size(split), "`{}` does not exist", task_id(KIND, split, index));
+        self.check(split, index)?;
         self.pool.goal(split, index)
     }
 
@@ -177,16 +177,9 @@ impl World for ShopWorld {
         Ok(Box::new(self.start(self.goal(split, index)?)))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 }
 

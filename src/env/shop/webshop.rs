@@ -68,6 +68,8 @@ struct Instruction {
 
 /// Prices a limit may be.
 const LIMITS: std::ops::Range<u32> = 1..100; // times 10 dollars
+/// Goals that one product may make; each combination of its options is one.
+const MOST_WAYS: usize = 100_000;
 /// The limit of products too dear for a limit.
 const NO_LIMIT: f64 = 1_000_000.0;
 
@@ -125,6 +127,12 @@ fn synthetic(path: &Path, attributes: &Map<String, Value>, products: &[Product])
             continue;
         }
         let text = record.text("instruction")?.to_owned();
+        let ways = product.options.iter().fold(1usize, |ways, (_, values)| ways.saturating_mul(values.len()));
+        if ways > MOST_WAYS {
+            return Err(
+                record.error("instruction", format!("its options can be chosen in {ways} ways, more than {MOST_WAYS}"))
+            );
+        }
         found.push(Instruction { item, text, attributes: record.texts("instruction_attributes")?, options: None });
     }
     Ok(found)
@@ -210,7 +218,8 @@ fn raw_prices(record: &Record) -> Result<Vec<f64>> {
     let text = record.text_or_empty("pricing")?;
     let number = |part: &str| {
         let digits: String = part.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
-        digits.parse().map_err(|_| record.error("pricing", format!("no price in `{text}`; write it like `$12.50`")))
+        let price = digits.parse().ok().filter(|price: &f64| price.is_finite());
+        price.ok_or_else(|| record.error("pricing", format!("no price in `{text}`; write it like `$12.50`")))
     };
     let prices = text.split('$').skip(1).take(2).map(number).collect::<Result<Vec<f64>>>()?;
     match (text.is_empty(), prices.is_empty()) {

@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 use self::board::{Board, Level, Move};
 use self::levels::Levels;
-use super::{Env, Step, World, parse_id, task_id};
+use super::{Env, Step, Terms, World, parse_id, task_id};
 use crate::core::{Split, Task};
 
 /// Name of this kind of environment.
@@ -103,8 +103,8 @@ impl SokobanWorld {
         ensure!((4..=16).contains(&width), "`width` is {width}; use 4 to 16");
         ensure!((1..=exact::MAX).contains(&boxes), "`boxes` is {boxes}; use 1 to {}", exact::MAX);
         ensure!((2..=200).contains(&settings.search_depth), "`search_depth` is not between 2 and 200");
-        ensure!(max_turns >= 1 && max_moves >= 1, "`max_turns` and `max_moves` must be at least 1");
-        ensure!(invalid_penalty >= 0.0, "`invalid_penalty` is {invalid_penalty}; use 0 or more");
+        ensure!(max_moves >= 1, "`max_moves` is 0; a level takes a move");
+        Terms { max_turns, invalid_penalty, style: &settings.style }.check()?;
         Ok(SokobanWorld { levels: Levels::new(&settings)?, settings })
     }
 
@@ -114,7 +114,7 @@ impl SokobanWorld {
     }
 
     fn level(&self, split: Split, index: u64) -> Result<Level> {
-        ensure!(index < self.size(split), "`{}` does not exist", task_id(KIND, split, index));
+        self.check(split, index)?;
         self.levels.level(split, index)
     }
 }
@@ -139,16 +139,9 @@ impl World for SokobanWorld {
         Ok(Box::new(Sokoban::new(Arc::new(self.level(split, index)?), self.settings.max_moves)))
     }
 
-    fn max_turns(&self) -> usize {
-        self.settings.max_turns
-    }
-
-    fn invalid_penalty(&self) -> f32 {
-        self.settings.invalid_penalty
-    }
-
-    fn style(&self) -> &str {
-        &self.settings.style
+    fn terms(&self) -> Terms<'_> {
+        let Settings { max_turns, invalid_penalty, ref style, .. } = self.settings;
+        Terms { max_turns, invalid_penalty, style }
     }
 }
 
@@ -200,11 +193,11 @@ impl Env for Sokoban {
         &self.observation
     }
 
-    /// `up`, `down`, `left`, `right`, `still` in any case, or several separated by `||`, of which the first `max_moves`
-    /// count; anything else stands still.
+    /// `up`, `down`, `left`, `right`, `still` in any case, or several separated by `||`; anything else stands still. Of
+    /// endless lists the end is not read.
     fn step(&mut self, action: &str) -> Step {
         let (mut reward, mut effective, mut valid) = (0.0, false, !self.over);
-        for word in action.split("||").take(self.max_moves) {
+        for word in action.split("||").take(self.max_moves + MOST_IDLE) {
             if self.over {
                 break;
             }
@@ -248,6 +241,8 @@ fn read(word: &str) -> (Option<Move>, bool) {
 
 const GOAL: &str = "Push every box onto a target.";
 const STEP_REWARD: f32 = -0.1;
+/// Words of an action that are no moves, at most, so that no action costs without end.
+const MOST_IDLE: usize = 16;
 const WIN_REWARD: f32 = 10.0;
 
 #[cfg(test)]

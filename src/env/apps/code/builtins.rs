@@ -92,7 +92,7 @@ impl Runner<'_> {
             "bool" => Ok(Value::Bool(self.truth(&value))),
             "abs" => self.absolute(&value),
             "round" => self.round(&value, second),
-            "dict" => self.to_dict(&value),
+            "dict" => self.make_dict(&value),
             "sum" => {
                 let items = self.iterate(&value)?;
                 items.into_iter().try_fold(second.unwrap_or(Value::Int(0)), |sum, item| self.operate("+", sum, item))
@@ -218,7 +218,7 @@ impl Runner<'_> {
         }
     }
 
-    fn to_dict(&mut self, value: &Value) -> Done<Value> {
+    fn make_dict(&mut self, value: &Value) -> Done<Value> {
         if let Value::Dict(id) = value {
             let pairs = self.heap.pairs(*id).to_vec();
             return self.dict(pairs);

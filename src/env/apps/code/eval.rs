@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::heap::Value;
 use super::run::{Done, Runner};
-use super::tree::{Clause, Expr, Node};
+use super::tree::{Clause, Expr, Node, Piece};
 
 impl Runner<'_> {
     pub fn eval(&mut self, expr: &Expr) -> Done<Value> {
@@ -120,7 +120,7 @@ impl Runner<'_> {
         }
     }
 
-    fn format(&mut self, pieces: &[(Arc<str>, Option<(Expr, Arc<str>)>)]) -> Done<Value> {
+    fn format(&mut self, pieces: &[Piece]) -> Done<Value> {
         let mut out = String::new();
         for (text, value) in pieces {
             out.push_str(text);

@@ -51,6 +51,9 @@ pub struct Expr {
     pub node: Box<Node>,
 }
 
+/// A text, and perhaps a value after it with its format.
+pub type Piece = (Arc<str>, Option<(Expr, Arc<str>)>);
+
 #[derive(Debug)]
 pub enum Node {
     None,
@@ -59,7 +62,7 @@ pub enum Node {
     Float(f64),
     Text(Arc<str>),
     /// Pieces of text, and expressions with their format.
-    Format(Vec<(Arc<str>, Option<(Expr, Arc<str>)>)>),
+    Format(Vec<Piece>),
     Name(Arc<str>),
     List(Vec<Expr>),
     Tuple(Vec<Expr>),
