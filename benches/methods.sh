@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every method for 20 steps from the starter, small: is its run whole (`sdlab verify`), are its numbers finite, does the
-# reward hold? Prints a table in Markdown. Not a comparison of methods: two rollouts of one task say nothing about those.
+# reward hold? Prints a table in Markdown. Not a comparison of methods: four rollouts of one task say nothing about those.
 # usage: benches/methods.sh [STEPS] [METHOD...]        SDLAB=path/to/sdlab (default: target/debug/sdlab, built here)
 #        needs python3
 set -euo pipefail
@@ -24,7 +24,7 @@ for name in "${names[@]}"; do
     start=$(date +%s)
     status=0
     "$sdlab" --batch --steps "$steps" --root "$root" --set "method.$name={}" "${more[@]}" \
-        --set run.name="$name" --set rollout.groups=1 --set rollout.members=2 --set rollout.max_new_tokens=12 \
+        --set run.name="$name" --set rollout.groups=1 --set rollout.members=4 --set rollout.max_new_tokens=24 \
         --set env.household.max_turns=16 --set eval.games=0 --set optim.minibatches=1 --set optim.lr=1e-4 \
         --set checkpoint.every=0 >"$root/$name.jsonl" 2>"$root/$name.log" || status=$?
     seconds=$(($(date +%s) - start))
