@@ -107,7 +107,7 @@ fn each_text_gets_weights_that_say_its_own_row() {
         net.update(&optim);
     }
     let after = [[0, 0], [1, 0], [1, 1], [0, 1]].map(|[t, r]: [usize; 2]| nll(&mut engine, &net, &texts[t], &rows[r]));
-    assert!(after[0] < 0.9 * before, "{before} {after:?}");
+    assert!(after[0] < before - 2.0, "{before} {after:?}");
     assert!(after[0] < after[1] && after[2] < after[3], "{after:?}");
 }
 
