@@ -75,8 +75,6 @@ trait Lanes: Copy {
     const ZERO: Self;
     /// self + a * b, lane by lane; `a` and `b` hold at least [`LANES`] numbers.
     unsafe fn add_product(self, a: *const f32, b: *const f32) -> Self;
-    /// A hint that numbers of this cache line will be read soon.
-    fn fetch(_line: *const f32) {}
     /// The sum of the lanes, in the order the module's head gives, of four at once.
     unsafe fn sums(four: [Self; 4]) -> [f32; 4];
 }
@@ -111,7 +109,7 @@ fn tile<L: Lanes, const R: usize, const C: usize>(b: &Block, row: usize, column:
     for i in (0..full).step_by(LANES) {
         for line in &next[..share] {
             // SAFETY: i < k, the length of every weight.
-            L::fetch(unsafe { line.add(i) });
+            fetch(unsafe { line.add(i) });
         }
         for r in 0..R {
             for c in 0..C {
@@ -130,6 +128,16 @@ fn tile<L: Lanes, const R: usize, const C: usize>(b: &Block, row: usize, column:
         }
     }
     write::<L, R, C>(b, &sums, row, column);
+}
+
+/// A hint that the numbers of this cache line will be read soon.
+#[inline(always)]
+fn fetch(_line: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has it, and nothing is read.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(_line.cast());
+    }
 }
 
 #[inline(always)]
@@ -208,12 +216,6 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn fetch(line: *const f32) {
-            // SAFETY: a hint; nothing is read.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
-        }
-
-        #[inline(always)]
         unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
             // SAFETY: `block512` has checked the feature.
             unsafe {
@@ -252,12 +254,6 @@ mod x86 {
                 let high = _mm256_fmadd_ps(_mm256_loadu_ps(a.add(8)), _mm256_loadu_ps(b.add(8)), self.1);
                 Self(low, high)
             }
-        }
-
-        #[inline(always)]
-        fn fetch(line: *const f32) {
-            // SAFETY: a hint; nothing is read.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
         }
 
         #[inline(always)]

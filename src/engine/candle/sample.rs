@@ -92,6 +92,8 @@ struct Batch<'a> {
     store: Store,
     /// Most tokens of context and reply.
     longest: usize,
+    /// Least tokens of a part of a pass.
+    least: usize,
     rows: Vec<Row<'a>>,
     queue: VecDeque<SampleRequest>,
     /// Caches of ended replies by slot, oldest first: for their next turn, and for what newcomers share with them.
@@ -103,9 +105,11 @@ impl<'a> Batch<'a> {
     fn new(decoder: &Decoder, w: &Weights, sampler: &'a Sampler<'a>) -> Self {
         let model = decoder.config.max_position_embeddings;
         let longest = if sampler.longest == 0 { model } else { model.min(sampler.longest) };
+        let parameters: usize = w.iter().map(Tensor::elem_count).sum();
+        let least = if parameters <= CACHED { PART_TOKENS_CACHED } else { PART_TOKENS };
         let (rows, queue, idle, done) = Default::default();
         let store = Store::new(decoder.cache_shape(), &w[decoder.head()]);
-        Self { sampler, store, longest, rows, queue, idle, done }
+        Self { sampler, store, longest, least, rows, queue, idle, done }
     }
 
     /// Puts requests before those that wait: conversations that have begun are finished first.
@@ -182,9 +186,7 @@ impl<'a> Batch<'a> {
                 run(decoder, w, rows, &how, store)?;
             }
         } else {
-            let parameters: usize = w.iter().map(Tensor::elem_count).sum();
-            let least = if parameters <= CACHED { PART_TOKENS_CACHED } else { PART_TOKENS };
-            let parts = parts(&mut rows, rayon::current_num_threads(), least);
+            let parts = parts(&mut rows, rayon::current_num_threads(), self.least);
             // inside the pool, where a product that is split need not be handed over to it first
             rayon::scope(|_| parts.into_par_iter().try_for_each(|rows| run(decoder, w, rows, &how, store)))?;
         }

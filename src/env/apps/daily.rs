@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::db::Row;
-use super::office::{Answer, Api, App, Call, LIMIT, LOGIN, PAGE, Parameter, Type, login, show};
+use super::office::{Answer, Api, App, Call, LIMIT, PAGE, Parameter, Type, log_in, login, show};
 
 /// All four apps.
 pub const APPS: &[App] = &[
@@ -11,14 +11,7 @@ pub const APPS: &[App] = &[
         name: "postbox",
         about: "Messages between people.",
         apis: &[
-            Api {
-                name: "login",
-                about: "Log in to your account.",
-                private: false,
-                parameters: LOGIN,
-                returns: "{access_token, token_type}",
-                run: |call| login(call, "postbox"),
-            },
+            log_in(|call| login(call, "postbox")),
             Api {
                 name: "list_messages",
                 about: "List messages without their text, newest first.",
@@ -95,14 +88,7 @@ pub const APPS: &[App] = &[
         name: "agenda",
         about: "Events with date, time and place. Dates are written 2031-05-14, times 09:30.",
         apis: &[
-            Api {
-                name: "login",
-                about: "Log in to your account.",
-                private: false,
-                parameters: LOGIN,
-                returns: "{access_token, token_type}",
-                run: |call| login(call, "agenda"),
-            },
+            log_in(|call| login(call, "agenda")),
             Api {
                 name: "list_events",
                 about: "List your events, those of one date or all.",
@@ -161,14 +147,7 @@ pub const APPS: &[App] = &[
         name: "chores",
         about: "Lists of things to do.",
         apis: &[
-            Api {
-                name: "login",
-                about: "Log in to your account.",
-                private: false,
-                parameters: LOGIN,
-                returns: "{access_token, token_type}",
-                run: |call| login(call, "chores"),
-            },
+            log_in(|call| login(call, "chores")),
             Api {
                 name: "list_chores",
                 about: "List your chores, those of one list or all.",
@@ -217,14 +196,7 @@ pub const APPS: &[App] = &[
         name: "rolodex",
         about: "The people you know: email addresses, phone numbers, and what they are to you.",
         apis: &[
-            Api {
-                name: "login",
-                about: "Log in to your account.",
-                private: false,
-                parameters: LOGIN,
-                returns: "{access_token, token_type}",
-                run: |call| login(call, "rolodex"),
-            },
+            log_in(|call| login(call, "rolodex")),
             Api {
                 name: "list_contacts",
                 about: "List your contacts, those of one relation or all.",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::office::{Answer, Api, App, Call, LIMIT, LOGIN, PAGE, Parameter, Type, login, show};
+use super::office::{Answer, Api, App, Call, LIMIT, PAGE, Parameter, Type, log_in, login, show};
 
 /// Both apps.
 pub const APPS: &[App] = &[
@@ -10,14 +10,7 @@ pub const APPS: &[App] = &[
         name: "ledger",
         about: "Pay other people and answer their requests for money. Amounts are whole credits.",
         apis: &[
-            Api {
-                name: "login",
-                about: "Log in to your account.",
-                private: false,
-                parameters: LOGIN,
-                returns: "{access_token, token_type}",
-                run: |call| login(call, "ledger"),
-            },
+            log_in(|call| login(call, "ledger")),
             Api {
                 name: "show_balance",
                 about: "Show how much money you have.",
@@ -105,14 +98,7 @@ pub const APPS: &[App] = &[
         name: "basket",
         about: "A grocery shop: look for products, fill your basket, order.",
         apis: &[
-            Api {
-                name: "login",
-                about: "Log in to your account.",
-                private: false,
-                parameters: LOGIN,
-                returns: "{access_token, token_type}",
-                run: |call| login(call, "basket"),
-            },
+            log_in(|call| login(call, "basket")),
             Api {
                 name: "search_products",
                 about: "Find products by words in their name or category.",

@@ -199,6 +199,22 @@ pub fn show(id: &str, number: u64, row: &Row, hidden: &[&str]) -> Value {
     shown.into()
 }
 
+/// The api by which every app is entered; `run` is [`login`] with the app's name.
+pub const fn log_in(run: fn(&mut Call) -> Answer) -> Api {
+    const PARAMETERS: &[Parameter] = &[
+        Parameter("username", Type::Text, "your email address", ""),
+        Parameter("password", Type::Text, "your password for this app", ""),
+    ];
+    Api {
+        name: "login",
+        about: "Log in to your account.",
+        private: false,
+        parameters: PARAMETERS,
+        returns: "{access_token, token_type}",
+        run,
+    }
+}
+
 /// Logs in to the app `name`.
 pub fn login(call: &mut Call, name: &str) -> Answer {
     let (email, password) = (call.text("username").to_owned(), call.text("password").to_owned());
@@ -212,10 +228,6 @@ pub fn login(call: &mut Call, name: &str) -> Answer {
     Ok(json!({ "access_token": token, "token_type": "Bearer" }))
 }
 
-pub const LOGIN: &[Parameter] = &[
-    Parameter("username", Type::Text, "your email address", ""),
-    Parameter("password", Type::Text, "your password for this app", ""),
-];
 pub const PAGE: Parameter = Parameter("page_index", Type::Int, "which page, from 0", "0");
 pub const LIMIT: Parameter = Parameter("page_limit", Type::Int, "rows on a page, 1 to 20", "5");
 const MOST_PAGE: i64 = 20;
