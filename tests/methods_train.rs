@@ -202,6 +202,23 @@ fn extra_rollouts_are_played_and_kept_out_of_the_statistics() {
 }
 
 #[test]
+fn who_played_with_skills_teaches_under_the_very_prompt() {
+    for placement in ["user-slot", "prefix-raw"] {
+        let root = tempfile::tempdir().unwrap();
+        let placed = format!("skills.placement='{placement}'");
+        let set = ["method.pbsd={ context = 'skills' }", "run.steps=1", "eval.games=0", &placed];
+        let folder = create_run(&recipe(root.path(), &set), "small.toml").unwrap();
+        assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done);
+        let tokens = sdlab::run::Store::new(&folder).tokens(1).unwrap();
+        let hinted: Vec<_> = tokens.iter().filter(|token| token.mask && token.member >= 2).collect();
+        assert!(!hinted.is_empty());
+        // the weights that played, and the prompt: the same log-probs
+        let off = |t: &&sdlab::core::TokenRecord| (t.teacher.unwrap() - t.sampled.unwrap()).abs();
+        assert!(hinted.iter().map(off).fold(0.0, f32::max) < 1e-3, "{placement}");
+    }
+}
+
+#[test]
 fn what_lenses_need_is_recorded_on_request() {
     let root = tempfile::tempdir().unwrap();
     let set = ["method.grpo={}", "record.teacher=true", "record.reference=true", "record.top_k=4", "run.steps=1"];

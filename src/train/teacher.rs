@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Trainer;
 use super::lesson::{Lesson, Listed};
-use super::placement::taught_row;
+use super::placement::{prompt, taught_row};
 use super::rollout::Played;
 use super::row::{Row, TeacherRow};
 use super::{context, learn, weights};
@@ -15,7 +15,7 @@ use crate::core::skill::Choice;
 use crate::engine::{Engine, ScoreRow, WeightSet};
 use crate::method::needs::{Privileged, Top, Whose};
 use crate::method::view::View;
-use crate::skill::Context;
+use crate::skill::{Context, Placement};
 use crate::text::Message;
 
 /// What teaching a step left behind.
@@ -55,8 +55,10 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
             continue;
         }
         let Some((at, text)) = texts.get(&lesson.id) else { continue };
+        // what it was played with is read where it stood then
+        let placement = played[*at].context.as_ref().map_or(trainer.skills.placement(), |_| Placement::UserSlot);
         let episode = &mut played[*at].episode;
-        let row = taught_row(trainer, &lesson.row, episode, text)?;
+        let row = taught_row(trainer, &lesson.row, episode, text, placement)?;
         if episode.teacher_prompt.is_empty() {
             episode.teacher_prompt = row.prompt;
         }
@@ -205,7 +207,7 @@ fn hints(trainer: &Trainer, played: &Played, lesson: &Lesson) -> Result<(Vec<Tea
 fn before(trainer: &Trainer, played: &Played, row: &Row, turn: u32, text: &str) -> Result<Vec<u32>> {
     let goal = &played.episode.task.goal;
     if row.turns.first() == Some(&turn) {
-        return trainer.text.encode(&super::placement::prompt(trainer, &row.prompt, goal, text)?);
+        return trainer.text.encode(&prompt(trainer, &row.prompt, goal, text, trainer.skills.placement())?);
     }
     let begin = row.turns.iter().position(|&of| of == turn).unwrap_or(row.prompt_len);
     // a reply that was cut off is closed first, as it was when it was played
