@@ -263,9 +263,20 @@ fn weight_zero_is_grpo_bit_for_bit() {
         (baseline.token_loss(&tokens), baseline.grpo.token_loss(&tokens)),
     ];
     for (with, without) in pairs {
+        assert!(!with.is_mixed());
         assert_eq!(with.value.to_bits(), without.value.to_bits());
         assert!(with.d_logp.iter().zip(&without.d_logp).all(|(a, b)| a.to_bits() == b.to_bits()));
     }
+}
+
+#[test]
+fn the_rewards_part_of_a_plan_is_its_grpo() {
+    let tokens = Tokens { reference: Some(&TEACHER), ..batch(&[0.8, 0.8, 0.8, 0.8, -1.1, -1.1, -1.1]) };
+    let skill_sd = SkillSd::default();
+    let (plan, grpo) = (skill_sd.token_loss(&tokens), skill_sd.grpo.token_loss(&tokens));
+    assert!(plan.is_mixed() && !grpo.is_mixed());
+    assert_eq!(plan.reward.unwrap().d_logp, grpo.d_logp);
+    assert_ne!(plan.d_logp, grpo.d_logp);
 }
 
 #[test]

@@ -319,10 +319,10 @@ fn default_rules() -> Vec<AlertRule> {
         AlertRule {
             above: Some(1.0),
             ..rule(
-                "coef/aux_to_rl",
-                5,
+                "grad/aux_to_rl",
+                3,
                 Level::Warn,
-                "distillation outweighs the reward by the sizes of their coefficients (not of gradients), lower its `coef`",
+                "the gradient of distillation outweighs that of the reward, lower its `coef`",
             )
         },
         AlertRule {
@@ -769,6 +769,10 @@ tables! {
         pub reference: bool = false, NextRun;
         /// Likely tokens recorded per position under both views, where there is a teacher; 0 = those of the method, if any.
         pub top_k: u32 = 0, NextRun;
+        /// Steps between comparisons of the gradient that the reward asks for with the one that distillation asks for
+        /// (`grad/aux_to_rl`, `grad/cosine`), in a step's first update; each costs one more forward and backward pass of
+        /// it. 0 = never.
+        pub gradients: u64 = 10, NextRun;
     }
 
     /// The judge of turns, for methods that ask one.

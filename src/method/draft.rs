@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::estimator::{Listed, Sampled, TokenAt};
 use super::math::Weights;
-use super::view::{Plan, Tokens};
+use super::view::{Plan, Reward, Tokens};
 
 pub(super) struct Draft {
     pub value: f64,
@@ -14,6 +14,8 @@ pub(super) struct Draft {
     pub d_entropy: Vec<f64>, // [N]
     pub d_top: Vec<f64>,     // [N * K] or empty
     pub d_given: Vec<f64>,   // [M] or empty
+    /// `d_logp` and `d_entropy` as far as the reward asks for them.
+    pub reward: Option<[Vec<f64>; 2]>,
     pub gate: Option<Vec<f32>>,
     pub metrics: BTreeMap<&'static str, (f64, f64)>,
 }
@@ -28,20 +30,25 @@ impl Draft {
             d_entropy: zeros,
             d_top: vec![],
             d_given: vec![],
+            reward: None,
             gate: None,
             metrics: BTreeMap::new(),
         }
     }
 
     pub fn into_plan(self) -> Plan {
+        let rounded = |slopes: Vec<f64>| slopes.into_iter().map(|slope| slope as f32).collect::<Vec<_>>();
+        let reward =
+            |[d_logp, d_entropy]: [Vec<f64>; 2]| Reward { d_logp: rounded(d_logp), d_entropy: sparse(d_entropy) };
         Plan {
             value: self.value,
-            d_logp: self.d_logp.into_iter().map(|slope| slope as f32).collect(),
+            reward: self.reward.map(reward),
+            d_logp: rounded(self.d_logp),
             d_entropy: sparse(self.d_entropy),
             d_top: sparse(self.d_top),
             d_given: sparse(self.d_given),
             gate: self.gate,
-            loss: self.loss.into_iter().map(|loss| loss as f32).collect(),
+            loss: rounded(self.loss),
             metrics: self.metrics,
         }
     }

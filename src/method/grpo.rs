@@ -91,6 +91,7 @@ impl Grpo {
         self.add_entropy(&mut draft, tokens, weights);
         let norm = draft.d_logp.iter().map(|slope| slope.abs()).sum();
         draft.metrics.insert("coef/rl_abs", (norm, 1.0));
+        draft.reward = Some([draft.d_logp.clone(), draft.d_entropy.clone()]);
         draft
     }
 

@@ -17,8 +17,7 @@ pub fn add(played: &[Played], lessons: &[Lesson], sums: &Sums, put: &mut impl Fn
     if !sums.contains_key("anchor/hit_rate") {
         put("anchor/hit_rate", anchor_hits(lessons));
     }
-    // the ratio of the summed sizes of dL/dlp, a stand-in for that of the gradients' norms, which would take a second
-    // backward pass
+    // the ratio of the summed sizes of dL/dlp: for every step, where `grad/aux_to_rl` takes a second backward pass
     if let (Some((aux, _)), Some((rl, _))) = (sums.get("coef/aux_abs"), sums.get("coef/rl_abs"))
         && *rl > 0.0
     {
