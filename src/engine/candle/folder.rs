@@ -16,6 +16,7 @@ use super::memory::Dtype;
 use super::model::Decoder;
 use super::optim::Moments;
 use super::peft::AdapterConfig;
+use super::ready::Ready;
 use super::sets::{Sets, read_tensors, write_set};
 use super::weights::Weights;
 use super::{Architecture, CandleEngine, Options, files, lora, peft};
@@ -89,6 +90,7 @@ impl CandleEngine {
             master,
             packed: None,
             sets: Sets::new(),
+            ready: Ready::default(),
             ema_decay: None,
             grads,
             moments: Moments::default(),

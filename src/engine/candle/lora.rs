@@ -114,8 +114,8 @@ impl CandleEngine {
 
 /// y + s (x A^T) B^T: x [N, K], y [N, M], which must be the caller's alone.
 pub(super) fn forward(adapter: &Adapter, x: &Tensor, y: Tensor, product: Product) -> candle_core::Result<Tensor> {
-    let narrow = scaled(&product(x, adapter.a)?, adapter.scale)?; // [N, R]
-    ops::add_into(y, &product(&narrow, adapter.b)?)
+    let narrow = scaled(&product(x, adapter.at)?, adapter.scale)?; // [N, R]
+    ops::add_into(y, &product(&narrow, adapter.at + 1)?)
 }
 
 /// Gradients of [`forward`] by A, B and x for upstream g [N, M]. What is narrow is computed again, it is cheap.

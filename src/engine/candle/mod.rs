@@ -4,7 +4,6 @@ mod arch;
 mod attention;
 mod cached;
 mod cpu;
-mod dot;
 mod draw;
 mod embed;
 mod files;
@@ -19,11 +18,13 @@ pub mod memory;
 mod model;
 mod ops;
 mod optim;
+mod panel;
 #[cfg(test)]
 mod parity_tests;
 mod pass;
 mod peft;
 mod plain;
+mod ready;
 mod sample;
 mod sets;
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use self::lora::Lora;
 use self::memory::{Checkpointing, Dims, Dtype, TAPE_BYTES};
 use self::model::{Decoder, Gradients, Weights};
 use self::optim::Moments;
+use self::ready::{Ready, Sampled};
 use self::sets::Sets;
 use super::{
     AdamW, Engine, LossFn, ModelInfo, Next, SampleRequest, Sampler, ScoreRow, Scores, Snapshot, Update, WeightSet,
@@ -106,6 +108,8 @@ pub struct CandleEngine {
     /// `live` as kept sets hold it, where that is another precision; made when asked for, gone with an update.
     packed: Option<Weights>,
     sets: Sets,
+    /// What was sampled with last, as the sampler reads it.
+    ready: Ready,
     /// Decay of the average per update; `None` = none is kept.
     ema_decay: Option<f64>,
     grads: Gradients,
@@ -138,7 +142,9 @@ impl Engine for CandleEngine {
     }
 
     fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
-        sample::sample(&self.decoder, &self.live, sampler, first, next)
+        self.ready.refresh(&self.live, |place| self.decoder.multiplies(place))?;
+        let from = Sampled { weights: &self.live, ready: &self.ready };
+        sample::sample(&self.decoder, from, sampler, first, next)
     }
 
     fn sample_as(
@@ -149,7 +155,9 @@ impl Engine for CandleEngine {
         next: &mut Next,
     ) -> Result<()> {
         let weights = self.weights(weights)?;
-        sample::sample(&self.decoder, &weights, sampler, first, next)
+        self.ready.refresh(&weights, |place| self.decoder.multiplies(place))?;
+        let from = Sampled { weights: &weights, ready: &self.ready };
+        sample::sample(&self.decoder, from, sampler, first, next)
     }
 
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
@@ -234,6 +242,7 @@ impl Engine for CandleEngine {
             master: self.master.clone(),
             packed: self.packed.clone(),
             sets: self.sets.clone(),
+            ready: Ready::default(),
             ema_decay: self.ema_decay,
             grads: vec![],
             moments: self.moments.clone(),

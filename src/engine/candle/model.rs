@@ -17,6 +17,7 @@ use super::layout::{Layer, Layout, Names, Projection};
 use super::lora;
 use super::ops::{self, Product, Rope};
 use super::plain::Step;
+use super::ready::Sampled;
 pub(super) use super::weights::Weights;
 
 /// Accumulated gradients in the order of [`Weights`]; `None` = nothing yet.
@@ -115,6 +116,9 @@ struct Normed {
     inv: Tensor,
 }
 
+/// How one of a layer's matrices is applied, with its bias and its adapter.
+type Project<'a> = &'a dyn Fn(Projection, &Tensor) -> Result<Tensor>;
+
 /// Queries, keys and values of a layer, ready for attention.
 struct Qkv {
     q: Tensor, // [N, H, E]
@@ -191,6 +195,11 @@ impl Decoder {
         self.layout.head
     }
 
+    /// Whether anything is multiplied by the matrix at `place`, which rows are looked up in otherwise.
+    pub fn multiplies(&self, place: usize) -> bool {
+        place != self.layout.embed || place == self.layout.head
+    }
+
     fn heads(&self) -> Heads {
         let c = &self.config;
         Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, size: c.head_dim }
@@ -210,7 +219,7 @@ impl Decoder {
     /// x [N, in] -> [N, out]. Every matrix of every layer is applied here, in training as in sampling, each by its
     /// own kind of `product`; where it has an adapter, that is added.
     fn project(&self, w: &Weights, layer: &Layer, p: Projection, x: &Tensor, product: Product) -> Result<Tensor> {
-        let mut y = product(x, &w[layer.weight(p)])?;
+        let mut y = product(x, layer.weight(p))?;
         if let Some(bias) = layer.bias(p) {
             y = ops::add_bias(y, &w[bias])?;
         }
@@ -247,12 +256,12 @@ impl Decoder {
     }
 
     /// From a layer's normed input [N, D] to what attention takes.
-    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, input: &Packed, product: Product) -> Result<Qkv> {
+    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, input: &Packed, project: Project) -> Result<Qkv> {
         let Heads { query, kv, size } = self.heads();
         let n = input.ids.len();
-        let q = self.project(w, layer, Q, x, product)?.reshape((n, query, size))?;
-        let k = self.project(w, layer, K, x, product)?.reshape((n, kv, size))?;
-        let v = self.project(w, layer, V, x, product)?.reshape((n, kv, size))?;
+        let q = project(Q, x)?.reshape((n, query, size))?;
+        let k = project(K, x)?.reshape((n, kv, size))?;
+        let v = project(V, x)?.reshape((n, kv, size))?;
         let (q, q_norm) = self.head_norm(w, layer.q_norm, q)?;
         let (k, k_norm) = self.head_norm(w, layer.k_norm, k)?;
         let q = self.rope.rotate(q, input, 1.0)?;
@@ -279,17 +288,19 @@ impl Decoder {
 
     /// Everything of a layer but its output, from its input h [N, D].
     fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<Saved> {
+        let project = |p, x: &Tensor| self.project(w, layer, p, x, &|x, place| ops::linear(x, &w[place]));
         let (x, inv1) = self.norm(w, layer.norm1, &h)?;
-        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, input, ops::linear)?;
+        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, input, &project)?;
         let (o, lse) = attention(&q, &k, &v, input, self.heads())?;
-        let mid = ops::add_into(self.project(w, layer, O, &o, ops::linear)?, &h)?;
+        let mid = ops::add_into(project(O, &o)?, &h)?;
         let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
-        let (gate, up) = (self.project(w, layer, Gate, &y, ops::linear)?, self.project(w, layer, Up, &y, ops::linear)?);
+        let (gate, up) = (project(Gate, &y)?, project(Up, &y)?);
         Ok(Saved { h, inv1, x, q_norm, k_norm, q, k, v, o, lse, mid, inv2, y, gate, up })
     }
 
     fn layer_output(&self, w: &Weights, layer: &Layer, s: &Saved) -> Result<Tensor> {
-        ops::add_into(self.project(w, layer, Down, &ops::swiglu(&s.gate, &s.up)?, ops::linear)?, &s.mid)
+        let act = ops::swiglu(&s.gate, &s.up)?;
+        ops::add_into(self.project(w, layer, Down, &act, &|x, place| ops::linear(x, &w[place]))?, &s.mid)
     }
 
     /// Adds the gradient for upstream `g` = dL/dhidden [N, D] into `grads`.
@@ -348,14 +359,16 @@ impl Decoder {
     /// Runs new tokens against their sequences' caches: `caches[i]` belongs to segment i and already counts its new
     /// tokens. Returns the final hidden state [N, D]. A row's result is the same to the last bit whatever other rows
     /// are beside it, and in however many calls its tokens are run.
-    pub fn decode(&self, w: &Weights, input: &Packed, caches: &mut [&mut Sequence], store: &Store) -> Result<Tensor> {
+    pub fn decode(&self, from: Sampled, input: &Packed, caches: &mut [&mut Sequence], store: &Store) -> Result<Tensor> {
+        let w = from.weights;
         let step = store.pool().map(|pool| Step::new(pool, input, caches, self.heads())).transpose()?;
-        let project = |layer: &Layer, p, x: &Tensor| self.project(w, layer, p, x, ops::linear_by_row);
+        let product = |x: &Tensor, place| from.product(x, place);
         let shape = self.cache_shape();
         let mut h = ops::embed(&w[self.layout.embed], input)?;
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
-            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, input, ops::linear_by_row)?;
+            let project = |p, x: &Tensor| self.project(w, layer, p, x, &product);
+            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, input, &project)?;
             let o = if let Some(step) = &step {
                 step.append(index, &k, &v)?;
                 step.attend(index, &q)?
@@ -363,10 +376,10 @@ impl Decoder {
                 cached::append(caches, shape, index, &input.segments, [&k, &v])?;
                 cached::attend(&q, caches, shape, index, input, self.heads())?
             };
-            h = ops::add_into(project(layer, O, &o)?, &h)?;
+            h = ops::add_into(project(O, &o)?, &h)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
-            let act = ops::swiglu(&project(layer, Gate, &y)?, &project(layer, Up, &y)?)?;
-            h = ops::add_into(project(layer, Down, &act)?, &h)?;
+            let act = ops::swiglu(&project(Gate, &y)?, &project(Up, &y)?)?;
+            h = ops::add_into(project(Down, &act)?, &h)?;
         }
         Ok(self.norm(w, self.layout.final_norm, &h)?.0)
     }

@@ -12,7 +12,6 @@ use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Shape, 
 use rayon::prelude::*;
 
 use super::cpu::{self, Mat};
-use super::dot::dot_product;
 use super::model::Packed;
 use super::plain;
 
@@ -107,8 +106,8 @@ pub(super) fn add_into(x: Tensor, y: &Tensor) -> Result<Tensor> {
 /// Elements a thread handles at a time in element-wise loops.
 const CHUNK: usize = 1 << 14;
 
-/// How a matrix is applied: [`linear`] or [`linear_by_row`].
-pub(super) type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
+/// How the matrix at a place is applied: x [N, K] -> [N, M], by [`linear`] or by what the sampler has of it.
+pub(super) type Product<'a> = &'a dyn Fn(&Tensor, usize) -> Result<Tensor>;
 
 /// y = x w^T: x [N, K], w [M, K] -> [N, M]. The order of summation depends on N.
 pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
@@ -119,17 +118,6 @@ pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     let (xs, ws) = (host(x)?, host(w)?);
     let (a, b) = (Mat { data: &xs, row: k, col: 1 }, Mat { data: &ws, row: 1, col: k });
     tensor(cpu::product([n, k, m], a, b), (n, m))
-}
-
-/// [`linear`] for sampling: every row's result is the same to the last bit whatever rows are beside it.
-pub(super) fn linear_by_row(x: &Tensor, w: &Tensor) -> Result<Tensor> {
-    if plain::is(x) {
-        return plain::linear(x, w);
-    }
-    let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
-    let mut y = vec![0f32; n * m];
-    dot_product(&host(x)?, &host(w)?, k, &mut y);
-    tensor(y, (n, m))
 }
 
 /// Gradient of [`linear`] by its input: g [N, M], w [M, K] -> [N, K]; added to `onto` if there is one, which must be

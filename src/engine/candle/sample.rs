@@ -15,6 +15,7 @@ use super::draw::{self, Drawn, How};
 use super::kv::{BLOCK, Sequence, Store, common};
 use super::model::{Decoder, Packed, Weights};
 use super::ops;
+use super::ready::Sampled;
 use crate::core::rng;
 use crate::engine::{Filter, Finish, Finished, Next, Sample, SampleRequest, Sampler};
 use crate::text::StopWatch;
@@ -37,17 +38,17 @@ const CACHED: usize = 4 << 20;
 /// Samples `first` and everything that `next` asks for thereafter.
 pub(super) fn sample(
     decoder: &Decoder,
-    w: &Weights,
+    from: Sampled,
     sampler: &Sampler,
     first: Vec<SampleRequest>,
     next: &mut Next,
 ) -> Result<()> {
-    let mut batch = Batch::new(decoder, w, sampler);
+    let mut batch = Batch::new(decoder, from.weights, sampler);
     batch.ask(first)?;
     loop {
         batch.admit();
         if !batch.rows.is_empty() {
-            batch.pass(decoder, w)?;
+            batch.pass(decoder, from)?;
         } else if batch.done.is_empty() {
             return Ok(());
         }
@@ -174,7 +175,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Runs the rows whose turn it is, and draws a token for each.
-    fn pass(&mut self, decoder: &Decoder, w: &Weights) -> Result<()> {
+    fn pass(&mut self, decoder: &Decoder, from: Sampled) -> Result<()> {
         self.choose();
         let mut rows: Vec<&mut Row> = self.rows.iter_mut().filter(|r| r.state != State::New).collect();
         let how = How { temperature: self.sampler.temperature, filter: self.sampler.filter, top: self.sampler.top };
@@ -183,12 +184,12 @@ impl<'a> Batch<'a> {
             // one queue of work for the device; those with a prompt to run would pad the others to its length
             let mut newcomers: Vec<&mut Row> = rows.extract_if(.., |row| row.pending() > 1).collect();
             for rows in [&mut newcomers, &mut rows].into_iter().filter(|rows| !rows.is_empty()) {
-                run(decoder, w, rows, &how, store)?;
+                run(decoder, from, rows, &how, store)?;
             }
         } else {
             let parts = parts(&mut rows, rayon::current_num_threads(), self.least);
             // inside the pool, where a product that is split need not be handed over to it first
-            rayon::scope(|_| parts.into_par_iter().try_for_each(|rows| run(decoder, w, rows, &how, store)))?;
+            rayon::scope(|_| parts.into_par_iter().try_for_each(|rows| run(decoder, from, rows, &how, store)))?;
         }
         self.part();
         Ok(())
@@ -265,7 +266,7 @@ fn parts<'r, 'x, 'a>(
 }
 
 /// Runs all pending tokens of `rows`, and draws the next one of each.
-fn run(decoder: &Decoder, w: &Weights, rows: &mut [&mut Row], how: &How, store: &Store) -> Result<()> {
+fn run(decoder: &Decoder, from: Sampled, rows: &mut [&mut Row], how: &How, store: &Store) -> Result<()> {
     let mut input = Packed::new([]);
     for row in rows.iter_mut() {
         let from = row.cached.len();
@@ -273,12 +274,12 @@ fn run(decoder: &Decoder, w: &Weights, rows: &mut [&mut Row], how: &How, store: 
         row.cached.extend(store, &row.ids[from..])?;
     }
     let mut caches: Vec<&mut Sequence> = rows.iter_mut().map(|r| &mut r.cached).collect();
-    let hidden = decoder.decode(w, &input, &mut caches, store)?;
+    let hidden = decoder.decode(from, &input, &mut caches, store)?;
     let at_once = (LOGITS / decoder.config.vocab_size).max(1);
     for (rows, segments) in rows.chunks_mut(at_once).zip(input.segments.chunks(at_once)) {
         let last: Vec<u32> = segments.iter().map(|s| s.end as u32 - 1).collect();
         let last = ops::pick(&hidden, &last)?;
-        draw_all(rows, ops::numbers(&ops::linear_by_row(&last, &w[decoder.head()])?)?, how)?;
+        draw_all(rows, ops::numbers(&from.product(&last, decoder.head())?)?, how)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::super::ready::Ready;
 use super::super::{Architecture, CandleEngine, Family};
 use super::*;
 use crate::engine::{Engine, ScoreRow, WeightSet, sample_all};
@@ -25,6 +26,12 @@ fn engine(vocab: usize, head_dim: usize) -> CandleEngine {
         *w = (&*w * 10.0).unwrap();
     }
     engine
+}
+
+fn ready(engine: &CandleEngine) -> Ready {
+    let mut ready = Ready::default();
+    ready.refresh(&engine.live, |place| engine.decoder.multiplies(place)).unwrap();
+    ready
 }
 
 fn ids(n: usize, salt: usize) -> Vec<u32> {
@@ -119,6 +126,7 @@ proptest! {
 #[test]
 fn memory_stays_under_its_limit() {
     let engine = engine(VOCAB, 8);
+    let ready = ready(&engine);
     let stops = Stops::tokens_only(vec![STOP]);
     for blocks in [1, 3, 7] {
         let cache_bytes = blocks * engine.decoder.cache_shape().block_bytes();
@@ -134,7 +142,7 @@ fn memory_stays_under_its_limit() {
             let idle: usize = batch.idle.iter().map(|(_, c)| c.blocks().len()).sum();
             let rows: usize = batch.rows.iter().map(|r| r.blocks).sum();
             assert!(rows + idle <= blocks || batch.rows.len() == 1, "{rows} and {idle} of {blocks} blocks");
-            batch.pass(&engine.decoder, &engine.live).unwrap();
+            batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready }).unwrap();
             assert!(batch.rows.iter().all(|r| r.cached.blocks().len() <= r.blocks));
             for finished in std::mem::take(&mut batch.done) {
                 if left > 0 {
@@ -150,6 +158,7 @@ fn memory_stays_under_its_limit() {
 #[test]
 fn a_group_holds_its_prompt_once() {
     let engine = engine(VOCAB, 8);
+    let ready = ready(&engine);
     let stops = Stops::tokens_only(vec![]);
     let sampler = Sampler::new(1.0, &stops);
     let mut batch = Batch::new(&engine.decoder, &engine.live, &sampler);
@@ -157,7 +166,7 @@ fn a_group_holds_its_prompt_once() {
     batch.ask((0..5).map(|slot| request(slot, &prompt)).collect()).unwrap();
     batch.admit();
     for _ in 0..3 {
-        batch.pass(&engine.decoder, &engine.live).unwrap();
+        batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready }).unwrap();
     }
     let [first, others @ ..] = &batch.rows[..] else { panic!("no rows") };
     for other in others {

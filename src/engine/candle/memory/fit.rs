@@ -103,13 +103,13 @@ mod tests {
         let needed = plan(&dims(), &fitted(&dims(), &load(), 3 << 30)).peak();
         assert!(fit(&dims(), &load(), 500_000, needed).is_ok());
         // static parts fit, activations shrink
-        let (less, plan) = fit(&dims(), &load(), 500_000, 1_300 << 20).unwrap();
-        assert!(less.tape_bytes < TAPE_BYTES && plan.peak() <= 1_300 << 20);
+        let (less, plan) = fit(&dims(), &load(), 500_000, 1_400 << 20).unwrap();
+        assert!(less.tape_bytes < TAPE_BYTES && plan.peak() <= 1_400 << 20);
         let refused = |load: Load, mib: u64| fit(&dims(), &load, 500_000, mib << 20).err().unwrap().to_string();
         let fixed = Load { checkpointing: Checkpointing::Off, ..load() };
-        let message = refused(fixed, 1_000);
+        let message = refused(fixed, 1_100);
         assert!(message.contains("`optim.checkpoint_layers = \"on\"` needs"), "{message}");
-        let message = refused(load(), 500);
+        let message = refused(load(), 610);
         assert!(message.contains("`model.lora.rank = 16`") && message.contains("weights 112 MiB"), "{message}");
         assert!(refused(load(), 50).contains("take a smaller model"));
     }

@@ -232,8 +232,10 @@ fn weights(dims: &Dims, load: &Load) -> Vec<Item> {
         (None, Dtype::Bf16) => (all * 2, "bf16"),
     };
     let master = if load.dtype == Dtype::Bf16 && load.adapter.is_none() { all * F32 } else { 0 };
+    let again = if load.place == Place::Cpu { (all + adapter) * F32 } else { 0 };
     vec![
         item("weights", all * load.computing() + adapter * F32, format!("{} parameters", all + adapter)),
+        item("weights to sample with", again, "once more, in the order in which sampling reads them".into()),
         item("master weights", master, "f32, beside the rounded ones that compute".into()),
         item("kept weight sets", load.kept as u64 * each, format!("{} in {what}", load.kept)),
         item("position tables", (dims.context * dims.head_dim) as u64 * F32, format!("{} positions", dims.context)),

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::engine::candle::lora::Lora;
+use crate::engine::candle::ready::Ready;
 use crate::engine::candle::tests::{self, Rows, coefficients};
 use crate::engine::candle::{Architecture, CandleEngine, Family, Options, Projection};
 use crate::engine::{AdamW, Coefficients, Engine, SampleRequest, Sampler, ScoreRow, Scores, WeightSet, sample_all};
@@ -19,6 +20,7 @@ fn twin(engine: &CandleEngine, dtype: DType) -> CandleEngine {
         master: None,
         packed: None,
         sets: engine.sets.clone(),
+        ready: Ready::default(),
         ema_decay: None,
         grads: vec![None; engine.live.len()],
         moments: engine.moments.clone(),
