@@ -95,6 +95,30 @@ fn a_teacher_without_privilege_and_without_other_weights_has_no_gap() {
     assert!(steps.iter().all(|s| s["gap/rms"].unwrap() < 1e-4), "{steps:?}");
 }
 
+/// The updates of a step move the student away from its own start, so the gap alone does not tell that no skill was shown.
+#[test]
+fn a_teacher_that_reads_no_skill_is_noticed_over_several_updates() {
+    let (_, steps, said) = train(&["skills.retrieval='none'", "optim.lr=0.003", "rollout.members=4"]);
+    assert!(steps[1]["gap/rms"].unwrap() > 1e-3, "{said} {:?}", steps[1]);
+    assert!(steps.iter().all(|s| s["gap/start_rms"].unwrap() < 1e-4), "{steps:?}");
+    let (_, steps, said) = train(&["rollout.members=4"]);
+    assert!(steps[0]["gap/start_rms"].unwrap() > 1e-2, "{said}");
+    // every default rule is about something that is recorded
+    for rule in Recipe::default().alerts.rules.iter().filter(|rule| rule.metric != "judge/unread") {
+        assert!(steps[0].contains_key(&rule.metric), "{}", rule.metric);
+    }
+    assert!(steps[0]["reply/tokens"].unwrap() > 1.0 && steps[0].contains_key("groups/any_won"));
+}
+
+#[test]
+fn the_other_objectives_of_sdar_train() {
+    for objective in ["fkl", "jsd"] {
+        let (exit, steps, said) = train(&[&format!("method.sdar={{ objective = '{objective}', top = 8 }}")]);
+        assert_eq!((exit, steps.len()), (Exit::Done, 2), "{objective}: {said}");
+        assert!(steps.iter().all(|s| s["distill/loss"].unwrap() > 0.0 && s["gate/mean"].is_some()), "{objective}");
+    }
+}
+
 #[test]
 fn an_expert_or_a_sibling_can_be_the_context() {
     let (exit, steps, said) = train(&["method.opd.context='gold'"]);

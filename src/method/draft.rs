@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::estimator::{Listed, Sampled, TokenAt};
+use super::estimator::{Listed, Sampled, Slopes, TokenAt};
 use super::math::Weights;
 use super::view::{Plan, Reward, Tokens};
 
@@ -101,6 +101,23 @@ impl Draft {
         self.metrics.extend(sums.metrics(weights.mass));
     }
 
+    /// Adds `coef * Agg(log pi - log pi_reference)`: k1 with the other sign, the reference in the teacher's place.
+    pub fn add_k1_to_reference(&mut self, tokens: &Tokens, weights: &Weights, coef: f64) {
+        let tokens = Tokens { teacher: tokens.reference, ..*tokens };
+        self.add_sampled(&tokens, weights, coef, Sampled::K1, |_| -1.0);
+    }
+
+    /// Adds `factor` times the slopes of token t by its listed log-probs; the sum of their sizes.
+    pub fn add_top(&mut self, t: usize, factor: f64, listed: &Slopes) -> f64 {
+        let k = listed.slopes.len();
+        self.d_top.resize(self.loss.len() * k, 0.0);
+        let own = self.d_top[t * k..(t + 1) * k].iter_mut().zip(&listed.slopes);
+        own.fold(0.0, |sizes, (d, slope)| {
+            *d += factor * slope;
+            sizes + (factor * slope).abs()
+        })
+    }
+
     /// Adds `coef * Agg(scale_t * divergence_t)` over the listed tokens of both views.
     pub fn add_listed(
         &mut self,
@@ -113,7 +130,6 @@ impl Draft {
         let Some(top) = tokens.top else { return };
         let mut sums = Sums::default();
         let mut gates = vec![0.0f32; tokens.len()];
-        self.d_top.resize(tokens.len() * top.k, 0.0);
         for (t, weight) in weights.live() {
             let part = t * top.k..(t + 1) * top.k;
             let taught = tokens.teacher.is_none_or(|teacher| !teacher[t].is_nan());
@@ -125,12 +141,8 @@ impl Draft {
             if coef == 0.0 || scale == 0.0 {
                 continue;
             }
-            let token = divergence.at(&top.student[part.clone()], &top.teacher[part.clone()]);
-            let mut slopes = 0.0;
-            for (d, slope) in self.d_top[part].iter_mut().zip(&token.slopes) {
-                *d += coef * weight * scale * slope;
-                slopes += (coef * weight * scale * slope).abs();
-            }
+            let token = divergence.at(&top.student[part.clone()], &top.teacher[part]);
+            let slopes = self.add_top(t, coef * weight * scale, &token);
             self.loss[t] += coef * weight * scale * token.value;
             sums.loss(weight * scale * token.value, slopes);
         }
