@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use sdlab::core::{Role, View};
+use sdlab::method::estimator::{Sampled, TokenAt};
 use sdlab::method::schedule::Schedule;
 use sdlab::method::view::{Given, Top};
 use sdlab::method::{
-    Atod, Craft, GenEvolve, Gigpo, Grpo, HandOff, Hdpo, Method, MethodConfig, Paw, Plan, Rlsd, RowFacts, Sdpo, Sgcd,
-    Sod, Solar, SparseToDense, Tokens, Triage, TurnFacts, Ucob,
+    Atod, Craft, GenEvolve, Gigpo, Grpo, HandOff, Hdpo, HintSd, Method, MethodConfig, Paw, Plan, Rlsd, RowFacts, Sdpo,
+    Sgcd, Sod, Solar, SparseToDense, Tokens, Triage, TurnFacts, Ucob,
 };
 
 const N: usize = 16;
@@ -199,8 +200,9 @@ fn with_every_switch_off_it_is_its_backbone_bit_for_bit() {
     let hdpo = Hdpo { coef: 0.0, ..Hdpo::default() };
     let paw = Paw { coef: 0.0, ..Paw::default() };
     let ucob = Ucob { coef: 0.0, ..Ucob::default() };
+    let plain_paw = Paw { gigpo: Gigpo { step_weight: 0.0, normalise: true, ..Gigpo::default() }, ..paw.clone() };
     let rlsd = Rlsd { share: Schedule::from(0.0), ..Rlsd::default() };
-    let pairs: [(&dyn Method, Box<dyn Method>); 10] = [
+    let pairs: [(&dyn Method, Box<dyn Method>); 11] = [
         (&rlsd, grpo(&rlsd.grpo)),
         (&sod, grpo(&sod.grpo)),
         (&atod, grpo(&atod.grpo)),
@@ -210,6 +212,7 @@ fn with_every_switch_off_it_is_its_backbone_bit_for_bit() {
         (&evolve, grpo(&evolve.grpo)),
         (&hdpo, grpo(&hdpo.grpo)),
         (&paw, gigpo(&paw.gigpo)),
+        (&plain_paw, grpo(&plain_paw.gigpo.grpo)),
         (&ucob, gigpo(&ucob.gigpo)),
     ];
     for (off, backbone) in &pairs {
@@ -276,6 +279,52 @@ fn sgcd_never_flips_a_sign_and_at_most_doubles() {
 }
 
 #[test]
+fn sgcd_looks_at_whole_rollouts_however_they_are_cut_into_rows() {
+    let whole = batch(6);
+    let mut cut = whole.clone();
+    // the first two episodes' turns in rows of their own, as under the history layout
+    cut.rows.splice(0..2, [0..2, 2..4, 4..6, 6..8]);
+    let turns = whole.facts[..2].iter().flat_map(|facts| facts.turns.iter().map(move |turn| (facts, turn)));
+    let pieces: Vec<RowFacts> =
+        turns.map(|(facts, turn)| RowFacts { turns: vec![turn.clone()], ..facts.clone() }).collect();
+    cut.facts.splice(0..2, pieces);
+    let weight = |b: &Batch| Sgcd::default().credit(&b.step()).weight;
+    assert_eq!(weight(&cut), weight(&whole));
+    assert!(weight(&whole).iter().any(|w| *w > 1.0));
+}
+
+#[test]
+fn sdpo_is_a_mean_over_the_rows_that_have_a_context() {
+    let mut half = batch(11);
+    half.teacher[4..].fill(f32::NAN);
+    let mut alone = half.clone();
+    alone.rows.truncate(1);
+    for sdpo in [Sdpo::default(), Sdpo { top: 0, ..Sdpo::default() }] {
+        let (a, b) = (half.plan(&sdpo, &half), alone.plan(&sdpo, &alone));
+        assert!(a.value != 0.0 && (a.value - b.value).abs() < 1e-9, "{} {}", a.value, b.value);
+    }
+}
+
+#[test]
+fn gen_evolves_k3_is_bounded_and_hint_sd_leaves_out_what_nobody_said() {
+    let at = |lp_student: f64| TokenAt { lp_student, lp_here: lp_student, lp_old: -9.0, lp_teacher: -0.01 };
+    let bounded = |lp: f64| Sampled::BoundedK3(2.0).at(at(lp));
+    let numeric = (bounded(-8.9 + 1e-5).value - bounded(-8.9 - 1e-5).value) / 2e-5;
+    assert!((bounded(-8.9).slope - numeric).abs() < 1e-5, "{numeric}");
+    assert!((bounded(-8.9).value - 10.0 * 0.1f64.exp()).abs() < 1e-9);
+    assert_eq!(bounded(-1.0), Sampled::RatioK3(2.0).at(at(-1.0)), "nothing changes below the bound");
+    // tokens of a chosen turn whose feedback did not fit have no teacher
+    let mut batch = batch(12);
+    let with = batch.plan(&HintSd::default(), &batch);
+    batch.teacher[6..8].fill(f32::NAN);
+    let without = batch.plan(&HintSd::default(), &batch);
+    assert!(with.d_top[6 * K..8 * K].iter().any(|d| *d != 0.0));
+    assert!(without.d_top[6 * K..8 * K].iter().all(|d| *d == 0.0));
+    let chosen = [8, 9, 10, 11, 12, 13, 14, 15].map(|t| without.loss[t]);
+    assert!((chosen.iter().map(|l| f64::from(*l)).sum::<f64>() - without.value).abs() < 1e-6);
+}
+
+#[test]
 fn ucob_teaches_only_where_the_other_view_was_too() {
     let batch = batch(7);
     let ucob = Ucob::default();
@@ -314,6 +363,10 @@ fn triage_adds_its_constants() {
     let (with, base) = (triage.credit(&batch.step()), triage.grpo.credit(&batch.step()));
     let added: Vec<f32> = (0..4).map(|t| with.advantage[t] - base.advantage[t]).collect();
     assert!(added.iter().zip([0.2, 0.2, 0.1, 0.1]).all(|(a, b)| (a - b).abs() < 1e-6), "{added:?}");
+    // one won episode of two turns, three lost ones of four
+    assert_eq!(with.metrics["judge/won_decisive"], (1.0, 2.0));
+    assert_eq!(with.metrics["judge/lost_exploration"], (3.0, 4.0));
+    assert_eq!(with.metrics["judge/lost_regression"], (0.0, 4.0));
 }
 
 #[test]
@@ -334,9 +387,38 @@ fn solar_rewards_steps_up_to_the_first_failure() {
     let shaped = solar.shape(&[1.0, 0.8, 0.2, 1.0]);
     // target: (0.5 * 0.75 + 0.25 * 0.5 + 0) * 4
     assert!((shaped.iter().sum::<f64>() - 2.0).abs() < 1e-12, "{shaped:?}");
-    assert!(shaped[0] > shaped[1] && shaped[2] < 0.0 && shaped[3] == 0.0);
+    assert!(shaped.len() == 3 && shaped[0] > shaped[1] && shaped[2] < 0.0);
+    assert_eq!(solar.shape(&[0.25, 1.0, 1.0]), [-0.75], "a failure at the first step is no merit");
     let whole = solar.shape(&[1.0; 3]);
     assert!(whole.iter().all(|r| (r - 1.0).abs() < 1e-12), "{whole:?}");
+}
+
+#[test]
+fn solar_leaves_what_lies_behind_a_failure_alone() {
+    let mut batch = batch(13);
+    for (row, validity) in [(0, [0.25, 1.0]), (1, [1.0, 1.0])] {
+        for (turn, reward) in batch.facts[row].turns.iter_mut().zip(validity) {
+            turn.reward = reward;
+        }
+    }
+    let credit = Solar::default().credit(&batch.step());
+    assert!(credit.advantage[..2].iter().all(|a| *a < 0.0), "the failure: {:?}", credit.advantage);
+    assert_eq!(credit.advantage[2..4], [0.0, 0.0], "a good step behind it is neither praised nor blamed");
+    assert!(credit.advantage[4..8].iter().all(|a| *a > 0.0));
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    for (text, part) in [
+        ("craft.tau = 0", "use a finite number > 0"),
+        ("craft.kl = [0.1, -0.1]", "use finite numbers >= 0"),
+        ("ucob.tau = 0", "use a finite number > 0"),
+        ("sgcd.cap = 0.5", "use a finite number >= 1"),
+        ("solar.mix = [1, 1, nan]", "use finite numbers >= 0"),
+    ] {
+        let error = toml::from_str::<MethodConfig>(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
+    }
 }
 
 fn staged(text: &str) -> SparseToDense {

@@ -1,5 +1,6 @@
 //! Every method trains from its table alone, with every teacher, or is refused with a sentence.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sdlab::config::{self, Overrides, Recipe, parse};
@@ -253,14 +254,48 @@ fn a_judge_that_cannot_be_read_teaches_nothing_and_breaks_nothing() {
 }
 
 #[test]
+fn a_hint_teaches_its_own_turn_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let set = ["method.hint-sd={}", "judge.by='oracle'", "run.steps=1"];
+    let folder = create_run(&recipe(root.path(), &set), "small.toml").unwrap();
+    assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done);
+    let tokens = sdlab::run::Store::new(&folder).tokens(1).unwrap();
+    let own: Vec<_> = tokens.iter().filter(|token| token.mask).collect();
+    assert!(own.iter().all(|token| token.teacher.is_some() == token.chosen), "only chosen turns have a teacher");
+    let turns: BTreeSet<_> = own.iter().filter(|t| t.chosen).map(|t| (t.group, t.member, t.turn)).collect();
+    let episodes: BTreeSet<_> = turns.iter().map(|(group, member, _)| (group, member)).collect();
+    assert!(turns.len() > episodes.len(), "several turns of an episode: {turns:?}");
+}
+
+#[test]
 fn extra_rollouts_are_played_and_kept_out_of_the_statistics() {
     let (exit, steps, said) = train(&["method.pbsd={}", "rollout.members=3"]);
     assert_eq!(exit, Exit::Done, "{said}");
     assert!(steps[0]["teacher/success"].is_some() && steps[0]["pbsd/right"].is_some(), "{:?}", steps[0]);
+    // a slow teacher plays the hinted episodes by itself
+    let (exit, _, said) = train(&["method.pbsd.teacher={ ema = 0.5 }"]);
+    assert_eq!(exit, Exit::Done, "{said}");
     let (_, steps, said) = train(&["method.ucob={}"]);
     assert!(steps[0]["ucob/wins"].is_some(), "{said}");
     let (_, steps, said) = train(&["method.paw={}"]);
     assert!(steps[0]["paw/taught"].unwrap() > 0.0, "{said}");
+}
+
+#[test]
+fn who_played_with_skills_teaches_under_the_very_prompt() {
+    for placement in ["user-slot", "prefix-raw"] {
+        let root = tempfile::tempdir().unwrap();
+        let placed = format!("skills.placement='{placement}'");
+        let set = ["method.pbsd={ context = 'skills' }", "run.steps=1", "eval.games=0", &placed];
+        let folder = create_run(&recipe(root.path(), &set), "small.toml").unwrap();
+        assert_eq!(train_here(&folder, None, Asserts::default()).unwrap(), Exit::Done);
+        let tokens = sdlab::run::Store::new(&folder).tokens(1).unwrap();
+        let hinted: Vec<_> = tokens.iter().filter(|token| token.mask && token.member >= 2).collect();
+        assert!(!hinted.is_empty());
+        // the weights that played, and the prompt: the same log-probs
+        let off = |t: &&sdlab::core::TokenRecord| (t.teacher.unwrap() - t.sampled.unwrap()).abs();
+        assert!(hinted.iter().map(off).fold(0.0, f32::max) < 1e-3, "{placement}");
+    }
 }
 
 #[test]

@@ -149,6 +149,46 @@ fn a_killed_run_is_resumed_to_the_same_bits() {
 }
 
 #[test]
+fn skills_as_weights_are_resumed_to_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    let set = [
+        "method.parametric-skills={ recite = 1, texts = 4, width = 8 }",
+        "rollout.groups=1",
+        "rollout.members=2",
+        "rollout.max_new_tokens=6",
+        "env.household.max_turns=16",
+        "optim.minibatches=1",
+        "optim.lr=0.01",
+        "eval.games=0",
+        "checkpoint.every=2",
+        "run.name=weights",
+    ];
+    let overrides = Overrides {
+        set: set.map(str::to_owned).to_vec(),
+        steps: Some(STEPS),
+        seed: Some(3),
+        root: Some(root.path().display().to_string()),
+    };
+    let whole = wiring::create_run(&config::parse("test", "", &overrides).unwrap(), "test").unwrap();
+    let (from, to) = (whole.path().to_path_buf(), root.path().join("killed"));
+    let mut copied = false;
+    let tap = Box::new(move |record: &Record| {
+        if !copied && is_progress(&record.event, 4, Phase::Rollout) {
+            copied = true;
+            copy(&from, &to);
+        }
+    });
+    wiring::train_here(&whole, Some(tap), Asserts::default()).unwrap();
+    let killed = RunFolder::open("killed", root.path()).unwrap();
+    wiring::train_here(&killed, None, Asserts::default()).unwrap();
+    assert_eq!(view(&killed).resumed_steps, 2);
+    assert_eq!(essence(&killed).0, essence(&whole).0);
+    let network = |folder: &RunFolder, step: u64| fs::read(folder.checkpoint(step).join("hypernetwork.f32")).unwrap();
+    assert!(network(&killed, STEPS) == network(&whole, STEPS), "network and optimiser differ");
+    assert!(network(&whole, 2) != network(&whole, STEPS), "it learns in between");
+}
+
+#[test]
 fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     let runs = runs();
     let folder = duplicate(&runs.whole, "damaged");

@@ -71,6 +71,11 @@ fn method_page(method: &MethodInfo) -> String {
         page.push_str("\nAsks for\n");
         asks.iter().for_each(|ask| page.push_str(&format!("  {ask}\n")));
     }
+    let stand_ins = config.as_ref().map(|config| config.build().stand_ins()).unwrap_or_default();
+    if !stand_ins.is_empty() {
+        page.push_str("\nStand-ins (named on the screen and in the manifest)\n");
+        stand_ins.iter().for_each(|what| page.push_str(&format!("  {what}\n")));
+    }
     let table = config.and_then(|config| toml::Table::try_from(config).ok()).unwrap_or_default();
     let defaults = table.values().next().and_then(toml::Value::as_table).cloned().unwrap_or_default();
     page.push_str(&format!("\n[method.{}]\n", method.name));

@@ -25,7 +25,7 @@ pub(super) fn unmet(recipe: &Recipe) -> Option<(String, String)> {
 
 type Rule = fn(&Recipe, &str, &Needs) -> Option<(String, String)>;
 
-const RULES: &[Rule] = &[named_teacher, judge, feedback, view, answers, second_student, expert];
+const RULES: &[Rule] = &[named_teacher, decay, judge, feedback, view, answers, second_student, expert];
 
 fn teacher(needs: &Needs) -> Option<&TeacherWeights> {
     needs.teacher.as_ref().map(|teacher| &teacher.weights)
@@ -39,6 +39,18 @@ fn named_teacher(_: &Recipe, name: &str, needs: &Needs) -> Option<(String, Strin
          self-distilled variant"
     );
     folder.is_empty().then(|| (format!("method.{name}.teacher"), reason))
+}
+
+fn decay(_: &Recipe, name: &str, needs: &Needs) -> Option<(String, String)> {
+    let (what, value, fine) = match teacher(needs)? {
+        TeacherWeights::Ema(decay) => ("ema", decay, (0.0..1.0).contains(decay)),
+        TeacherWeights::TrustRegion(share) => ("trust-region", share, (0.0..=1.0).contains(share)),
+        _ => return None,
+    };
+    let reason = format!(
+        "`{what} = {value}` is out of range: `ema` is a decay from 0 to less than 1, `trust-region` a share from 0 to 1"
+    );
+    (!fine).then(|| (format!("method.{name}.teacher"), reason))
 }
 
 fn judge(recipe: &Recipe, name: &str, needs: &Needs) -> Option<(String, String)> {
@@ -109,6 +121,7 @@ mod tests {
         for (text, place, part) in [
             ("[method.sod]\ncoef = 2", "r.toml:1:1", "no one is named: set `method.sod.teacher"),
             ("[method.tip]\nteacher = { checkpoint = '' }", "r.toml:2:11", "no one is named"),
+            ("[method.sdpo]\nteacher = { ema = 1.5 }", "r.toml:2:11", "`ema = 1.5` is out of range"),
             ("[judge]\nby = 'none'\n[method.triage]", "r.toml:2:6", "asks for a judge of turns: set `judge.by`"),
             ("[judge]\nby = 'endpoint'\n[method.triage]", "r.toml:1:1", "set `judge.url`"),
             ("[method.triage]", "r.toml: judge.by", "asks for a judge of turns"),

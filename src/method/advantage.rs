@@ -136,22 +136,18 @@ pub fn whiten(step: &Tokens, advantage: &mut [f32]) {
     }
 }
 
-/// SOLAR-RL's shaping: every turn's validity in [0, 1] becomes its reward up to the first failure, and what is missing to
-/// the trajectory's target is spread over the positive turns before it. An invalid turn costs `1 - validity`.
+/// SOLAR-RL's shaping of the steps up to and with the first failure: every step's validity in [0, 1] is its reward, the
+/// failure costs `1 - validity`, and what is missing to the trajectory's target is spread over the positive steps before
+/// it. A failure at the first step leaves none to spread it over. What lies behind the failure is cut off.
 pub fn shaped_steps(validity: &[f64], target: f64, threshold: f64) -> Vec<f64> {
     let failure = validity.iter().position(|&v| v < threshold).unwrap_or(validity.len());
-    let base: Vec<f64> = validity
-        .iter()
-        .enumerate()
-        .map(|(k, &v)| match k.cmp(&failure) {
-            std::cmp::Ordering::Less => v,
-            std::cmp::Ordering::Equal => v - 1.0,
-            std::cmp::Ordering::Greater => 0.0,
-        })
-        .collect();
-    let positive = failure.max(1).min(base.len());
-    let missing = target - base.iter().sum::<f64>();
-    base.iter().enumerate().map(|(k, b)| if k < positive { b + missing / positive as f64 } else { *b }).collect()
+    let cut = validity.len().min(failure + 1);
+    let mut shaped: Vec<f64> =
+        validity[..cut].iter().enumerate().map(|(k, &v)| if k < failure { v } else { v - 1.0 }).collect();
+    let missing = target - shaped.iter().sum::<f64>();
+    let positive = shaped.iter().filter(|reward| **reward > 0.0).count() as f64;
+    shaped.iter_mut().filter(|reward| **reward > 0.0).for_each(|reward| *reward += missing / positive);
+    shaped
 }
 
 #[cfg(test)]
@@ -212,6 +208,7 @@ mod tests {
         assert!(advantage.iter().zip([-1.0, 0.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-6));
         let shaped = shaped_steps(&[1.0, 0.8, 0.2, 1.0], 3.0, 0.5);
         assert!((shaped.iter().sum::<f64>() - 3.0).abs() < 1e-12, "sums to the target");
-        assert!(shaped[0] > shaped[1] && (shaped[2] + 0.8).abs() < 1e-12 && shaped[3] == 0.0);
+        assert!(shaped.len() == 3 && shaped[0] > shaped[1] && (shaped[2] + 0.8).abs() < 1e-12);
+        assert_eq!(shaped_steps(&[0.25, 1.0, 1.0], 2.0, 0.5), [-0.75], "nothing before the failure to reward");
     }
 }

@@ -19,13 +19,17 @@ manual! {
 #[serde(default, deny_unknown_fields)]
 pub struct Craft {
     /// Weight of the credit's loss where few and where all tokens have credit; each >= 0. `[0, 0]` = none.
+    #[serde(deserialize_with = "manual::each_non_negative")]
     pub credit: [f64; 2],
     /// Weight of the KL to the reference where all and where few tokens have credit; each >= 0. `[0, 0]` = none; with
     /// `credit = [0, 0]` too: plain GRPO without KL, bit for bit.
+    #[serde(deserialize_with = "manual::each_non_negative")]
     pub kl: [f64; 2],
-    /// Sharpness of positive and of negative credit; > 0.
+    /// Sharpness of positive and of negative credit; each >= 0. 0 = no credit of that sign.
+    #[serde(deserialize_with = "manual::each_non_negative")]
     pub beta: [f64; 2],
     /// Temperature of the siblings' weights, in nats of gap; > 0.
+    #[serde(deserialize_with = "manual::positive")]
     pub tau: f64,
     /// Fewest rollouts with a token at the same place; below it the credit is the own advantage times the gap.
     pub least: u32,
@@ -225,5 +229,5 @@ Preconditions
   episode: `align = \"turn\"` compares within turns, and is not the paper's.
 
 Deviations
-  During warm-up both weights are at the lower ends of their ranges (the paper does not say).
+  Credit is made once per step, with the step-start weights. During warm-up both weights are at the lower ends of their ranges (the paper does not say).
 ";

@@ -24,6 +24,8 @@ pub enum Sampled {
     /// the reverse KL, on tokens of the old policy too (Skill-SD). rho is bounded by this; 0 = no bound. Where it binds,
     /// rho is a constant and the gradient that of k3.
     RatioK3(f64),
+    /// As [`Sampled::RatioK3`], with `exp(gap) - 1 - gap` bounded by 10: beyond it only rho has a gradient (GenEvolve).
+    BoundedK3(f64),
     /// `-lp_student`: likelihood of the token, whoever chose it.
     Nll,
 }
@@ -40,6 +42,8 @@ pub struct TokenAt {
 
 /// Largest exponent of k3's `exp(gap)`, as in SDAR's re-implementation of Skill-SD. Beyond it the term is constant.
 const GAP_CLAMP: f64 = 20.0;
+/// Largest value of the bounded k3, from a third party's configuration after GenEvolve.
+const K3_BOUND: f64 = 10.0;
 /// Largest exponent of the importance ratio, from the same source.
 const RATIO_CLAMP: f64 = 10.0;
 
@@ -56,8 +60,11 @@ impl Sampled {
             Sampled::K1 => Slope { value: gap, slope: -1.0 },
             Sampled::K2 => Slope { value: 0.5 * gap * gap, slope: -gap },
             Sampled::K3 => k3(gap),
-            Sampled::RatioK3(cap) => {
-                let inner = k3(gap);
+            Sampled::RatioK3(cap) | Sampled::BoundedK3(cap) => {
+                let inner = match self {
+                    Sampled::BoundedK3(_) if k3(gap).value > K3_BOUND => Slope { value: K3_BOUND, slope: 0.0 },
+                    _ => k3(gap),
+                };
                 let free = (lp_student - lp_old).min(RATIO_CLAMP).exp();
                 let bound = lp_student - lp_old > RATIO_CLAMP || (cap > 0.0 && free > cap);
                 let rho = if cap > 0.0 { free.min(cap) } else { free };

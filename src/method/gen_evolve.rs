@@ -49,6 +49,11 @@ impl Method for GenEvolve {
         INFO.name
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        let ruled = self.coef > 0.0 && self.context == Privileged::BestWorst;
+        if ruled { vec!["experience: by rule, of the group at hand"] } else { vec![] }
+    }
+
     fn needs(&self) -> Needs {
         Needs { teacher: Needs::reading(self.context).teacher, ..self.grpo.needs() }
     }
@@ -65,7 +70,7 @@ impl Method for GenEvolve {
         let weights = self.grpo.aggregation.weights(tokens.rows, tokens.len());
         let mut draft = self.grpo.draft(tokens, &weights);
         let chosen = |t: usize| tokens.weight.map_or(0.0, |weight| f64::from(weight[t]));
-        draft.add_sampled(tokens, &weights, self.coef, Sampled::RatioK3(self.ratio_cap), chosen);
+        draft.add_sampled(tokens, &weights, self.coef, Sampled::BoundedK3(self.ratio_cap), chosen);
         draft.into_plan()
     }
 }
@@ -89,19 +94,20 @@ Idea
 Formula
   experience  where score(best) - score(worst) >= 0.2, for every attempt of the group
   kept        the `keep` share of the step's tokens with the largest |gap|
-  L           = L_GRPO + coef Agg( kept_t min(rho_t, ratio_cap) (exp(gap_t) - 1 - gap_t) ),      gradient through rho
+  k3_t        = min(exp(gap_t) - 1 - gap_t, 10)
+  L           = L_GRPO + coef Agg( kept_t min(rho_t, ratio_cap) k3_t ),                          gradient through rho
 
 Source
   'GenEvolve: Visual Experience Distillation', arXiv 2605.21605: its learning rule alone. Image generation, renderer and
   visual judge are not part of this.
 
 True expected gradient
-  On the kept tokens the reverse KL(student || teacher) where the ratio's bound does not bind.
+  On the kept tokens the reverse KL(student || teacher) where neither bound binds.
 
 Preconditions
   Groups whose scores differ.
 
 Deviations
-  The experience comes from the group at hand: there is no buffer of 500 to retrieve from. k3 is not clamped at 10; its
-  exponent is bounded at 20. The choice of tokens is made once per step, with the step-start weights.
+  The experience comes from the group at hand: there is no buffer of 500 to retrieve from. Both parts have GRPO's
+  aggregate (INFERRED: the source does not say). The choice of tokens is made once per step, with the step-start weights.
 ";

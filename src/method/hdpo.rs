@@ -43,6 +43,14 @@ impl Method for Hdpo {
         INFO.name
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        match self.context {
+            _ if self.coef == 0.0 => vec![],
+            Privileged::Skills => vec!["answer: skills"],
+            _ => vec!["answer: the actions of the environment's expert"],
+        }
+    }
+
     fn needs(&self) -> Needs {
         if self.coef == 0.0 {
             return self.grpo.needs();

@@ -65,7 +65,8 @@ impl Method for HintSd {
     fn token_loss(&self, tokens: &Tokens) -> Plan {
         let weights = Aggregation::TokenMean.weights(tokens.rows, tokens.len());
         let mut draft = Draft::new(tokens.len());
-        let chosen = |t: usize| tokens.weight.is_some_and(|weight| weight[t] > 0.0);
+        let taught = |t: usize| tokens.teacher.is_none_or(|teacher| !teacher[t].is_nan());
+        let chosen = |t: usize| taught(t) && tokens.weight.is_some_and(|weight| weight[t] > 0.0);
         let count = weights.live().filter(|&(t, _)| chosen(t)).count();
         // a mean over the chosen tokens, not over all
         let coef = weights.mass / count.max(1) as f64;
@@ -91,8 +92,9 @@ Idea
   have been done. The same model, given that feedback at that very turn, teaches the student there and nowhere else.
 
 Formula
-  judge  lost episode -> {(turn i, feedback f_i)}, at most `turns`
+  judge  lost episode -> {(turn i, feedback f_i)}, at most `turns`, the earliest first
   L      = mean over tokens of chosen turns of KL(pi(. | h_i, a_<t) || sg pi_teacher(. | h_i, f_i, a_<t))
+  h_i is what the student read before turn i: of several chosen turns, none is taught by feedback on another.
 
 Source
   'HINT-SD: Targeted Hindsight Self-Distillation', arXiv 2605.17873, and its code.
@@ -104,6 +106,7 @@ Preconditions
   A judge (`[judge]`); in the paper the policy itself (`self`). No reward term: known gains are from a capable model.
 
 Deviations
-  In the transcript layout one row holds all turns, and the feedback stands at the end of each chosen turn's observation;
-  the authors make a row per chosen turn. The expert's next action is the `oracle`'s feedback, for tests.
+  The feedback stands at the end of what the environment said at its turn (at the first turn, where the recipe puts skills);
+  the authors make it a message of its own. Feedback the context has no room for is left out (`skills/lost_tokens`). The
+  expert's next action is the `oracle`'s feedback, for tests.
 ";

@@ -87,6 +87,28 @@ pub(super) fn share<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Erro
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(refusal(value, "use a number in [0, 1]")) }
 }
 
+/// Reads a finite number > 0.
+pub(super) fn positive<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    within(source, f64::MIN_POSITIVE..f64::INFINITY, "use a finite number > 0")
+}
+
+/// Reads a finite number >= 1.
+pub(super) fn from_one<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    within(source, 1.0..f64::INFINITY, "use a finite number >= 1")
+}
+
+/// Reads a list of so many finite numbers, each >= 0.
+pub(super) fn each_non_negative<'de, D: Deserializer<'de>, const N: usize>(source: D) -> Result<[f64; N], D::Error>
+where
+    [f64; N]: Deserialize<'de>,
+{
+    let values = <[f64; N]>::deserialize(source)?;
+    match values.into_iter().find(|value| !(0.0..f64::INFINITY).contains(value)) {
+        Some(value) => Err(refusal(value, "use finite numbers >= 0")),
+        None => Ok(values),
+    }
+}
+
 /// Reads a count >= 1.
 pub(super) fn at_least_one<'de, D: Deserializer<'de>>(source: D) -> Result<u32, D::Error> {
     let value = u32::deserialize(source)?;

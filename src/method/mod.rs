@@ -200,6 +200,12 @@ pub trait Method: Send + Sync {
         vec![self.needs()]
     }
 
+    /// What stands in for something of the published method under these settings, a short phrase each: `what: by what`.
+    /// Named wherever the run is shown.
+    fn stand_ins(&self) -> Vec<&'static str> {
+        vec![]
+    }
+
     /// Takes notice that a step begins; for methods with stages. Called again for the same step after a resume.
     fn begin(&mut self, _step: u64) -> HandOff {
         HandOff::None

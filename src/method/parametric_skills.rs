@@ -53,6 +53,10 @@ impl Method for ParametricSkills {
         HandOff::None
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        vec!["hypernetwork: small, on the run's own bank"]
+    }
+
     fn needs(&self) -> Needs {
         let generate = Generate { rank: self.rank, width: self.width, held_out: self.held_out };
         let extra = self.reciting.then_some(Extra::Recite(self.texts));

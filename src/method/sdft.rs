@@ -40,6 +40,10 @@ impl Method for Sdft {
         INFO.name
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        self.sdpo().stand_ins()
+    }
+
     fn needs(&self) -> Needs {
         self.sdpo().needs()
     }

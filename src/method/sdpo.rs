@@ -1,5 +1,7 @@
 //! SDPO: the model teaches itself from what a sibling did right and what the environment said; no policy gradient.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::draft::Draft;
@@ -50,6 +52,11 @@ impl Method for Sdpo {
         INFO.name
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        let mixed = matches!(self.teacher, TeacherWeights::TrustRegion(_));
+        if mixed { vec!["trust region: weights are mixed, not logits"] } else { vec![] }
+    }
+
     fn needs(&self) -> Needs {
         Needs { top: Top { k: self.top, of: Whose::Student }, ..Needs::taught(&self.teacher, self.context) }
     }
@@ -60,7 +67,12 @@ impl Method for Sdpo {
     }
 
     fn token_loss(&self, tokens: &Tokens) -> Plan {
-        let weights = Aggregation::TokenMean.weights(tokens.rows, tokens.len());
+        // a mean over the rows that have a context, not over all
+        let context = |row: &Range<usize>| {
+            tokens.teacher.is_none_or(|teacher| teacher.get(row.start).is_some_and(|lp| !lp.is_nan()))
+        };
+        let rows: Vec<Range<usize>> = tokens.rows.iter().filter(|row| context(row)).cloned().collect();
+        let weights = Aggregation::TokenMean.weights(&rows, tokens.len());
         let mut draft = Draft::new(tokens.len());
         let ratio = |t: usize| self.ratio(tokens, t);
         if self.top > 0 {
@@ -90,6 +102,7 @@ Idea
 Formula
   m      = (1 - alpha) student + alpha teacher
   L      = Agg( min(rho_t, ratio_cap) [ alpha KL(teacher || m) + (1 - alpha) KL(student || m) ] ),   rho = pi / pi_old, detached
+  Agg is the mean over the tokens of rows that have a context.
   top = 0:  L = Agg(min(rho_t, ratio_cap) (-sg[gap_t] log pi(y_t)))
 
 Source

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::advantage::episodes;
 use super::estimator::Listed;
 use super::grpo::Grpo;
 use super::manual::{self, manual};
@@ -19,8 +20,9 @@ pub struct Sgcd {
     #[serde(deserialize_with = "manual::non_negative")]
     pub gamma: f64,
     /// It grows at most to this many times; >= 1.
+    #[serde(deserialize_with = "manual::from_one")]
     pub cap: f64,
-    /// A segment starts where the divergence, moved to [0, 1] over the row, reaches this; in [0, 1]. Ours.
+    /// A segment starts where the divergence, moved to [0, 1] over the rollout, reaches this; in [0, 1]. Ours.
     #[serde(deserialize_with = "manual::share")]
     pub spike: f64,
     /// It ends where the divergence falls below this; in [0, 1]. Ours.
@@ -56,7 +58,7 @@ impl Default for Sgcd {
 }
 
 impl Sgcd {
-    /// Saliency of a row's tokens in [0, 1]: the height of the spike that opened the segment a token lies in, else 0.
+    /// Saliency of a rollout's tokens in [0, 1]: the height of the spike that opened the segment a token lies in, else 0.
     pub fn segments(&self, divergence: &[f64], entropy: &[f64]) -> Vec<f64> {
         let height = min_max(divergence);
         let flat = height.iter().all(|h| *h == 0.5);
@@ -82,6 +84,11 @@ impl Method for Sgcd {
         INFO.name
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        let ruled = self.gamma > 0.0 && self.context == Privileged::SiblingContrast;
+        if ruled { vec!["contrast: by rule, not by a model"] } else { vec![] }
+    }
+
     fn needs(&self) -> Needs {
         let teacher = TeacherNeed { weights: TeacherWeights::StepStart, context: self.context, rows: Taught::Mixed };
         Needs { teacher: Some(teacher), top: Top { k: self.top, of: Whose::Teacher }, ..self.grpo.needs() }
@@ -94,14 +101,16 @@ impl Method for Sgcd {
         };
         let mut weight = vec![1.0f32; step.len()];
         let (mut salient, mut count) = (0.0, 0.0);
-        for row in step.rows.iter().filter(|row| !row.is_empty() && step.gap(row.start).is_some()) {
+        for rollout in episodes(step) {
+            let of = |(row, k): (usize, usize)| step.facts[row].turns[k].tokens.clone();
+            let tokens: Vec<usize> = rollout.into_iter().flat_map(of).filter(|&t| step.gap(t).is_some()).collect();
             let divergence = |t: usize| {
                 let part = t * top.k..(t + 1) * top.k;
                 Listed::Rkl.at(&top.student[part.clone()], &top.teacher[part]).value
             };
-            let divergences: Vec<f64> = row.clone().map(divergence).collect();
-            let entropies: Vec<f64> = row.clone().map(|t| f64::from(entropy[t])).collect();
-            for (t, saliency) in row.clone().zip(self.segments(&divergences, &entropies)) {
+            let divergences: Vec<f64> = tokens.iter().map(|&t| divergence(t)).collect();
+            let entropies: Vec<f64> = tokens.iter().map(|&t| f64::from(entropy[t])).collect();
+            for (t, saliency) in tokens.into_iter().zip(self.segments(&divergences, &entropies)) {
                 let factor = (1.0 + self.gamma * saliency).clamp(1.0, self.cap.max(1.0));
                 credit.advantage[t] = (f64::from(credit.advantage[t]) * factor) as f32;
                 weight[t] = factor as f32;
@@ -139,7 +148,7 @@ Idea
 
 Formula
   d_t    = KL(student || teacher) over the teacher's top tokens, the sampled one and a tail
-  s_t    in [0, 1]: d moved to [0, 1] over the row; a segment opens at a spike, lasts while the teacher stays sure, and
+  s_t    in [0, 1]: d moved to [0, 1] over the rollout; a segment opens at a spike, lasts while the teacher stays sure, and
          closes when its entropy rises or the divergence resets; s is the height of its spike, 0 outside
   A_t    = A clip(1 + gamma s_t, 1, cap)                                  in GRPO
 

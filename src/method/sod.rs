@@ -43,6 +43,13 @@ impl Method for Sod {
         INFO.name
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        match self.teacher {
+            TeacherWeights::Checkpoint(_) | TeacherWeights::Staged => vec![],
+            _ => vec!["teacher: the model itself, not a stronger one"],
+        }
+    }
+
     fn needs(&self) -> Needs {
         Needs { teacher: Needs::taught(&self.teacher, self.context).teacher, ..self.grpo.needs() }
     }

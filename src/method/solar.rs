@@ -21,6 +21,7 @@ pub struct Solar {
     pub threshold: f64,
     /// What the target of a trajectory is made of: mean validity, share of the steps before the first failure, success;
     /// each >= 0. Ours.
+    #[serde(deserialize_with = "manual::each_non_negative")]
     pub mix: [f64; 3],
     /// `[method.solar.grpo]`: clip, KL, entropy and aggregation.
     pub grpo: Grpo,
@@ -34,7 +35,7 @@ impl Default for Solar {
 }
 
 impl Solar {
-    /// Shaped rewards of a trajectory's steps from their validities.
+    /// Shaped rewards of a trajectory's steps from their validities, up to and with the first failure.
     pub fn shape(&self, validity: &[f64]) -> Vec<f64> {
         let steps = validity.len().max(1) as f64;
         let failure = validity.iter().position(|v| *v < self.threshold).unwrap_or(validity.len());
@@ -48,6 +49,10 @@ impl Solar {
 impl Method for Solar {
     fn name(&self) -> &'static str {
         INFO.name
+    }
+
+    fn stand_ins(&self) -> Vec<&'static str> {
+        vec!["validity: word overlap with a scripted expert"]
     }
 
     fn needs(&self) -> Needs {
@@ -109,10 +114,10 @@ Idea
 
 Formula
   s_k    in [0, 1]: 1 where the action is the expert's, else the F1 of their words
-  base   s_k before the first failure (s_k < threshold), -(1 - s_k) at it, 0 behind it
+  base   s_k before the first failure (s_k < threshold), -(1 - s_k) at it; what is behind it is cut off
   R      = (mix_1 mean s + mix_2 share of steps before the failure + mix_3 success) x steps
-  r_k    = base_k + (R - sum base) / (number of steps before the failure)   on those steps
-  A_k    = (r_k - mean) / spread over all steps of the group's trajectories; then GRPO's surrogate
+  r_k    = base_k + (R - sum base) / (number of positive steps before the failure)   on those; base_k where there is none
+  A_k    = (r_k - mean) / spread over the steps of the group's cut trajectories, 0 behind a cut; then GRPO's surrogate
 
 Source
   'SOLAR-RL: Semi-Online Long-horizon Assignment RL', arXiv 2604.22558.

@@ -82,6 +82,17 @@ impl Method for SparseToDense {
         then
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        let staged =
+            |needs: &Needs| needs.teacher.as_ref().is_some_and(|teacher| teacher.weights == TeacherWeights::Staged);
+        let own = self.stages().iter().any(staged).then_some("teacher: of the student's own size");
+        let mut all: Vec<&str> =
+            self.stages.iter().flat_map(|stage| stage.method.build().stand_ins()).chain(own).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     fn needs(&self) -> Needs {
         let restarts = self.stages.iter().any(|stage| stage.then == HandOff::Restart);
         let own = self.present().needs();
@@ -168,5 +179,6 @@ Preconditions
 
 Deviations
   The teacher has the student's architecture, because one engine holds one; `{ checkpoint = ... }` names one that was
-  trained longer. In 2a the student's own rollouts are played too, and teach nothing.
+  trained longer. The paper's last stage has labels of its own (a held-out half); here all stages draw from the same
+  training tasks. In 2a the student's own rollouts are played too, and teach nothing.
 ";

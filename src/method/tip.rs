@@ -85,6 +85,13 @@ impl Method for Tip {
         INFO.name
     }
 
+    fn stand_ins(&self) -> Vec<&'static str> {
+        match self.teacher {
+            TeacherWeights::Checkpoint(_) | TeacherWeights::Staged => vec![],
+            _ => vec!["teacher: the model itself, not a stronger one"],
+        }
+    }
+
     fn needs(&self) -> Needs {
         Needs { top: Top { k: self.top, of: Whose::Student }, ..Needs::taught(&self.teacher, self.context) }
     }

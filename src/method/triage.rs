@@ -26,6 +26,12 @@ pub struct Triage {
 }
 }
 
+/// Names of the shares of roles among the judged turns of lost and of won episodes, in the order of [`Role`].
+const CELLS: [[&str; 4]; 2] = [
+    ["judge/lost_decisive", "judge/lost_exploration", "judge/lost_no_progress", "judge/lost_regression"],
+    ["judge/won_decisive", "judge/won_exploration", "judge/won_no_progress", "judge/won_regression"],
+];
+
 impl Default for Triage {
     fn default() -> Self {
         let grpo = Grpo { kl_coef: 0.01, ..Grpo::default() };
@@ -47,12 +53,14 @@ impl Method for Triage {
         let (mut judged, mut turns) = (0.0, 0.0);
         // whether the judge agrees with the outcome it was not told: turns that helped, in won and in lost episodes
         let mut helped = [(0.0, 0.0); 2];
+        let mut cells = [[0.0; 4]; 2];
         for row in step.facts.iter().filter(|row| !row.extra) {
             for turn in &row.turns {
                 turns += 1.0;
                 let Some(role) = turn.role else { continue };
                 let value = role_value(role, self.roles);
                 judged += 1.0;
+                cells[usize::from(row.won)][role as usize] += 1.0;
                 let (good, all) = helped[usize::from(row.won)];
                 helped[usize::from(row.won)] = (good + f64::from(u8::from(value > 0.0)), all + 1.0);
                 if self.weight > 0.0 {
@@ -67,6 +75,9 @@ impl Method for Triage {
         credit.metrics.insert("judge/judged", (judged, turns));
         credit.metrics.insert("judge/helped_lost", helped[0]);
         credit.metrics.insert("judge/helped_won", helped[1]);
+        for ((names, counts), (_, all)) in CELLS.iter().zip(cells).zip(helped) {
+            credit.metrics.extend(names.iter().zip(counts).map(|(name, count)| (*name, (count, all))));
+        }
         credit
     }
 
@@ -99,7 +110,7 @@ Source
 
 True expected gradient
   Policy gradient with the advantages A_k. A wrong judge biases it: `judge/helped_won` and `judge/helped_lost` show how
-  often turns of won and of lost episodes were found to help.
+  often turns of won and of lost episodes were found to help, `judge/won_decisive` and so on the share of each role.
 
 Preconditions
   A judge (`[judge]`). The paper found one that does not think aloud to be worse than no judge at all. The `oracle`

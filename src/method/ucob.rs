@@ -29,6 +29,7 @@ pub struct Ucob {
     #[serde(deserialize_with = "manual::non_negative")]
     pub margin: f64,
     /// The difference of returns is divided by this, > 0, ...
+    #[serde(deserialize_with = "manual::positive")]
     pub tau: f64,
     /// ... and then bounded by this; >= 0.
     #[serde(deserialize_with = "manual::non_negative")]
@@ -91,6 +92,10 @@ impl Ucob {
 impl Method for Ucob {
     fn name(&self) -> &'static str {
         INFO.name
+    }
+
+    fn stand_ins(&self) -> Vec<&'static str> {
+        vec!["skills: the recipe's bank, no writer is trained"]
     }
 
     fn needs(&self) -> Needs {

@@ -12,7 +12,7 @@ use super::job::{Job, Out};
 use super::learned::LearnedFiles;
 use super::saver::Saver;
 use super::skills::{self, differences};
-use crate::config::{self, JudgeBy, Overrides, Recipe};
+use crate::config::{self, JudgeBy, Overrides, Recipe, Summariser};
 use crate::core::RunEvent;
 use crate::core::event::{FORMAT, KeyChange};
 use crate::engine::candle::memory;
@@ -22,6 +22,7 @@ use crate::env;
 use crate::env::prompt::Layout;
 use crate::hub;
 use crate::method::METHODS;
+use crate::method::needs::Verdict;
 use crate::run::{Manifest, RunFolder, set_aside};
 use crate::skill::{Bank, Placement, SkillBook};
 use crate::text::{Message, Text};
@@ -414,12 +415,19 @@ fn without_reward(trainer: &Trainer) -> Option<String> {
 
 /// Stand-ins that are named wherever the run is shown.
 fn substitutions(recipe: &Recipe) -> Vec<String> {
-    let judged = recipe.method.build().needs().judge.is_some();
-    match recipe.judge.by {
-        JudgeBy::Oracle if judged => vec!["judge: the environment's expert (oracle)".into()],
-        JudgeBy::Own if judged => vec!["judge: the policy itself".into()],
-        _ => vec![],
-    }
+    let method = recipe.method.build();
+    let stages = method.stages();
+    let asks = |verdict: fn(&Verdict) -> bool| stages.iter().filter_map(|needs| needs.judge.as_ref()).any(verdict);
+    let judge = match recipe.judge.by {
+        JudgeBy::Oracle if asks(|_| true) => Some("judge: the environment's expert (oracle)"),
+        // who names the turns that failed is the policy itself where that was published
+        JudgeBy::Own if asks(|verdict| *verdict == Verdict::Roles) => Some("judge: the policy itself"),
+        _ => None,
+    };
+    let ruled = matches!(recipe.skills.learn.author, Summariser::None | Summariser::Distiller);
+    let remembers = ruled && stages.iter().any(|needs| needs.memory.is_some());
+    let memory = remembers.then_some("memory: written by rule (distiller)");
+    method.stand_ins().into_iter().chain(judge).chain(memory).map(str::to_owned).collect()
 }
 
 /// The run's own copy of tokenizer and template.
@@ -430,6 +438,30 @@ fn text_folder(folder: &RunFolder) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_for_something_is_named() {
+        let named = |text: &str| substitutions(&config::parse("r.toml", text, &Overrides::default()).unwrap());
+        for (text, wanted) in [
+            ("[method.grpo]", vec![]),
+            ("[method.triage]\n[judge]\nby = 'self'", vec!["judge: the policy itself"]),
+            ("[method.hint-sd]\n[judge]\nby = 'self'", vec![]),
+            ("[method.hint-sd]\n[judge]\nby = 'oracle'", vec!["judge: the environment's expert (oracle)"]),
+            (
+                "[method.sod]\nteacher = 'step-start'\ncontext = 'skills'",
+                vec!["teacher: the model itself, not a stronger one"],
+            ),
+            ("[method.sod]\nteacher = { checkpoint = 'x' }", vec![]),
+            ("[method.timeclaw]", vec!["memory: written by rule (distiller)"]),
+            ("[method.sgcd]", vec!["contrast: by rule, not by a model"]),
+            (
+                "[[method.sparse-to-dense.stages]]\nname = 'a'\nmethod.triage = {}\n[judge]\nby = 'self'",
+                vec!["judge: the policy itself"],
+            ),
+        ] {
+            assert_eq!(named(text), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn a_tokenizer_of_another_model_is_refused() {

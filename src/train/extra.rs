@@ -8,8 +8,7 @@ use anyhow::{Result, bail};
 use super::rollout::{self, Played, Seat, Table};
 use super::{Aborted, Sink, Trainer, context, lesson::Sums, teacher, weights};
 use crate::core::{EpisodeId, View};
-use crate::engine::WeightSet;
-use crate::method::needs::{Extra, TeacherNeed, TeacherWeights};
+use crate::method::needs::{Extra, TeacherNeed};
 
 /// Adds what the method asks for to `played`. Where more is played, `teacher/success` says how the view that reads the
 /// context does.
@@ -63,11 +62,8 @@ fn taught(
         }));
     }
     let sampling = trainer.settings.sampling.clone();
-    // a teacher of other weights plays by itself; the student's own weights play with its context
-    let weights = match need.weights {
-        TeacherWeights::Checkpoint(_) | TeacherWeights::Staged => weights::teacher_set(trainer, &need.weights)?,
-        _ => WeightSet::Live,
-    };
+    // who teaches plays; a teacher of the student's own weights is the student with more to read
+    let weights = weights::teacher_set(trainer, &need.weights)?;
     let mut table = Table { weights, ..trainer.table() };
     let mut more = rollout::play(&mut table, &seats, &sampling, &mut |episode, _| {
         if abort.load(Ordering::Relaxed) {

@@ -112,7 +112,7 @@ fn question(episode: &Episode, wanted: Verdict) -> String {
         Verdict::Roles => ROLES.to_owned(),
         Verdict::Failures(most) => format!(
             "The agent did not reach the goal; at the end the environment said: {}\nName at most {most} turns that went \
-             wrong. {FAILURES}",
+             wrong, the earliest first. {FAILURES}",
             episode.last_observation
         ),
     };
@@ -162,16 +162,19 @@ fn read(answer: &str, wanted: Verdict, turns: usize) -> Option<Vec<TurnVerdict>>
                 .filter_map(|of| Some(TurnVerdict { turn: there(of.turn)?, role: Some(of.role), feedback: None }))
                 .collect()
         }
-        Verdict::Failures(most) => {
+        Verdict::Failures(_) => {
             let failures: Failures = serde_json::from_str(object).ok()?;
             let said = failures.failures.into_iter().filter(|of| !of.feedback.trim().is_empty());
             let verdict =
                 |of: Failure| Some(TurnVerdict { turn: there(of.step)?, role: None, feedback: Some(of.feedback) });
-            said.filter_map(verdict).take(most as usize).collect()
+            said.filter_map(verdict).collect()
         }
     };
     found.sort_by_key(|verdict| verdict.turn);
     found.dedup_by_key(|verdict| verdict.turn);
+    if let Verdict::Failures(most) = wanted {
+        found.truncate(most as usize); // the earliest, whatever came first in the answer
+    }
     Some(found)
 }
 
@@ -187,8 +190,11 @@ mod tests {
         assert_eq!(found, [TurnVerdict { turn: 1, role: Some(Role::NoProgress), feedback: None }]);
         let failures = r#"{"failures": [{"step": 3, "feedback": "open it"}, {"step": 1, "feedback": "look"},
             {"step": 2, "feedback": "more"}]}"#;
-        let found = read(failures, Verdict::Failures(2), 3).unwrap();
-        assert_eq!(found.iter().map(|v| v.turn).collect::<Vec<_>>(), [0, 2]);
+        let turns = |most: u32| {
+            let found = read(failures, Verdict::Failures(most), 3).unwrap();
+            found.iter().map(|v| v.turn).collect::<Vec<_>>()
+        };
+        assert_eq!((turns(1), turns(2)), (vec![0], vec![0, 1]), "the first that failed, not the first that was named");
         for bad in ["", "}{", "no", r#"{"turns": 1}"#, r#"{"turns": [{"turn": 1, "role": "great", "evidence": "x"}]}"#]
         {
             assert_eq!(read(bad, Verdict::Roles, 3), None, "{bad}");

@@ -287,7 +287,8 @@ fn lived(played: &[Played], lessons: &[Lesson]) -> Vec<Lived> {
     for lesson in lessons {
         let (Some(teacher), Some(seen)) = (&lesson.teacher, &lesson.seen) else { continue };
         let entry = signals.entry(lesson.id).or_default();
-        teacher.iter().zip(&seen.student).for_each(|(t, s)| entry.gap.add(f64::from(t - s), 1.0));
+        let taught = teacher.iter().zip(&seen.student).filter(|(t, _)| !t.is_nan());
+        taught.for_each(|(t, s)| entry.gap.add(f64::from(t - s), 1.0));
         seen.gate.iter().flatten().for_each(|gate| entry.gate.add(f64::from(*gate), 1.0));
     }
     let one = |p: &Played| Lived {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use anyhow::{Result, ensure};
 
-use super::row::Row;
+use super::row::{Row, TeacherRow};
 use crate::core::{self, EpisodeId, TokenRecord};
 use crate::engine::{Coefficients, Engine, Parts, ScoreRow, Scores};
 use crate::method::view::{self, Top};
@@ -24,12 +24,12 @@ pub struct Lesson {
     pub advantage: Vec<f32>,
     /// Distillation weights from the method's credit; empty where it gave none.
     pub weight: Vec<f32>,
-    /// Log-probs under the teacher's context; `None` = the method does not ask for them.
+    /// Log-probs under the teacher's context, NaN where it has none; `None` = the method does not ask for them.
     pub teacher: Option<Vec<f32>>,
     /// Entropies of the teacher.
     pub teacher_entropy: Option<Vec<f32>>,
-    /// The row under the teacher's prompt: ids and mask.
-    pub teacher_row: Option<(Vec<u32>, Vec<bool>)>,
+    /// The row under the teacher's prompt, or its turns, each under a prompt of its own; empty = nothing is taught.
+    pub teacher_rows: Vec<TeacherRow>,
     /// Tokens listed per position, and the teacher's log-probs of them.
     pub listed: Option<Listed>,
     /// Log-probs under the reference weights.
@@ -365,10 +365,11 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
         let wanted = asked.is_some_and(|mask| mask[position]) && !row.mask[position];
         if wanted { answers.next() } else { None }
     };
+    let taught = |i: usize| lesson.teacher.as_ref().is_none_or(|teacher| !teacher[i].is_nan());
     let mut record = |position: usize| {
         let i = row.mask[position].then_some(next);
         next += usize::from(row.mask[position]);
-        let at = |values: Option<&Vec<f32>>| Some(values?[i?]);
+        let at = |values: Option<&Vec<f32>>| Some(values?[i?]).filter(|value| !value.is_nan());
         let turn = i.and_then(|i| lesson.facts.turns.iter().find(|turn| turn.tokens.contains(&i)));
         let seen = lesson.seen.as_ref();
         TokenRecord {
@@ -392,7 +393,7 @@ pub fn records(lesson: &Lesson) -> Vec<TokenRecord> {
             gate: at(seen.and_then(|s| s.gate.as_ref())),
             advantage: i.and_then(|i| lesson.advantage.get(i).copied()),
             coefficient: at(seen.map(|s| &s.coefficient)),
-            top: i.zip(lesson.listed.as_ref()).map_or(vec![], |(i, listed)| listed.at(i)),
+            top: i.filter(|&i| taught(i)).zip(lesson.listed.as_ref()).map_or(vec![], |(i, listed)| listed.at(i)),
         }
     };
     (0..row.ids.len()).map(&mut record).collect()

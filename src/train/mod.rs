@@ -272,7 +272,7 @@ impl Trainer {
             facts: facts::of(p, row),
             row: row.clone(),
             read: p.read.clone(),
-            teacher_row: None,
+            teacher_rows: vec![],
             teacher_entropy: None,
             listed: None,
             advantage: vec![],

@@ -19,12 +19,18 @@ pub struct TaughtRow {
     pub lost_tokens: usize,
 }
 
-/// Lays a row of `episode` out with `skills` (one a line), as many as there is room for.
-pub fn taught_row(trainer: &Trainer, row: &Row, episode: &Episode, skills: &str) -> Result<TaughtRow> {
+/// Lays a row of `episode` out with `skills` (one a line) at this place, as many as there is room for.
+pub fn taught_row(
+    trainer: &Trainer,
+    row: &Row,
+    episode: &Episode,
+    skills: &str,
+    placement: Placement,
+) -> Result<TaughtRow> {
     let longest = trainer.engine.info().context;
     let mut kept = skills;
     loop {
-        let (prompt, ids, mask) = lay_out(trainer, row, episode, kept)?;
+        let (prompt, ids, mask) = lay_out(trainer, row, episode, kept, placement)?;
         if ids.len() <= longest || kept.is_empty() {
             let lost = if kept.len() == skills.len() { 0 } else { lost(trainer, skills, kept)? };
             return Ok(TaughtRow { prompt, ids, mask, lost_tokens: lost });
@@ -38,18 +44,23 @@ fn lost(trainer: &Trainer, whole: &str, kept: &str) -> Result<usize> {
 }
 
 /// Rendered prompt, ids and mask.
-fn lay_out(trainer: &Trainer, row: &Row, episode: &Episode, skills: &str) -> Result<(String, Vec<u32>, Vec<bool>)> {
-    let prompt = prompt(trainer, &row.prompt, &episode.task.goal, skills)?;
+fn lay_out(
+    trainer: &Trainer,
+    row: &Row,
+    episode: &Episode,
+    skills: &str,
+    placement: Placement,
+) -> Result<(String, Vec<u32>, Vec<bool>)> {
+    let prompt = prompt(trainer, &row.prompt, &episode.task.goal, skills, placement)?;
     let (mut ids, mut mask) = row.under(&trainer.text.encode(&prompt)?);
-    if trainer.skills.placement() == Placement::AtTurn && !skills.is_empty() {
+    if placement == Placement::AtTurn && !skills.is_empty() {
         (ids, mask) = at_turns(trainer, row, episode, skills, (ids, mask))?;
     }
     Ok((prompt, ids, mask))
 }
 
 /// The opening prompt as rendered text.
-pub fn prompt(trainer: &Trainer, prompt: &Prompt, goal: &str, skills: &str) -> Result<String> {
-    let placement = trainer.skills.placement();
+pub fn prompt(trainer: &Trainer, prompt: &Prompt, goal: &str, skills: &str, placement: Placement) -> Result<String> {
     let message = placement.turn(skills) + &prompt.message(&trainer.prompts, goal, placement.slot(skills));
     let system = placement.system(skills).map(system);
     let messages: Vec<Message> = system.into_iter().chain([Message::user(message)]).collect();

@@ -45,6 +45,15 @@ pub struct Row {
     pub penalty: f32,
 }
 
+/// A row as the teacher reads it, or a part of it. T' = its tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeacherRow {
+    pub ids: Vec<u32>,   // [T']
+    pub mask: Vec<bool>, // [T'] true = scored
+    /// Which of the sampled tokens of the student's row these are, in order.
+    pub of: Range<usize>,
+}
+
 impl Row {
     /// A row that so far holds only its prompt.
     pub fn begin(prompt: Prompt, ids: &[u32], turn: u32) -> Self {

@@ -1,20 +1,21 @@
 //! The teacher: the same reply tokens under another opening prompt or other weights. It never generates.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::Result;
 
 use super::Trainer;
 use super::lesson::{Lesson, Listed};
-use super::placement::taught_row;
+use super::placement::{prompt, taught_row};
 use super::rollout::Played;
-use super::row::Row;
+use super::row::{Row, TeacherRow};
 use super::{context, learn, weights};
 use crate::core::skill::Choice;
 use crate::engine::{Engine, ScoreRow, WeightSet};
 use crate::method::needs::{Privileged, Top, Whose};
 use crate::method::view::View;
-use crate::skill::Context;
+use crate::skill::{Context, Placement};
 use crate::text::Message;
 
 /// What teaching a step left behind.
@@ -47,19 +48,24 @@ pub fn teach(trainer: &mut Trainer, step: u64, played: &mut [Played], lessons: &
     for lesson in lessons.iter_mut() {
         let hinted = played.iter().find(|p| p.episode.id == lesson.id && !p.verdicts.is_empty());
         if let (Privileged::StepFeedback, Some(p)) = (need.context, hinted) {
-            lesson.teacher_row = hint(trainer, p, &lesson.row)?;
-            lesson.facts.taught = lesson.teacher_row.is_some();
+            let (rows, lost) = hints(trainer, p, lesson)?;
+            taught.lost_tokens += lost;
+            lesson.facts.taught = !rows.is_empty();
+            lesson.teacher_rows = rows;
             continue;
         }
         let Some((at, text)) = texts.get(&lesson.id) else { continue };
+        // what it was played with is read where it stood then
+        let placement = played[*at].context.as_ref().map_or(trainer.skills.placement(), |_| Placement::UserSlot);
         let episode = &mut played[*at].episode;
-        let row = taught_row(trainer, &lesson.row, episode, text)?;
+        let row = taught_row(trainer, &lesson.row, episode, text, placement)?;
         if episode.teacher_prompt.is_empty() {
             episode.teacher_prompt = row.prompt;
         }
         taught.lost_tokens += row.lost_tokens;
         lesson.facts.taught = true;
-        lesson.teacher_row = Some((row.ids, row.mask));
+        let of = 0..lesson.row.sampled.len();
+        lesson.teacher_rows = vec![TeacherRow { ids: row.ids, mask: row.mask, of }];
     }
     let set = weights::teacher_set(trainer, &need.weights)?;
     let (temperature, top) = (trainer.settings.sampling.temperature, trainer.needs().top);
@@ -82,17 +88,10 @@ fn list(
     temperature: f32,
     top: Top,
 ) -> Result<()> {
-    let mut taught: Vec<&mut &mut Lesson> = lessons.iter_mut().filter(|l| l.teacher_row.is_some()).collect();
-    let row = |lesson: &Lesson| -> Option<(Vec<u32>, Vec<bool>)> {
-        match top.of {
-            Whose::Student => Some((lesson.row.ids.clone(), lesson.row.mask.clone())),
-            Whose::Teacher => lesson.teacher_row.clone(),
-        }
-    };
-    let rows: Vec<(Vec<u32>, Vec<bool>)> = taught.iter().filter_map(|lesson| row(lesson)).collect();
-    let k = top.k as usize;
-    let asked: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow { top: k, ..ScoreRow::new(ids, mask) }).collect();
-    let whose = if top.of == Whose::Student { WeightSet::Live } else { set };
+    let mut taught: Vec<&mut &mut Lesson> = lessons.iter_mut().filter(|l| asked_row(l, top.of).is_some()).collect();
+    let (k, whose) = (top.k as usize, if top.of == Whose::Student { WeightSet::Live } else { set });
+    let asked: Vec<ScoreRow> = taught.iter().filter_map(|lesson| asked_row(lesson, top.of)).collect();
+    let asked: Vec<ScoreRow> = asked.into_iter().map(|row| ScoreRow { top: k, ..row }).collect();
     let scores = engine.score(whose, &asked, temperature)?;
     for (lesson, score) in taught.iter_mut().zip(scores) {
         lesson.listed = Some(listed(lesson, &score.top));
@@ -103,6 +102,17 @@ fn list(
         lesson.listed.iter_mut().for_each(|listed| listed.student.clone_from(&score.given));
     }
     Ok(())
+}
+
+/// The row whose likeliest tokens are listed: the student's, or the teacher's where that is one row. Nothing is listed for
+/// a row that nobody teaches.
+fn asked_row(lesson: &Lesson, of: Whose) -> Option<ScoreRow<'_>> {
+    match (of, lesson.teacher_rows.as_slice()) {
+        (_, []) => None,
+        (Whose::Student, _) => Some(lesson.row.score_row()),
+        (Whose::Teacher, [row]) => Some(ScoreRow::new(&row.ids, &row.mask)),
+        (Whose::Teacher, _) => None,
+    }
 }
 
 fn listed(lesson: &Lesson, top: &[(u32, f32)]) -> Listed {
@@ -119,22 +129,32 @@ fn listed(lesson: &Lesson, top: &[(u32, f32)]) -> Listed {
     Listed { k, ids, ..Listed::default() }
 }
 
-/// Scores the teacher rows of those lessons that have one.
+/// Scores the teacher rows of those lessons that have one. Tokens that none of them scores are NaN.
 pub fn score(engine: &mut dyn Engine, set: WeightSet, lessons: &mut [&mut Lesson], temperature: f32) -> Result<()> {
-    let rows: Vec<ScoreRow> = lessons
-        .iter()
-        .filter_map(|lesson| {
-            let (ids, mask) = lesson.teacher_row.as_ref()?;
-            let given = lesson.listed.as_ref().map_or(&[][..], |listed| &listed.ids);
-            Some(ScoreRow { given, ..ScoreRow::new(ids, mask) })
-        })
-        .collect();
-    let scores = engine.score(set, &rows, temperature)?;
-    for (lesson, score) in lessons.iter_mut().filter(|lesson| lesson.teacher_row.is_some()).zip(scores) {
-        lesson.teacher = Some(score.logp);
-        lesson.teacher_entropy = Some(score.entropy);
+    let part = |lesson: &Lesson, of: &Range<usize>| {
+        let k = lesson.listed.as_ref().map_or(0, |listed| listed.k);
+        of.start * k..of.end * k
+    };
+    let row = |(lesson, row)| {
+        let (lesson, row): (&Lesson, &TeacherRow) = (lesson, row);
+        let given = lesson.listed.as_ref().map_or(&[][..], |listed| &listed.ids[part(lesson, &row.of)]);
+        ScoreRow { given, ..ScoreRow::new(&row.ids, &row.mask) }
+    };
+    let all = lessons.iter().flat_map(|lesson| lesson.teacher_rows.iter().map(|row| (&**lesson, row)));
+    let rows: Vec<ScoreRow> = all.map(row).collect();
+    let mut scores = engine.score(set, &rows, temperature)?.into_iter();
+    for lesson in lessons.iter_mut().filter(|lesson| !lesson.teacher_rows.is_empty()) {
+        let n = lesson.row.sampled.len();
+        let (mut logp, mut entropy) = (vec![f32::NAN; n], vec![f32::NAN; n]);
+        let mut given = vec![f32::NEG_INFINITY; part(lesson, &(0..n)).len()];
+        for (row, score) in lesson.teacher_rows.iter().zip(&mut scores) {
+            logp[row.of.clone()].copy_from_slice(&score.logp);
+            entropy[row.of.clone()].copy_from_slice(&score.entropy);
+            given[part(lesson, &row.of)].copy_from_slice(&score.given);
+        }
+        (lesson.teacher, lesson.teacher_entropy) = (Some(logp), Some(entropy));
         if let Some(listed) = &mut lesson.listed {
-            listed.teacher = score.given;
+            listed.teacher = given;
         }
     }
     Ok(())
@@ -158,42 +178,45 @@ pub fn score_reference(trainer: &mut Trainer, lessons: &mut [Lesson]) -> Result<
     Ok(())
 }
 
-/// The row with the judge's feedback at the end of the observation of every turn it speaks of; `None` if it speaks of
-/// none of the row's turns.
-fn hint(trainer: &Trainer, played: &Played, row: &Row) -> Result<Option<(Vec<u32>, Vec<bool>)>> {
-    let said = |turn: u32| {
-        let verdict = played.verdicts.iter().find(|verdict| verdict.turn == turn)?;
-        verdict.feedback.as_ref().map(|feedback| format!("Feedback on this turn: {feedback}"))
-    };
-    let goal = &played.episode.task.goal;
-    let first = row.turns.first().copied().unwrap_or(0);
-    let opening = match said(first) {
-        Some(text) => trainer.text.encode(&super::placement::prompt(trainer, &row.prompt, goal, &text)?)?,
-        None => row.ids[..row.prompt_len].to_vec(),
-    };
-    let plain = [Message::user(row.prompt.message(&trainer.prompts, goal, None))];
-    let mut mask = vec![false; opening.len()];
-    let (mut ids, mut any) = (opening, said(first).is_some());
-    let mut at = row.prompt_len;
-    while at < row.ids.len() {
-        let sampled = row.mask[at];
-        let end = (at..row.ids.len()).find(|&t| row.mask[t] != sampled).unwrap_or(row.ids.len());
-        let turn = row.turns[at];
-        let mut part = row.ids[at..end].to_vec();
-        if let (false, Some(text)) = (sampled, said(turn)) {
-            // a reply that was cut off is closed first, as it was when it was played
-            let closed = usize::from(part.first() == Some(&trainer.text.end()));
-            let observation = played.episode.turns.get(turn as usize).map_or("", |turn| turn.observation.as_str());
-            let next = trainer.prompts.next(&format!("{observation}\n{text}"));
-            part.truncate(closed);
-            part.extend(trainer.text.between(&plain, &Message::user(next))?);
-            any = true;
+/// A row for every turn the judge speaks of: what the student read until then, the feedback, the student's reply. So no
+/// turn is taught by feedback on another one. Also the tokens of feedback that the model's context has no room for.
+fn hints(trainer: &Trainer, played: &Played, lesson: &Lesson) -> Result<(Vec<TeacherRow>, usize)> {
+    let (row, longest) = (&lesson.row, trainer.engine.info().context);
+    let places: Vec<usize> = row.positions().collect();
+    let (mut rows, mut lost) = (vec![], 0);
+    for turn in lesson.facts.turns.iter().filter(|turn| !turn.tokens.is_empty()) {
+        let said = played.verdicts.iter().find(|verdict| verdict.turn == turn.index);
+        let Some(feedback) = said.and_then(|verdict| verdict.feedback.as_ref()) else { continue };
+        let text = format!("Feedback on this turn: {feedback}");
+        // a turn's sampled tokens stand side by side
+        let reply = places[turn.tokens.start]..places[turn.tokens.end - 1] + 1;
+        let mut ids = before(trainer, played, row, turn.index, &text)?;
+        let mut mask = vec![false; ids.len()];
+        ids.extend(&row.ids[reply.clone()]);
+        mask.extend(&row.mask[reply]);
+        if ids.len() <= longest {
+            rows.push(TeacherRow { ids, mask, of: turn.tokens.clone() });
+        } else {
+            lost += trainer.text.encode(&text)?.len();
         }
-        mask.extend(std::iter::repeat_n(sampled, part.len()));
-        ids.extend(part);
-        at = end;
     }
-    Ok(any.then_some((ids, mask)))
+    Ok((rows, lost))
+}
+
+/// What stands before the reply of a turn, with `text` at the end of what the environment said there.
+fn before(trainer: &Trainer, played: &Played, row: &Row, turn: u32, text: &str) -> Result<Vec<u32>> {
+    let goal = &played.episode.task.goal;
+    if row.turns.first() == Some(&turn) {
+        return trainer.text.encode(&prompt(trainer, &row.prompt, goal, text, trainer.skills.placement())?);
+    }
+    let begin = row.turns.iter().position(|&of| of == turn).unwrap_or(row.prompt_len);
+    // a reply that was cut off is closed first, as it was when it was played
+    let closed = usize::from(row.ids.get(begin) == Some(&trainer.text.end()));
+    let observation = played.episode.turns.get(turn as usize).map_or("", |turn| turn.observation.as_str());
+    let plain = [Message::user(row.prompt.message(&trainer.prompts, goal, None))];
+    let next = trainer.prompts.next(&format!("{observation}\n{text}"));
+    let told = trainer.text.between(&plain, &Message::user(next))?;
+    Ok([&row.ids[..begin + closed], &told].concat())
 }
 
 /// Lays rows that were played with skills out under the plain prompt, as if the student had written them by itself.
