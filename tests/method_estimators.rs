@@ -4,7 +4,14 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sdlab::method::estimator::{Listed, Sampled, TokenAt, preference};
-use sdlab::method::{GrpoOpsd, Method, MethodConfig, Rlsd, RowFacts, SkillSd, Tokens, TurnFacts};
+use sdlab::method::grpo_opsd::GrpoOpsdVariant;
+use sdlab::method::math::{AdvantageOver, Aggregation, Gate};
+use sdlab::method::sdar::Objective;
+use sdlab::method::view::Top;
+use sdlab::method::{
+    Gigpo, Grpo, GrpoOpsd, METHODS, Method, MethodConfig, Rlsd, RowFacts, Sdar, SkillGrpo, SkillRl, SkillSd, Tokens,
+    TurnFacts,
+};
 
 const H: f64 = 1e-6;
 
@@ -181,6 +188,8 @@ fn divergences_of_a_small_distribution() {
     close(Listed::Rkl.at(&p, &q).value, 0.0851228, 1e-6);
     close(Listed::Fkl.at(&p, &q).value, 0.0920329, 1e-6);
     close(Listed::Jsd(0.5).at(&p, &q).value, 0.0219012, 1e-6);
+    // against the uniform distribution it is ln 3 - H
+    close(3f64.ln() - Listed::Rkl.at(&p, &[(1.0f32 / 3.0).ln(); 3]).value, 0.8018186, 1e-6);
     // the tail is an outcome of its own
     let tail = Listed::Rkl.at(&p[..2], &q[..2]);
     close(tail.value, 0.0851228, 1e-6);
@@ -208,8 +217,19 @@ fn batch(advantage: &'static [f32]) -> Tokens<'static> {
 
 #[test]
 fn skill_sd_loss_and_gradient() {
-    let plan = SkillSd { coef: 1.0, ..SkillSd::default() }.token_loss(&batch(&[0.0; 7]));
+    let plan = SkillSd { coef: 1.0.into(), ..SkillSd::default() }.token_loss(&batch(&[0.0; 7]));
     close(plan.value, 0.1255745737, 1e-7);
+    let k3 = [0.00483742, 0.02140276, 0.71828183, 0.0, 0.19658530, 0.0, 0.00517092];
+    let rho = [1.0, 1.0512711, 0.90483742, 1.0, 1.0, 0.95122942, 1.0];
+    for t in 0..7 {
+        let [lp, lp_old, lp_teacher] = [STUDENT[t], OLD[t], TEACHER[t]].map(f64::from);
+        let token = TokenAt { lp_student: lp, lp_here: lp, lp_old, lp_teacher };
+        close(Sampled::K3.at(token).value, k3[t], 1e-7);
+        close(Sampled::RatioK3(0.0).at(token).value, rho[t] * k3[t], 1e-7);
+        // at a gap of -ln 2 the term is 1 - ln 2, so that the ratio shows
+        let known = TokenAt { lp_teacher: lp + 2f64.ln(), ..token };
+        close(Sampled::RatioK3(0.0).at(known).value / (1.0 - 2f64.ln()), rho[t], 1e-7);
+    }
     let want = [0.01428571, -0.03003632, -0.12926249, 0.0, 0.1, 0.0, -0.01428571];
     plan.d_logp.iter().zip(want).for_each(|(&got, want)| close(got.into(), want, 1e-7));
 }
@@ -222,6 +242,9 @@ fn rlsd_reshapes_the_published_example() {
         close(f64::from(TEACHER[t]) - f64::from(OLD[t]), gap, 1e-6);
         let advantage = if t < 4 { 0.8 } else { -1.1 };
         close(sdlab::method::advantage::rlsd(advantage, gap, 0.5, 0.2), wanted, 1e-6);
+        // the whole share leaves the weight alone
+        let w = [0.904837, 1.2, 1.2, 1.0, 1.2, 1.051271, 0.904837][t];
+        close(sdlab::method::advantage::rlsd(advantage, gap, 1.0, 0.2) / advantage, w, 1e-6);
     }
 }
 
@@ -242,30 +265,132 @@ fn rlsd_reshapes_advantages() {
     close(credit.advantage[2].into(), base * 1.1, 1e-5);
     close(credit.advantage[4].into(), -base * 1.1, 1e-5);
     assert_eq!(credit.metrics["rlsd/share"], (0.5, 1.0));
+    let squares = [-0.1f64, 0.25, 0.9, 0.0, -0.7, -0.05, 0.1].map(|gap| gap * gap).iter().sum::<f64>();
+    close(credit.metrics["gap/square"].0, squares, 1e-6);
 }
 
 #[test]
 fn the_released_baseline_is_sdar_with_a_flat_gate() {
     let tokens = Tokens { reference: Some(&OLD), ..batch(&[0.8, 0.8, 0.8, 0.8, -1.1, -1.1, -1.1]) };
-    let flat = sdlab::method::Sdar { beta: 0.0, ..Default::default() }.token_loss(&tokens);
+    let flat = Sdar { beta: 0.0, ..Default::default() }.token_loss(&tokens);
     let released = GrpoOpsd::default().token_loss(&tokens);
     close(released.value, flat.value, 1e-12);
     assert_eq!(released.d_logp, flat.d_logp);
 }
 
-#[test]
-fn weight_zero_is_grpo_bit_for_bit() {
-    let tokens = Tokens { reference: Some(&TEACHER), ..batch(&[0.8, 0.8, 0.8, 0.8, -1.1, -1.1, -1.1]) };
-    let skill_sd = SkillSd { coef: 0.0, ..SkillSd::default() };
-    let baseline = GrpoOpsd { coef: 0.0, ..GrpoOpsd::default() };
-    let pairs = [
-        (skill_sd.token_loss(&tokens), skill_sd.grpo.token_loss(&tokens)),
-        (baseline.token_loss(&tokens), baseline.grpo.token_loss(&tokens)),
-    ];
-    for (with, without) in pairs {
-        assert_eq!(with.value.to_bits(), without.value.to_bits());
-        assert!(with.d_logp.iter().zip(&without.d_logp).all(|(a, b)| a.to_bits() == b.to_bits()));
+/// Every method that is GRPO with something added, the addition off, whatever its teacher says.
+fn switched_off() -> Vec<(Box<dyn Method>, Grpo)> {
+    let mut pairs: Vec<(Box<dyn Method>, Grpo)> = vec![];
+    for gate in [Gate::Gap, Gate::Entropy, Gate::SoftOr] {
+        for objective in [Objective::Rkl, Objective::Fkl, Objective::Jsd] {
+            let sdar = Sdar { coef: 0.0.into(), gate, objective, ..Sdar::default() };
+            pairs.push((Box::new(sdar.clone()), sdar.grpo));
+        }
     }
+    for variant in ["paper", "sdar"] {
+        let text = format!("[skill-sd]\ncoef = 0\nvariant = '{variant}'");
+        let MethodConfig::SkillSd(skill_sd) = toml::from_str(&text).unwrap() else { panic!("{text}") };
+        pairs.push((Box::new(skill_sd.clone()), skill_sd.grpo));
+    }
+    for variant in [GrpoOpsdVariant::Released, GrpoOpsdVariant::Algorithm, GrpoOpsdVariant::Advantage] {
+        let baseline = GrpoOpsd { coef: 0.0.into(), variant, ..GrpoOpsd::default() };
+        pairs.push((Box::new(baseline.clone()), baseline.grpo));
+    }
+    let others: [(Box<dyn Method>, Grpo); 4] = [
+        (Box::new(Rlsd { share: 0.0.into(), ..Rlsd::default() }), Rlsd::default().grpo),
+        (Box::new(SkillGrpo { share: 0.0, ..SkillGrpo::default() }), SkillGrpo::default().grpo),
+        (Box::new(SkillRl { share: 0.0, ..SkillRl::default() }), SkillRl::default().grpo),
+        (Box::new(Gigpo { step_weight: 0.0, normalise: true, ..Gigpo::default() }), Gigpo::default().grpo),
+    ];
+    pairs.extend(others);
+    pairs
+}
+
+#[test]
+fn with_every_switch_off_it_is_grpo_bit_for_bit() {
+    let row = |episode_return, member, tokens| RowFacts {
+        episode_return,
+        member,
+        turns: vec![TurnFacts { tokens, anchor: 3, ..TurnFacts::default() }],
+        ..RowFacts::default()
+    };
+    let facts = [row(1.0, 0, 0..4), row(0.3, 1, 4..7)];
+    let mut teacher = TEACHER;
+    (teacher[1], teacher[5]) = (f32::INFINITY, f32::NAN);
+    let top = Top { k: 1, ids: &[0; 7], student: &STUDENT, teacher: &TEACHER };
+    let (facts, teacher, top) = (&facts[..], Some(&teacher[..]), Some(top));
+    let step = Tokens { facts, teacher, top, student: &[], reference: Some(&TEACHER), ..batch(&[]) };
+    let bits = |numbers: &[f32]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
+    for (off, grpo) in switched_off() {
+        assert_eq!(off.needs().skilled_share, 0.0);
+        let (own, plain) = (off.credit(&step).advantage, grpo.credit(&step).advantage);
+        assert_eq!(bits(&own), bits(&plain), "{}", off.name());
+        let tokens = Tokens { student: &STUDENT, advantage: &own, ..step };
+        let (with, without) = (off.token_loss(&tokens), grpo.token_loss(&tokens));
+        assert_eq!(with.value.to_bits(), without.value.to_bits(), "{}", off.name());
+        assert_eq!(bits(&with.d_logp), bits(&without.d_logp), "{}", off.name());
+        assert_eq!(bits(&with.d_entropy), bits(&without.d_entropy), "{}", off.name());
+        assert_eq!(bits(&with.loss), bits(&without.loss), "{}", off.name());
+        assert!(with.d_top.is_empty() && with.d_given.is_empty(), "{}", off.name());
+        assert!(!with.is_mixed(), "{}: nothing but the reward asks for anything", off.name());
+    }
+}
+
+#[test]
+fn one_key_of_a_nested_table_leaves_the_others_as_published() {
+    let parse = |text: &str| match toml::from_str(text).unwrap() {
+        MethodConfig::SkillSd(skill_sd) => skill_sd.grpo,
+        other => panic!("{other:?}"),
+    };
+    let (published, sdar) = (SkillSd::default().grpo, Grpo::default());
+    assert_eq!((published.kl_coef, published.entropy_coef, published.dual_clip), (0.0, 0.0, 0.0));
+    assert_eq!(published.advantage, AdvantageOver::Trajectories);
+    assert_eq!(parse("[skill-sd.grpo]\nclip_low = 0.1"), Grpo { clip_low: 0.1, ..published.clone() });
+    assert_eq!(parse("[skill-sd]\nvariant = 'sdar'"), sdar);
+    assert_eq!(parse("[skill-sd]\nvariant = 'sdar'\n[skill-sd.grpo]\nkl_coef = 0"), Grpo { kl_coef: 0.0, ..sdar });
+    let whole = MethodConfig::SkillSd(SkillSd::default());
+    assert_eq!(toml::from_str::<MethodConfig>(&toml::to_string(&whole).unwrap()).unwrap(), whole);
+    assert_eq!(parse("[skill-sd.grpo]\nvariant = 'paper'").aggregation, Aggregation::SeqMeanTokenMean);
+}
+
+#[test]
+fn the_algorithm_of_opsd_is_k1_to_the_reference() {
+    let MethodConfig::Opsd(opsd) = toml::from_str("[opsd]\nvariant = 'algorithm'").unwrap() else { panic!("no opsd") };
+    let needs = opsd.needs();
+    assert!(needs.reference && needs.teacher.is_none() && needs.top.k == 0);
+    let tokens = Tokens { teacher: None, reference: Some(&TEACHER), ..batch(&[0.0; 7]) };
+    let plan = opsd.token_loss(&tokens);
+    // the mean gap of the two is 0.5 / 7, and log pi - log pi_ref its opposite
+    close(plan.value, -0.01 * 0.5 / 7.0, 1e-9);
+    assert!(plan.d_logp.iter().all(|d| (f64::from(*d) - 0.01 / 7.0).abs() < 1e-9), "{:?}", plan.d_logp);
+}
+
+/// The core of the family says of every part whether it was read.
+#[test]
+fn provenance_is_said() {
+    let core = ["grpo", "gigpo", "opd", "sdar", "skill-sd", "opsd", "grpo-opsd", "skill-grpo", "rlsd", "skillrl"];
+    for info in METHODS.iter().filter(|info| core.contains(&info.name)) {
+        assert!(info.provenance.contains("READ"), "{}", info.name);
+    }
+    let of = |name| METHODS.iter().find(|info| info.name == name).unwrap().provenance;
+    for (name, part) in [
+        ("sdar", "how they are gated and estimated is INFERRED"),
+        ("skill-sd", "clip_high 0.28 is ours"),
+        ("grpo-opsd", "advantage, the meaningful form, INFERRED"),
+        ("opd", "is INFERRED"),
+    ] {
+        assert!(of(name).contains(part), "{name}");
+    }
+}
+
+#[test]
+fn the_rewards_part_of_a_plan_is_its_grpo() {
+    let tokens = Tokens { reference: Some(&TEACHER), ..batch(&[0.8, 0.8, 0.8, 0.8, -1.1, -1.1, -1.1]) };
+    let skill_sd = SkillSd::default();
+    let (plan, grpo) = (skill_sd.token_loss(&tokens), skill_sd.grpo.token_loss(&tokens));
+    assert!(plan.is_mixed() && !grpo.is_mixed());
+    assert_eq!(plan.reward.unwrap().d_logp, grpo.d_logp);
+    assert_ne!(plan.d_logp, grpo.d_logp);
 }
 
 #[test]

@@ -139,7 +139,12 @@ fn all() -> Vec<Box<dyn Method>> {
             other => other.build(),
         }
     };
-    MethodConfig::all().into_iter().map(attached).collect()
+    let variants = ["objective = 'fkl'", "objective = 'jsd'\ngate = 'soft-or'"]
+        .map(|keys| format!("[sdar]\ndetach_gate = false\n{keys}"))
+        .into_iter()
+        .chain(["[opsd]\nvariant = 'algorithm'", "[skill-sd]\nvariant = 'sdar'"].map(String::from))
+        .map(|text| toml::from_str::<MethodConfig>(&text).unwrap().build());
+    MethodConfig::all().into_iter().map(attached).chain(variants).collect()
 }
 
 #[test]

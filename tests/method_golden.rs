@@ -4,6 +4,9 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use sdlab::method::math::{AdvantageOver, Aggregation, Clip, Gate, KlEstimator, clipped_surrogate};
+use sdlab::method::needs::{Top, Whose};
+use sdlab::method::sdar::Objective;
+use sdlab::method::view;
 use sdlab::method::{Grpo, METHODS, Method, MethodConfig, Needs, Plan, RowFacts, Sdar, Tokens, Variant};
 
 const STUDENT: [f32; 7] = [-0.10, -0.50, -2.00, -0.05, -1.20, -0.30, -0.70];
@@ -29,7 +32,7 @@ fn batch(advantage: &'static [f32]) -> Tokens<'static> {
 /// The distillation alone: GRPO switched off, weight 1.
 fn only_distillation(gate: Gate, beta: f64) -> Plan {
     let grpo = Grpo { entropy_coef: 0.0, kl_coef: 0.0, ..Grpo::default() };
-    Sdar { coef: 1.0, beta, gate, grpo, ..Sdar::default() }.token_loss(&batch(&NO_ADVANTAGE))
+    Sdar { coef: 1.0.into(), beta, gate, grpo, ..Sdar::default() }.token_loss(&batch(&NO_ADVANTAGE))
 }
 
 fn mean(plan: &Plan, name: &str) -> f64 {
@@ -81,6 +84,62 @@ fn entropy_gate_soft_or_gate_and_beta_zero() {
     close(mean(&flat, "gate/active"), 0.0, 0.0);
 }
 
+/// One token, all three outcomes listed: student (.7, .2, .1), teacher (.5, .3, .2), the first sampled.
+#[test]
+fn the_other_objectives_are_gated_divergences() {
+    let (p, q) = ([0.7f32.ln(), 0.2f32.ln(), 0.1f32.ln()], [0.5f32.ln(), 0.3f32.ln(), 0.2f32.ln()]);
+    let gate = 1.0 / (1.0 + (5.0 * (0.7f64 / 0.5).ln()).exp());
+    for (objective, wanted) in [(Objective::Fkl, 0.0920329), (Objective::Jsd, 0.0219012)] {
+        let grpo = Grpo { entropy_coef: 0.0, kl_coef: 0.0, ..Grpo::default() };
+        let sdar = Sdar { coef: 1.0.into(), objective, grpo, ..Sdar::default() };
+        assert_eq!(sdar.needs().top, Top { k: 64, of: Whose::Teacher });
+        let top = view::Top { k: 3, ids: &[0, 1, 2], student: &p, teacher: &q };
+        let tokens = Tokens {
+            rows: &[std::ops::Range { start: 0, end: 1 }],
+            student: &p[..1],
+            old: &p[..1],
+            entropy: &[0.8],
+            advantage: &[0.0],
+            teacher: Some(&q[..1]),
+            top: Some(top),
+            ..Tokens::default()
+        };
+        let plan = sdar.token_loss(&tokens);
+        close(plan.value, gate * wanted, 1e-6);
+        assert!(plan.d_logp[0] == 0.0 && plan.d_top.len() == 3, "the gate is detached");
+        // d KL(q || p) / d ln p_v = -q_v, up to a constant that the tail takes
+        let slopes = [gate * (0.0 - 0.5), gate * (0.0 - 0.3), gate * (0.0 - 0.2)];
+        if objective == Objective::Fkl {
+            all_close(plan.d_top, &slopes, 1e-5);
+        }
+    }
+}
+
+/// A teacher that has no context for a row says nothing of it (a recorded run of another method, say).
+#[test]
+fn rows_without_a_teacher_are_not_distilled() {
+    let mut teacher = TEACHER;
+    teacher[4..].fill(f32::NAN);
+    let grpo = Grpo { entropy_coef: 0.0, kl_coef: 0.0, ..Grpo::default() };
+    let sdar = Sdar { coef: 1.0.into(), grpo, ..Sdar::default() };
+    let plan = sdar.token_loss(&Tokens { teacher: Some(&teacher), ..batch(&NO_ADVANTAGE) });
+    assert!(plan.value.is_finite() && plan.d_logp[4..].iter().all(|d| *d == 0.0), "{plan:?}");
+    all_close(plan.d_logp[..4].to_vec(), &[-0.05393438, -0.10443694, -0.14190102, -0.07142857], 1e-7);
+    assert_eq!(plan.metrics["gap/mean"].1, 4.0);
+}
+
+#[test]
+fn a_weight_can_follow_a_schedule() {
+    let parsed: MethodConfig =
+        toml::from_str("[sdar]\ncoef = { linear = { from = 0.02, to = 0, steps = 10 } }").unwrap();
+    let plan = |step| parsed.build().token_loss(&Tokens { step, ..batch(&NO_ADVANTAGE) });
+    let alone = Grpo::default().token_loss(&batch(&NO_ADVANTAGE)).value;
+    close(plan(1).value - alone, 0.02 * 0.163_356_02, 1e-7);
+    close(plan(6).value - alone, 0.01 * 0.163_356_02, 1e-7);
+    assert_eq!(plan(11).value.to_bits(), alone.to_bits());
+    assert!(toml::from_str::<MethodConfig>("[sdar]\ncoef = { linear = { from = 1, to = -1, steps = 9 } }").is_err());
+}
+
 #[test]
 fn policy_gradient_per_token_and_mean() {
     let clip = Clip { low: 0.2, high: 0.2, dual: 3.0 };
@@ -113,6 +172,7 @@ fn the_clip_and_the_dual_clip() {
         close(token.loss.value, loss, 1e-12);
         close(token.loss.slope, slope, 1e-12);
         assert_eq!(token.clipped, slope == 0.0, "ratio {ratio}, advantage {advantage}");
+        assert_eq!(token.dual, ratio == 5.0);
     }
     let open = clipped_surrogate(f64::ln(5.0), 0.0, -1.0, &Clip { dual: 0.0, ..clip });
     close(open.loss.value, 5.0, 1e-12);
@@ -148,6 +208,9 @@ fn advantages_over_rows_and_over_trajectories() {
     let rows = advantages(AdvantageOver::Rows, &group);
     let want = [0.736337, 0.736337, 0.718110, -1.086279, -1.104505];
     rows.iter().zip(want).for_each(|(&got, want)| close(got, want, 1e-6));
+    let centred = AdvantageOver::Rows.centred(&group.iter().collect::<Vec<_>>());
+    close(10.0 - centred[0], 5.96, 1e-12);
+    close(centred[0] / rows[0], 5.4866201, 2e-6);
 
     let plain = [row(3, 10.0, 0.0), row(1, 0.0, 0.0), row(3, 10.0, 0.0)];
     let trajectories = advantages(AdvantageOver::Trajectories, &plain);
@@ -184,7 +247,7 @@ fn aggregations_weigh_rows_as_they_say() {
 #[test]
 fn weight_zero_is_grpo_bit_for_bit() {
     let tokens = Tokens { reference: Some(&TEACHER), ..batch(&ADVANTAGE) };
-    let sdar = Sdar { coef: 0.0, ..Sdar::default() };
+    let sdar = Sdar { coef: 0.0.into(), ..Sdar::default() };
     let (with, without) = (sdar.token_loss(&tokens), sdar.grpo.token_loss(&tokens));
     let bits = |slopes: &[f32]| slopes.iter().map(|slope| slope.to_bits()).collect::<Vec<_>>();
     assert_eq!(with.value.to_bits(), without.value.to_bits());

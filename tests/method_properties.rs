@@ -5,7 +5,7 @@ use std::ops::Range;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sdlab::method::math::{AdvantageOver, Aggregation, Clip, Gate, KlEstimator, clipped_surrogate};
-use sdlab::method::{Grpo, Method, RowFacts, Sdar, Tokens};
+use sdlab::method::{Grpo, Method, RowFacts, Sdar, SkillSd, Tokens};
 
 /// One random batch, owned.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ proptest! {
     #[test]
     fn derivatives_are_those_of_the_value(batch in batches(), grpo in grpos(), gate in gates(), beta in 0.0..6.0) {
         // an undetached gate, so that the value's dependence on it is part of the derivative
-        let sdar = Sdar { coef: 0.5, beta, gate, detach_gate: false, entropy_scale: 0.8, grpo };
+        let sdar = Sdar { coef: 0.5.into(), beta, gate, detach_gate: false, entropy_scale: 0.8, grpo, ..Sdar::default() };
         let methods: [&dyn Method; 2] = [&sdar.grpo, &sdar];
         for method in methods {
             let plan = method.token_loss(&batch.tokens());
@@ -185,6 +185,11 @@ proptest! {
         prop_assert_eq!(plan.metrics["gap/square"].0, 0.0);
         prop_assert_eq!(plan.metrics["gate/active"].0, 0.0);
         prop_assert_eq!(plan.metrics["distill/loss"].0, 0.0);
+        // of Skill-SD nothing is left but GRPO, wherever the policy has moved to
+        let (off, on) = (SkillSd { coef: 0.0.into(), ..SkillSd::default() }, SkillSd::default());
+        let (off, on) = (off.token_loss(&same.tokens()), on.token_loss(&same.tokens()));
+        prop_assert_eq!(on.metrics["distill/loss"].0, 0.0);
+        prop_assert_eq!((on.value, on.d_logp), (off.value, off.d_logp));
     }
 
     #[test]

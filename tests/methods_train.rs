@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sdlab::config::{Overrides, Recipe, parse};
+use sdlab::config::{self, Overrides, Recipe, parse};
 use sdlab::core::exit::Exit;
 use sdlab::core::{Metrics, RunEvent};
+use sdlab::engine::Engine;
+use sdlab::engine::candle::{self, CandleEngine};
 use sdlab::method::METHODS;
 use sdlab::run::{RunFolder, Source};
 use sdlab::session::Asserts;
@@ -94,6 +96,30 @@ fn a_teacher_without_privilege_and_without_other_weights_has_no_gap() {
     assert!(steps.iter().all(|s| s["gap/rms"].unwrap() < 1e-4), "{steps:?}");
 }
 
+/// The updates of a step move the student away from its own start, so the gap alone does not tell that no skill was shown.
+#[test]
+fn a_teacher_that_reads_no_skill_is_noticed_over_several_updates() {
+    let (_, steps, said) = train(&["skills.retrieval='none'", "optim.lr=0.003", "rollout.members=4"]);
+    assert!(steps[1]["gap/rms"].unwrap() > 1e-3, "{said} {:?}", steps[1]);
+    assert!(steps.iter().all(|s| s["gap/start_rms"].unwrap() < 1e-4), "{steps:?}");
+    let (_, steps, said) = train(&["rollout.members=4"]);
+    assert!(steps[0]["gap/start_rms"].unwrap() > 1e-2, "{said}");
+    // every default rule is about something that is recorded
+    for rule in Recipe::default().alerts.rules.iter().filter(|rule| rule.metric != "judge/unread") {
+        assert!(steps[0].contains_key(&rule.metric), "{}", rule.metric);
+    }
+    assert!(steps[0]["reply/tokens"].unwrap() > 1.0 && steps[0].contains_key("groups/any_won"));
+}
+
+#[test]
+fn the_other_objectives_of_sdar_train() {
+    for objective in ["fkl", "jsd"] {
+        let (exit, steps, said) = train(&[&format!("method.sdar={{ objective = '{objective}', top = 8 }}")]);
+        assert_eq!((exit, steps.len()), (Exit::Done, 2), "{objective}: {said}");
+        assert!(steps.iter().all(|s| s["distill/loss"].unwrap() > 0.0 && s["gate/mean"].is_some()), "{objective}");
+    }
+}
+
 #[test]
 fn an_expert_or_a_sibling_can_be_the_context() {
     let (exit, steps, said) = train(&["method.opd.context='gold'"]);
@@ -129,6 +155,60 @@ fn what_cannot_be_provided_is_refused_in_words() {
     let (exit, _, said) = train(&[&format!("method.opd.teacher={{ checkpoint = '{}' }}", other.path().display())]);
     assert_eq!(exit, Exit::Failed);
     assert!(said.contains("has another tokenizer than the student"), "{said}");
+}
+
+/// A model of another size that reads what the starter reads.
+fn larger(folder: &Path) {
+    let starter = Path::new(env!("CARGO_MANIFEST_DIR")).join("runs/starter/model");
+    let own = candle::architecture(&starter).unwrap();
+    let (layers, vocab) = (own.num_hidden_layers + 1, own.vocab_size + 64);
+    let larger = candle::Architecture { num_hidden_layers: layers, vocab_size: vocab, ..own };
+    CandleEngine::init(larger, 1).unwrap().save(folder, false).unwrap();
+    for entry in std::fs::read_dir(&starter).unwrap().flatten() {
+        let name = entry.file_name();
+        if name != "config.json" && name != "model.safetensors" {
+            std::fs::copy(entry.path(), folder.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_teacher_may_be_of_another_size() {
+    let teacher = tempfile::tempdir().unwrap();
+    larger(teacher.path());
+    for method in ["opd", "sod", "tip", "atod"] {
+        let checkpoint = format!("method.{method}.teacher={{ checkpoint = '{}' }}", teacher.path().display());
+        let (exit, steps, said) = train(&[&format!("method.{method}={{}}"), &checkpoint]);
+        assert_eq!((exit, steps.len()), (Exit::Done, 2), "{method}: {said}");
+        assert!(steps.iter().all(|s| s["gap/rms"].unwrap() > 0.1), "{method}: a model that knows nothing disagrees");
+    }
+}
+
+#[test]
+fn a_teacher_is_looked_at_before_a_run_is_made() {
+    let root = tempfile::tempdir().unwrap();
+    let (file, foreign, fitting) =
+        (root.path().join("r.toml"), root.path().join("foreign"), root.path().join("fitting"));
+    [&foreign, &fitting].map(|folder| std::fs::create_dir(folder).unwrap());
+    larger(&foreign);
+    larger(&fitting);
+    sdlab::text::train::write(&foreign, ["go to desk 1".to_owned()].into_iter(), 270).unwrap();
+    let starter = format!("{}/runs/starter/model", env!("CARGO_MANIFEST_DIR"));
+    let made = |teacher: &Path| {
+        let teacher = teacher.display();
+        let text = format!("[model]\npath = '{starter}'\n[method.opd]\nteacher = {{ checkpoint = '{teacher}' }}");
+        std::fs::write(&file, text).unwrap();
+        config::load_to_train(Some(&file), &Overrides::default()).map_err(|e| (e.place().to_owned(), e.to_string()))
+    };
+    assert!(made(&fitting).is_ok());
+    for (teacher, part) in [
+        (Path::new("/nowhere"), "the teacher `/nowhere` cannot be used: `/nowhere` does not exist"),
+        (root.path(), "cannot be used"),
+        (&foreign, "has another tokenizer than the student"),
+    ] {
+        let (place, said) = made(teacher).unwrap_err();
+        assert!(place.ends_with("r.toml:4:11") && said.contains(part), "{place}: {said}");
+    }
 }
 
 #[test]

@@ -89,3 +89,23 @@ fn adapters_and_bf16_resume_exactly() {
         }
     }
 }
+
+#[test]
+fn reward_and_distillation_are_compared_and_nothing_is_changed_by_it() {
+    let root = tempfile::tempdir().unwrap();
+    // an auxiliary gradient exists in every step: distillation does not wait for different rewards
+    let own = ["run.steps=3", "rollout.members=4", "checkpoint.final=true"];
+    let seen = train(&recipe(root.path(), &[&own[..], &["record.gradients=2", "run.name=seen"]].concat()));
+    let blind = train(&recipe(root.path(), &[&own[..], &["record.gradients=0", "run.name=blind"]].concat()));
+    assert_eq!(weights(&seen.checkpoint(3)), weights(&blind.checkpoint(3)));
+    let numbers = |folder: &RunFolder| -> Vec<Option<f64>> {
+        let of = |event| match event {
+            RunEvent::Stepped { metrics, .. } => Some(metrics.get("grad/aux_norm").copied().flatten()),
+            _ => None,
+        };
+        events(folder).into_iter().filter_map(of).collect()
+    };
+    let found = numbers(&seen);
+    assert!(found[0].is_some_and(|norm| norm > 0.0) && found[1].is_none() && found[2].is_some(), "{found:?}");
+    assert_eq!(numbers(&blind), [None, None, None]);
+}

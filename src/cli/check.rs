@@ -115,7 +115,7 @@ const CHECKS: &[(&str, Check)] = &[
 /// Checks a recipe, or that of the run whose folder is named.
 pub(super) fn check(recipe: Option<&Path>, overrides: &Overrides, json: bool) -> Result<Exit> {
     let file = recipe.filter(|path| path.is_dir()).map(|folder| folder.join("config.toml"));
-    let recipe = config::load(file.as_deref().or(recipe), overrides)?;
+    let recipe = config::load_to_train(file.as_deref().or(recipe), overrides)?;
     let findings = findings(recipe);
     let ok = findings.iter().all(|finding| finding.status != Status::Fail);
     match json {

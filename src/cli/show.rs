@@ -63,7 +63,8 @@ fn axis_of(method: &MethodInfo, axis: &str) -> Option<&'static str> {
 /// Everything about a method: what it is, where it comes from, what it asks for, its constants with their defaults.
 fn method_page(method: &MethodInfo) -> String {
     let mut page = format!("{}: {}\n\n{}\n", method.name, method.summary, method.docs.trim());
-    page.push_str(&format!("\nProvenance\n  {}\n", method.provenance.trim()));
+    page.push_str("\nProvenance\n");
+    wrap(method.provenance, 116).iter().for_each(|line| page.push_str(&format!("  {line}\n")));
     let config = MethodConfig::all().into_iter().find(|config| config.name() == method.name);
     let asks = config.as_ref().map(|config| config.build().needs().sentences()).unwrap_or_default();
     if !asks.is_empty() {
@@ -82,7 +83,7 @@ fn method_page(method: &MethodInfo) -> String {
     for key in method.keys.iter().filter(|key| defaults.contains_key(key.key)) {
         match &defaults[key.key] {
             toml::Value::Table(inner) if inner.contains_key("variant") || key.key == "gigpo" => {
-                page.push_str(&format!("{} = {{ ... }}\n", key.key));
+                page.push_str(&format!("{} = {{ {}... }}\n", key.key, unusual(key.key, inner)));
             }
             toml::Value::Array(list) if list.iter().all(toml::Value::is_table) => {
                 let lines: String = list.iter().map(|item| format!("  {item},\n")).collect();
@@ -93,6 +94,31 @@ fn method_page(method: &MethodInfo) -> String {
         key.doc.trim_end().lines().for_each(|line| page.push_str(&format!("    {}\n", line.trim())));
     }
     page
+}
+
+/// The settings of a nested method that are not its own defaults, each with a comma.
+fn unusual(method: &str, inner: &toml::Table) -> String {
+    let own = MethodConfig::all().into_iter().find(|config| config.name() == method);
+    let usual = own.and_then(|config| toml::Table::try_from(config).ok()).unwrap_or_default();
+    let usual = usual.get(method).and_then(toml::Value::as_table);
+    let changed = inner.iter().filter(|(key, value)| usual.is_none_or(|usual| usual.get(*key) != Some(value)));
+    changed.filter(|(_, value)| !value.is_table()).map(|(key, value)| format!("{key} = {value}, ")).collect()
+}
+
+/// Words in lines of at most `width` characters.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last_mut().map_or(0, |line| line.chars().count());
+        if last > 0 && last + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(if line.is_empty() { "" } else { " " });
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 /// `sdlab export`: the files that were written, one a line.
@@ -120,5 +146,27 @@ pub(super) fn print(text: &str) -> Result<Exit> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(Exit::Done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::method_page;
+    use crate::method::METHODS;
+
+    fn page(name: &str) -> String {
+        method_page(METHODS.iter().find(|method| method.name == name).unwrap())
+    }
+
+    #[test]
+    fn pages_fit_a_wide_terminal_and_tell_defaults_of_their_own() {
+        for method in METHODS {
+            for line in page(method.name).lines().filter(|line| !line.contains(" = ")) {
+                assert!(line.chars().count() <= 130, "{}: {line}", method.name);
+            }
+        }
+        let skill_sd = page("skill-sd");
+        assert!(skill_sd.contains("clip_high = 0.28, dual_clip = 0.0, entropy_coef = 0.0, kl_coef = 0.0, ... }"));
+        assert!(page("sdar").contains("grpo = { ... }"));
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn train(recipe: Option<&Path>, from: &Start, options: &Options) -> R
         }
         (None, None, None) => {
             let source = recipe.map_or_else(|| "default".into(), |path| path.display().to_string());
-            wiring::create_run(&config::load(recipe, &options.overrides())?, &source)?
+            wiring::create_run(&config::load_to_train(recipe, &options.overrides())?, &source)?
         }
     };
     if !options.quiet {

@@ -191,15 +191,18 @@ fn adapter_targets(recipe: &Recipe) -> Option<(&'static str, String)> {
 fn alert_rules(recipe: &Recipe) -> Option<(&'static str, String)> {
     recipe.alerts.rules.iter().find_map(|rule| {
         let metric = &rule.metric;
-        let limits = [rule.above, rule.below];
+        let limits = [rule.above, rule.below, rule.falls];
         let reason = match rule {
             _ if metric.is_empty() => "a rule needs a `metric`".to_owned(),
             _ if rule.steps == 0 => format!("`for` of the rule on `{metric}` must be at least 1"),
             _ if limits.iter().flatten().any(|limit| !limit.is_finite()) => {
                 format!("the limit of the rule on `{metric}` must be a finite number")
             }
-            _ if limits.iter().all(Option::is_some) => {
-                format!("the rule on `{metric}` has both `above` and `below`, write two rules")
+            _ if limits.iter().flatten().count() > 1 => {
+                format!("the rule on `{metric}` has more than one of `above`, `below` and `falls`, write two rules")
+            }
+            _ if rule.falls.is_some_and(|falls| falls <= 0.0) => {
+                format!("`falls` of the rule on `{metric}` must be greater than 0")
             }
             _ => return None,
         };
@@ -235,6 +238,7 @@ mod tests {
             ("run.name = '../up'", "r.toml:1:12", "cannot be a folder name"),
             ("[alerts]\nrules = [{ metric = 'a', for = 0 }]", "r.toml:2:9", "`for` of the rule on `a`"),
             ("[alerts]\nrules = [{ metric = 'a', above = 1, below = 0 }]", "r.toml:2:9", "write two rules"),
+            ("[alerts]\nrules = [{ metric = 'a', falls = 0 }]", "r.toml:2:9", "`falls` of the rule on `a`"),
         ] {
             let error = refused(text);
             assert_eq!(error.place(), place, "{error}");

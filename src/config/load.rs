@@ -9,6 +9,7 @@ use super::edit;
 use super::error::ConfigError;
 use super::recipe::Recipe;
 use super::suggest::{Reason, explain};
+use super::teacher::misfit;
 use super::unmet::unmet;
 
 /// What the built-in recipe is called in messages and in the run's first record.
@@ -36,6 +37,20 @@ pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Recipe, Config
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| ConfigError::new(&name, format!("cannot be read: {e}")))?;
     parse(&name, &text, overrides)
+}
+
+/// [`load`], of a recipe that is to be trained here: the models that its method learns from are looked at, too.
+///
+/// # Errors
+/// As [`load`]; or a teacher is not there, or cannot teach this student.
+pub fn load_to_train(path: Option<&Path>, overrides: &Overrides) -> Result<Recipe, ConfigError> {
+    let recipe = load(path, overrides)?;
+    let Some((key, reason)) = misfit(&recipe) else { return Ok(recipe) };
+    let (name, text) = match path {
+        Some(path) => (path.display().to_string(), std::fs::read_to_string(path).unwrap_or_default()),
+        None => (DEFAULT_NAME.to_owned(), DEFAULT_TEXT.to_owned()),
+    };
+    Err(locate(&name, &text, &arguments(overrides), &key, reason))
 }
 
 /// Parses and checks a recipe; `name` stands for the file in messages.

@@ -14,6 +14,7 @@ mod load;
 mod print;
 mod recipe;
 mod suggest;
+mod teacher;
 mod unmet;
 mod watch;
 
@@ -21,7 +22,7 @@ pub use diff::{applied, changes, resumed, scope_of};
 pub use edit::{set, set_in_file};
 pub use error::ConfigError;
 pub use fields::{Field, Table};
-pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, parse, parse_alone};
+pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, load_to_train, parse, parse_alone};
 pub use print::{render, sample};
 pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, EvolveSettings, Generator,

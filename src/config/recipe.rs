@@ -250,7 +250,7 @@ pub enum JudgeBy {
     Oracle,
 }
 
-/// Fires when a metric stays past a limit. With neither `above` nor `below`: when it is not a finite number.
+/// Fires when a metric stays past a limit. With none of `above`, `below` and `falls`: when it is not a finite number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlertRule {
@@ -262,6 +262,10 @@ pub struct AlertRule {
     /// Breached while the metric is less than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<f64>,
+    /// Breached while the mean of its last ten values is lower by more than this, > 0, than the highest such mean before:
+    /// a trend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub falls: Option<f64>,
     /// Breached steps in a row until it fires, >= 1. It fires again only after a step without breach.
     #[serde(rename = "for", default = "one_step")]
     pub steps: u32,
@@ -286,6 +290,7 @@ fn default_rules() -> Vec<AlertRule> {
         metric: metric.into(),
         above: None,
         below: None,
+        falls: None,
         steps,
         level,
         note: note.into(),
@@ -297,11 +302,16 @@ fn default_rules() -> Vec<AlertRule> {
         },
         AlertRule {
             below: Some(1e-3),
-            ..rule("gap/rms", 3, Level::Warn, "the teacher's prompt seems to equal the student's")
+            ..rule("gap/start_rms", 3, Level::Warn, "the teacher's prompt seems to equal the student's")
         },
         AlertRule {
             above: Some(0.0),
-            ..rule("skills/lost_tokens", 1, Level::Warn, "skill text did not fit the teacher's prompt and was left out")
+            ..rule(
+                "skills/lost_tokens",
+                1,
+                Level::Warn,
+                "skill text did not fit the teacher's prompt and was left out, see `skills.budget_tokens`",
+            )
         },
         AlertRule {
             above: Some(0.0),
@@ -317,12 +327,21 @@ fn default_rules() -> Vec<AlertRule> {
             )
         },
         AlertRule {
+            falls: Some(0.1),
+            ..rule(
+                "gap/mean",
+                3,
+                Level::Warn,
+                "the teacher disagrees more and more: its skills do not serve, or the student overfits",
+            )
+        },
+        AlertRule {
             above: Some(1.0),
             ..rule(
-                "coef/aux_to_rl",
-                5,
+                "grad/aux_to_rl",
+                3,
                 Level::Warn,
-                "distillation outweighs the reward by the sizes of their coefficients (not of gradients), lower its `coef`",
+                "the gradient of distillation outweighs that of the reward, lower its `coef`",
             )
         },
         AlertRule {
@@ -350,10 +369,6 @@ fn default_rules() -> Vec<AlertRule> {
         AlertRule {
             above: Some(0.05),
             ..rule("leak/share", 3, Level::Warn, "replies quote what only the teacher has read")
-        },
-        AlertRule {
-            above: Some(0.0),
-            ..rule("skills/lost_tokens", 1, Level::Info, "skill text was cut off, see `skills.budget_tokens`")
         },
         AlertRule {
             above: Some(0.5),
@@ -769,6 +784,10 @@ tables! {
         pub reference: bool = false, NextRun;
         /// Likely tokens recorded per position under both views, where there is a teacher; 0 = those of the method, if any.
         pub top_k: u32 = 0, NextRun;
+        /// Steps between comparisons of the gradient that the reward asks for with the one that distillation asks for
+        /// (`grad/aux_to_rl`, `grad/cosine`), in a step's first update; each costs one more forward and backward pass of
+        /// it. 0 = never.
+        pub gradients: u64 = 10, NextRun;
     }
 
     /// The judge of turns, for methods that ask one.
@@ -788,8 +807,9 @@ tables! {
 
     /// Alerts: rules over the metrics of a step.
     pub struct AlertSettings in "alerts" {
-        /// Each rule has `metric`, `above` or `below` (neither: fires when the value is not finite), `for` (breached
-        /// steps in a row until it fires, default 1), `level` (`info`, `warn`, `error`; an `error` rule that fired
+        /// Each rule has `metric`, one of `above`, `below` and `falls` (by how much the mean of ten steps is lower than the
+        /// highest before; none of them: fires when the value is not finite), `for` (breached steps in a row until it
+        /// fires, default 1), `level` (`info`, `warn`, `error`; an `error` rule that fired
         /// makes the exit code 3) and `note` (what it means). An empty list = no alerts.
         pub rules: Vec<AlertRule> = default_rules(), Live;
     }

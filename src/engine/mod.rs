@@ -139,6 +139,17 @@ pub struct Update {
     pub skipped: bool,
 }
 
+/// Two parts of a gradient, over all trained numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parts {
+    /// L2 norm of the part asked about.
+    pub part: f64,
+    /// L2 norm of the rest.
+    pub rest: f64,
+    /// Cosine of the angle between them: below 0 they pull against each other. NaN if one of them is 0.
+    pub cosine: f64,
+}
+
 /// From the scores of all rows to what shall be back-propagated.
 pub type LossFn<'a> = dyn FnMut(&[Scores]) -> Result<Vec<Coefficients>> + 'a;
 
@@ -181,6 +192,13 @@ pub trait Engine: Send {
     /// accumulated one.
     fn forward_backward(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()>;
 
+    /// Compares a part of the accumulated gradient with the rest of it: `part` holds those of the coefficients that were
+    /// back-propagated for `rows`, and nothing else has been accumulated. Costs as much as [`Engine::forward_backward`] and,
+    /// meanwhile, the memory of a second gradient; changes nothing. `None` = this engine cannot tell.
+    fn compare(&mut self, _rows: &[ScoreRow], _temperature: f32, _part: Vec<Coefficients>) -> Result<Option<Parts>> {
+        Ok(None)
+    }
+
     /// Clips the accumulated gradient, updates the live weights, clears the gradient.
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update>;
 
@@ -211,7 +229,8 @@ pub trait Engine: Send {
     /// `set` is not kept, or adapters are trained.
     fn restart(&mut self, set: WeightSet) -> Result<()>;
 
-    /// Makes `set` equal to the weights of a folder: a model of the same architecture, or adapters of the same form.
+    /// Makes `set` equal to the weights of a folder: a model, or adapters of the same form. A model of another
+    /// architecture than the one that is trained can score and sample, but not be mixed or started again from.
     fn keep_folder(&mut self, set: WeightSet, folder: &Path) -> Result<()>;
 
     /// Makes `into` = (1 - share) * from\[0\] + share * from\[1\], number by number; `share` in [0, 1].

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::estimator::{Listed, Sampled, TokenAt};
+use super::estimator::{Listed, Sampled, Slopes, TokenAt};
 use super::math::Weights;
-use super::view::{Plan, Tokens};
+use super::view::{Plan, Reward, Tokens};
 
 pub(super) struct Draft {
     pub value: f64,
@@ -14,6 +14,8 @@ pub(super) struct Draft {
     pub d_entropy: Vec<f64>, // [N]
     pub d_top: Vec<f64>,     // [N * K] or empty
     pub d_given: Vec<f64>,   // [M] or empty
+    /// `d_logp` and `d_entropy` as far as the reward asks for them.
+    pub reward: Option<[Vec<f64>; 2]>,
     pub gate: Option<Vec<f32>>,
     pub metrics: BTreeMap<&'static str, (f64, f64)>,
 }
@@ -28,20 +30,25 @@ impl Draft {
             d_entropy: zeros,
             d_top: vec![],
             d_given: vec![],
+            reward: None,
             gate: None,
             metrics: BTreeMap::new(),
         }
     }
 
     pub fn into_plan(self) -> Plan {
+        let rounded = |slopes: Vec<f64>| slopes.into_iter().map(|slope| slope as f32).collect::<Vec<_>>();
+        let reward =
+            |[d_logp, d_entropy]: [Vec<f64>; 2]| Reward { d_logp: rounded(d_logp), d_entropy: sparse(d_entropy) };
         Plan {
             value: self.value,
-            d_logp: self.d_logp.into_iter().map(|slope| slope as f32).collect(),
+            reward: self.reward.map(reward),
+            d_logp: rounded(self.d_logp),
             d_entropy: sparse(self.d_entropy),
             d_top: sparse(self.d_top),
             d_given: sparse(self.d_given),
             gate: self.gate,
-            loss: self.loss.into_iter().map(|loss| loss as f32).collect(),
+            loss: rounded(self.loss),
             metrics: self.metrics,
         }
     }
@@ -94,6 +101,23 @@ impl Draft {
         self.metrics.extend(sums.metrics(weights.mass));
     }
 
+    /// Adds `coef * Agg(log pi - log pi_reference)`: k1 with the other sign, the reference in the teacher's place.
+    pub fn add_k1_to_reference(&mut self, tokens: &Tokens, weights: &Weights, coef: f64) {
+        let tokens = Tokens { teacher: tokens.reference, ..*tokens };
+        self.add_sampled(&tokens, weights, coef, Sampled::K1, |_| -1.0);
+    }
+
+    /// Adds `factor` times the slopes of token t by its listed log-probs; the sum of their sizes.
+    pub fn add_top(&mut self, t: usize, factor: f64, listed: &Slopes) -> f64 {
+        let k = listed.slopes.len();
+        self.d_top.resize(self.loss.len() * k, 0.0);
+        let own = self.d_top[t * k..(t + 1) * k].iter_mut().zip(&listed.slopes);
+        own.fold(0.0, |sizes, (d, slope)| {
+            *d += factor * slope;
+            sizes + (factor * slope).abs()
+        })
+    }
+
     /// Adds `coef * Agg(scale_t * divergence_t)` over the listed tokens of both views.
     pub fn add_listed(
         &mut self,
@@ -106,7 +130,6 @@ impl Draft {
         let Some(top) = tokens.top else { return };
         let mut sums = Sums::default();
         let mut gates = vec![0.0f32; tokens.len()];
-        self.d_top.resize(tokens.len() * top.k, 0.0);
         for (t, weight) in weights.live() {
             let part = t * top.k..(t + 1) * top.k;
             let taught = tokens.teacher.is_none_or(|teacher| !teacher[t].is_nan());
@@ -118,12 +141,8 @@ impl Draft {
             if coef == 0.0 || scale == 0.0 {
                 continue;
             }
-            let token = divergence.at(&top.student[part.clone()], &top.teacher[part.clone()]);
-            let mut slopes = 0.0;
-            for (d, slope) in self.d_top[part].iter_mut().zip(&token.slopes) {
-                *d += coef * weight * scale * slope;
-                slopes += (coef * weight * scale * slope).abs();
-            }
+            let token = divergence.at(&top.student[part.clone()], &top.teacher[part]);
+            let slopes = self.add_top(t, coef * weight * scale, &token);
             self.loss[t] += coef * weight * scale * token.value;
             sums.loss(weight * scale * token.value, slopes);
         }

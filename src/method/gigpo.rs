@@ -13,7 +13,7 @@ manual! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gigpo {
-    /// Weight of the step-level advantage; >= 0. 0 = only the episode's.
+    /// Weight of the step-level advantage; >= 0. 0 = only the episode's; with `normalise`, plain GRPO, bit for bit.
     #[serde(deserialize_with = "manual::non_negative")]
     pub step_weight: f64,
     /// Discount of later rewards, in [0, 1].
@@ -76,7 +76,7 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     name: "gigpo",
     summary: "GRPO plus a step-level group: turns played in the same state are compared with each other",
     docs: DOCS,
-    provenance: "formula and defaults from the authors' code (arXiv 2505.10978); grouping by exact observation only",
+    provenance: "formula and defaults READ in the authors' code (arXiv 2505.10978); clip, KL and entropy as in `grpo`",
     axes: "credit gigpo",
     keys: Gigpo::KEYS,
 };

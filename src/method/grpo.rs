@@ -52,7 +52,27 @@ pub enum Variant {
 impl Grpo {
     /// The defaults of `variant`.
     pub fn of(variant: Variant) -> Self {
-        GrpoTable { variant, ..GrpoTable::default() }.into()
+        let common = Self {
+            variant,
+            clip_low: 0.2,
+            clip_high: 0.2,
+            dual_clip: 3.0,
+            kl_coef: 0.01,
+            kl: KlEstimator::K3,
+            entropy_coef: 0.0,
+            advantage: AdvantageOver::Rows,
+            aggregation: Aggregation::TokenMean,
+        };
+        common.as_in(variant)
+    }
+
+    /// The same with what `variant` decides.
+    fn as_in(self, variant: Variant) -> Self {
+        let (advantage, aggregation, entropy_coef) = match variant {
+            Variant::Paper => (AdvantageOver::Trajectories, Aggregation::SeqMeanTokenMean, 0.0),
+            Variant::Code => (AdvantageOver::Rows, Aggregation::TokenMean, 0.001),
+        };
+        Self { variant, advantage, aggregation, entropy_coef, ..self }
     }
 }
 
@@ -91,12 +111,13 @@ impl Grpo {
         self.add_entropy(&mut draft, tokens, weights);
         let norm = draft.d_logp.iter().map(|slope| slope.abs()).sum();
         draft.metrics.insert("coef/rl_abs", (norm, 1.0));
+        draft.reward = Some([draft.d_logp.clone(), draft.d_entropy.clone()]);
         draft
     }
 
     fn add_surrogate(&self, draft: &mut Draft, tokens: &Tokens, weights: &Weights) {
         let clip = Clip { low: self.clip_low, high: self.clip_high, dual: self.dual_clip };
-        let (mut loss, mut ratio, mut drift, mut clipped, mut count) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        let (mut loss, mut ratio, mut drift, mut clipped, mut dual, mut count) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
         for (t, weight) in weights.live() {
             let (lp, lp_old) = (f64::from(tokens.student[t]), f64::from(tokens.old[t]));
             let token = clipped_surrogate(lp, lp_old, f64::from(tokens.advantage[t]), &clip);
@@ -106,6 +127,7 @@ impl Grpo {
             ratio += token.ratio;
             drift += lp_old - lp;
             clipped += f64::from(u8::from(token.clipped));
+            dual += f64::from(u8::from(token.dual));
             count += 1.0;
         }
         draft.value += loss;
@@ -113,6 +135,7 @@ impl Grpo {
         draft.metrics.insert("ratio/mean", (ratio, count));
         draft.metrics.insert("kl/old", (drift, count));
         draft.metrics.insert("clip/fraction", (clipped, count));
+        draft.metrics.insert("clip/dual", (dual, count));
     }
 
     /// Measured wherever the reference is given, in the loss only with a coefficient.
@@ -148,59 +171,51 @@ impl Grpo {
     }
 }
 
-/// The table as written: the keys whose default the variant decides may be missing.
-#[derive(Deserialize)]
+/// The table as written; what is missing comes from elsewhere.
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct GrpoTable {
-    variant: Variant,
-    #[serde(deserialize_with = "manual::below_one")]
-    clip_low: f64,
-    #[serde(deserialize_with = "manual::non_negative")]
-    clip_high: f64,
-    #[serde(deserialize_with = "manual::above_one_or_off")]
-    dual_clip: f64,
-    #[serde(deserialize_with = "manual::non_negative")]
-    kl_coef: f64,
-    kl: KlEstimator,
+pub(super) struct GrpoTable {
+    variant: Option<Variant>,
+    #[serde(deserialize_with = "manual::below_one_if_given")]
+    clip_low: Option<f64>,
+    #[serde(deserialize_with = "manual::non_negative_if_given")]
+    clip_high: Option<f64>,
+    #[serde(deserialize_with = "manual::above_one_or_off_if_given")]
+    dual_clip: Option<f64>,
+    #[serde(deserialize_with = "manual::non_negative_if_given")]
+    kl_coef: Option<f64>,
+    kl: Option<KlEstimator>,
     #[serde(deserialize_with = "manual::non_negative_if_given")]
     entropy_coef: Option<f64>,
     advantage: Option<AdvantageOver>,
     aggregation: Option<Aggregation>,
 }
 
-impl Default for GrpoTable {
-    fn default() -> Self {
-        Self {
-            variant: Variant::default(),
-            clip_low: 0.2,
-            clip_high: 0.2,
-            dual_clip: 3.0,
-            kl_coef: 0.01,
-            kl: KlEstimator::K3,
-            entropy_coef: None,
-            advantage: None,
-            aggregation: None,
+impl GrpoTable {
+    /// The settings: what the table says, then what its variant decides, then those of `base`. A relative of GRPO with
+    /// other defaults reads its table so, lest one written key bring SDAR's values for all the others.
+    pub(super) fn over(self, base: Grpo) -> Grpo {
+        let base = match self.variant {
+            Some(variant) => base.as_in(variant),
+            None => base,
+        };
+        Grpo {
+            variant: base.variant,
+            clip_low: self.clip_low.unwrap_or(base.clip_low),
+            clip_high: self.clip_high.unwrap_or(base.clip_high),
+            dual_clip: self.dual_clip.unwrap_or(base.dual_clip),
+            kl_coef: self.kl_coef.unwrap_or(base.kl_coef),
+            kl: self.kl.unwrap_or(base.kl),
+            entropy_coef: self.entropy_coef.unwrap_or(base.entropy_coef),
+            advantage: self.advantage.unwrap_or(base.advantage),
+            aggregation: self.aggregation.unwrap_or(base.aggregation),
         }
     }
 }
 
 impl From<GrpoTable> for Grpo {
     fn from(table: GrpoTable) -> Self {
-        let (advantage, aggregation, entropy_coef) = match table.variant {
-            Variant::Paper => (AdvantageOver::Trajectories, Aggregation::SeqMeanTokenMean, 0.0),
-            Variant::Code => (AdvantageOver::Rows, Aggregation::TokenMean, 0.001),
-        };
-        Self {
-            variant: table.variant,
-            clip_low: table.clip_low,
-            clip_high: table.clip_high,
-            dual_clip: table.dual_clip,
-            kl_coef: table.kl_coef,
-            kl: table.kl,
-            entropy_coef: table.entropy_coef.unwrap_or(entropy_coef),
-            advantage: table.advantage.unwrap_or(advantage),
-            aggregation: table.aggregation.unwrap_or(aggregation),
-        }
+        table.over(Grpo::default())
     }
 }
 
@@ -209,8 +224,9 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     name: "grpo",
     summary: "reinforcement learning alone: group-relative advantages, clipped ratio, KL to the reference",
     docs: DOCS,
-    provenance: "formulas from the paper (arXiv 2605.15155) and its released code; k1 and k2 from the released code; \
-                 nothing of ours",
+    provenance: "formulas READ in SDAR's paper (arXiv 2605.15155), constants, aggregations, dual clip, entropy bonus, k1 and \
+                 k2 READ in its released code; that a penalty counts against its whole trajectory (`advantage = \
+                 \"trajectories\"`) is INFERRED",
     axes: "credit grpo",
     keys: Grpo::KEYS,
 };
@@ -235,15 +251,18 @@ True expected gradient
   samples, pulls along the forward KL(reference || student); k2 along the reverse KL; k1 nowhere in expectation.
 
 Preconditions
-  G >= 2 rollouts per task; a group whose scores are all equal gives no signal. Old log-probs come from this engine.
+  G >= 2 rollouts per task; a group whose scores are all equal gives no signal.
 
 Paper and released code
   variant = \"code\" (default): advantages over all rows of the group, one token mean, entropy bonus 0.001.
   variant = \"paper\": one advantage per trajectory, mean over rows of each row's token mean, no entropy bonus.
-  The paper's mean is over trajectories: use it with the transcript layout, where a row is one. Search tasks in the
-  released code use kl_coef = 0.001.
+  The paper's mean is over trajectories: use it with the transcript layout, where a row is one. Its own algorithms of GRPO
+  and Skill-SD print one pooled token mean instead (`aggregation = \"token-mean\"`), and that of GRPO no KL.
+  Search tasks in the released code use kl_coef = 0.001; the entropy bonus is in the code alone.
 
 Deviations
   The released code also duplicates random rows to make the batch divisible; here no row is counted twice.
-  An aggregate is that of the batch it is given (the released code: of a micro-batch on one device).
+  An aggregate is that of all rows of an update (the released code: of a micro-batch on one device, then a mean of those).
+  Old log-probs are the sampler's, which computes with the same weights (`mismatch/max` is the difference); the released
+  code scores the rows once more.
 ";

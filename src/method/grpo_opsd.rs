@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::estimator::Sampled;
 use super::grpo::Grpo;
 use super::manual::{self, manual};
+use super::schedule::Schedule;
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
@@ -15,9 +16,9 @@ pub struct GrpoOpsd {
     /// `released` (a constant gate of 1/2: no expected signal), `algorithm` (the paper's text: k1 to the reference, no
     /// expected signal either) or `advantage` (the gap as an advantage: the reverse KL).
     pub variant: GrpoOpsdVariant,
-    /// Weight of the distillation; >= 0. 0 = plain GRPO, bit for bit.
-    #[serde(deserialize_with = "manual::non_negative")]
-    pub coef: f64,
+    /// Weight of the distillation; >= 0, or a schedule of it. 0 = plain GRPO, bit for bit.
+    #[serde(deserialize_with = "manual::non_negative_schedule")]
+    pub coef: Schedule,
     /// `[method.grpo-opsd.grpo]`: the reinforcement learning half.
     pub grpo: Grpo,
 }
@@ -35,7 +36,7 @@ pub enum GrpoOpsdVariant {
 
 impl Default for GrpoOpsd {
     fn default() -> Self {
-        Self { variant: GrpoOpsdVariant::Released, coef: 0.01, grpo: Grpo::default() }
+        Self { variant: GrpoOpsdVariant::Released, coef: Schedule::Constant(0.01), grpo: Grpo::default() }
     }
 }
 
@@ -59,16 +60,11 @@ impl Method for GrpoOpsd {
     fn token_loss(&self, tokens: &Tokens) -> Plan {
         let weights = self.grpo.aggregation.weights(tokens.rows, tokens.len());
         let mut draft = self.grpo.draft(tokens, &weights);
+        let coef = self.coef.at(tokens.step);
         match self.variant {
-            GrpoOpsdVariant::Released => draft.add_sampled(tokens, &weights, self.coef, Sampled::K1, |_| 0.5),
-            GrpoOpsdVariant::Advantage => {
-                draft.add_sampled(tokens, &weights, self.coef, Sampled::AdvantageRkl, |_| 1.0)
-            }
-            GrpoOpsdVariant::Algorithm => {
-                // the reference in the teacher's place; log pi - log pi_ref is k1 with the other sign
-                let tokens = Tokens { teacher: tokens.reference, ..*tokens };
-                draft.add_sampled(&tokens, &weights, self.coef, Sampled::K1, |_| -1.0);
-            }
+            GrpoOpsdVariant::Released => draft.add_sampled(tokens, &weights, coef, Sampled::K1, |_| 0.5),
+            GrpoOpsdVariant::Advantage => draft.add_sampled(tokens, &weights, coef, Sampled::AdvantageRkl, |_| 1.0),
+            GrpoOpsdVariant::Algorithm => draft.add_k1_to_reference(tokens, &weights, coef),
         }
         draft.into_plan()
     }
@@ -79,8 +75,9 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     name: "grpo-opsd",
     summary: "GRPO plus ungated self-distillation; as released it carries no expected distillation signal",
     docs: DOCS,
-    provenance: "released: SDAR's script (gate_beta = 0); algorithm: the text of SDAR, arXiv 2605.15155; advantage: the \
-                 meaningful form, INFERRED from arXiv 2601.18734's sampled option",
+    provenance: "released READ in SDAR's script (gate_beta = 0) and the table of its paper (arXiv 2605.15155: coef 0.01, beta 0); \
+                 algorithm READ in its text; advantage, the meaningful form, INFERRED from the sampled option of arXiv \
+                 2601.18734",
     axes: "credit grpo | context skills | teacher self | loss k1 (no expected signal)",
     keys: GrpoOpsd::KEYS,
 };
@@ -105,6 +102,10 @@ True expected gradient
 Preconditions
   As for SDAR; `algorithm` needs the reference weights and no teacher.
 
+Paper and released code
+  `released` (default) and `algorithm` are the baseline of the tables as scripted and as printed; neither distils anything.
+  Choose `advantage` for a comparison that means something, and say so.
+
 Deviations
-  None from the code. Choose `advantage` for a comparison that means something, and say so.
+  Those of GRPO.
 ";

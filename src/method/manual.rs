@@ -55,6 +55,16 @@ pub(super) fn below_one<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::
     within(source, 0.0..1.0, "use a number >= 0 and < 1")
 }
 
+/// Like [`below_one`], for a key that may be left out.
+pub(super) fn below_one_if_given<'de, D: Deserializer<'de>>(source: D) -> Result<Option<f64>, D::Error> {
+    below_one(source).map(Some)
+}
+
+/// Like [`above_one_or_off`], for a key that may be left out.
+pub(super) fn above_one_or_off_if_given<'de, D: Deserializer<'de>>(source: D) -> Result<Option<f64>, D::Error> {
+    above_one_or_off(source).map(Some)
+}
+
 /// Reads a bound that must be greater than 1, or 0 = off.
 pub(super) fn above_one_or_off<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(source)?;
@@ -108,6 +118,11 @@ pub(super) fn at_least_one<'de, D: Deserializer<'de>>(source: D) -> Result<u32, 
 /// Reads a number in [0, 1] or a schedule between such.
 pub(super) fn share_schedule<'de, D: Deserializer<'de>>(source: D) -> Result<Schedule, D::Error> {
     schedule_within(source, 0.0..=1.0, "use numbers in [0, 1]")
+}
+
+/// Reads a number >= 0 or a schedule between such.
+pub(super) fn non_negative_schedule<'de, D: Deserializer<'de>>(source: D) -> Result<Schedule, D::Error> {
+    schedule_within(source, 0.0..=f64::MAX, "use finite numbers >= 0")
 }
 
 fn schedule_within<'de, D: Deserializer<'de>>(

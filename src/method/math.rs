@@ -78,7 +78,8 @@ pub enum AdvantageOver {
     /// its own row. What SDAR's code does.
     #[default]
     Rows,
-    /// One value per episode, its return minus all its penalties, shared by its rows. SDAR's paper.
+    /// One value per episode, its return minus all its penalties, shared by its rows. SDAR's paper, which does not speak
+    /// of penalties.
     Trajectories,
 }
 
@@ -179,6 +180,8 @@ pub struct Surrogate {
     pub ratio: f64,
     /// True where a bound (either side, or the dual one) took the gradient away.
     pub clipped: bool,
+    /// True where it was the dual one.
+    pub dual: bool,
 }
 
 /// PPO's clipped surrogate with separate bounds and dual clip (SDAR, appendix; the same in its code):
@@ -188,7 +191,8 @@ pub fn clipped_surrogate(lp_student: f64, lp_old: f64, advantage: f64, clip: &Cl
     let free = -advantage * ratio;
     let bound = -advantage * ratio.clamp(1.0 - clip.low, 1.0 + clip.high);
     let ceiling = if advantage < 0.0 && clip.dual > 0.0 { -advantage * clip.dual } else { f64::INFINITY };
-    let (loss, clipped) = if free.max(bound) > ceiling {
+    let dual = free.max(bound) > ceiling;
+    let (loss, clipped) = if dual {
         (Slope { value: ceiling, slope: 0.0 }, true)
     } else if bound > free {
         (Slope { value: bound, slope: 0.0 }, true)
@@ -196,7 +200,7 @@ pub fn clipped_surrogate(lp_student: f64, lp_old: f64, advantage: f64, clip: &Cl
         // d ratio / d lp_student = ratio, so the loss is its own derivative
         (Slope { value: free, slope: free }, false)
     };
-    Surrogate { loss, ratio, clipped }
+    Surrogate { loss, ratio, clipped, dual }
 }
 
 /// Single-sample estimators of the divergence from the reference, named as usual. As a *loss* on the student's own

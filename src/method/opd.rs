@@ -7,6 +7,7 @@ use super::estimator::{Listed, Sampled};
 use super::manual::{self, manual};
 use super::math::Aggregation;
 use super::needs::{Extra, Privileged, Taught, TeacherNeed, TeacherWeights, Top, Whose};
+use super::schedule::Schedule;
 use super::{Credit, Method, MethodInfo, Needs, Plan, Tokens};
 
 manual! {
@@ -14,9 +15,9 @@ manual! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Opd {
-    /// Weight of the loss; >= 0. 0 = nothing is learnt.
-    #[serde(deserialize_with = "manual::non_negative")]
-    pub coef: f64,
+    /// Weight of the loss; >= 0, or a schedule of it. 0 = nothing is learnt.
+    #[serde(deserialize_with = "manual::non_negative_schedule")]
+    pub coef: Schedule,
     /// Whose weights the teacher has: `step-start`, `live`, `initial`, `{ ema = 0.999 }`, `{ trust-region = 0.05 }` or
     /// `{ checkpoint = "FOLDER" }` with the same tokenizer.
     pub teacher: TeacherWeights,
@@ -39,7 +40,7 @@ pub struct Opd {
 impl Default for Opd {
     fn default() -> Self {
         Self {
-            coef: 1.0,
+            coef: Schedule::Constant(1.0),
             teacher: TeacherWeights::StepStart,
             context: Privileged::Skills,
             rollouts: 0,
@@ -73,11 +74,11 @@ impl Method for Opd {
     fn token_loss(&self, tokens: &Tokens) -> Plan {
         let taught = if self.rollouts > 0 { tokens.part(true) } else { tokens.rows.to_vec() };
         let weights = self.aggregation.weights(&taught, tokens.len());
-        let mut draft = Draft::new(tokens.len());
+        let (mut draft, coef) = (Draft::new(tokens.len()), self.coef.at(tokens.step));
         if self.top > 0 {
-            draft.add_listed(tokens, &weights, self.coef, self.divergence, |_| 1.0);
+            draft.add_listed(tokens, &weights, coef, self.divergence, |_| 1.0);
         } else {
-            draft.add_sampled(tokens, &weights, self.coef, self.estimator, |_| 1.0);
+            draft.add_sampled(tokens, &weights, coef, self.estimator, |_| 1.0);
         }
         draft.into_plan()
     }
@@ -88,9 +89,9 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     name: "opd",
     summary: "on-policy distillation alone: a teacher scores the student's own tokens, no reward",
     docs: DOCS,
-    provenance: "the general form is that of 'Self-Distilled Reasoner' (arXiv 2601.18734) and of the distillation half of \
+    provenance: "the sampled form READ in the code of 'Self-Distilled Reasoner' (arXiv 2601.18734), the distillation half READ in \
                  arXiv 2605.12483; 'Vanilla OPD' of Skill-SD's tables (arXiv 2604.10674) is only named there: that it is \
-                 this, with the skill-reading self as teacher, is INFERRED",
+                 this, with the skill-reading self as teacher, is INFERRED; the other estimators and lists are ours",
     axes: "credit none | context any | teacher any | loss reverse KL (any)",
     keys: Opd::KEYS,
 };
@@ -114,8 +115,9 @@ True expected gradient
 
 Preconditions
   The student's own rollouts. A teacher from a checkpoint must share the tokenizer. On multi-turn tasks distillation
-  without reward is known to stall or to collapse (arXiv 2605.15155, figure 2).
+  without reward is known to stall or to collapse (arXiv 2605.15155, figure 2), of which a run is warned when it starts.
 
 Deviations
-  Nothing is clipped: there is one update per batch of rollouts, as with `minibatches = 1`.
+  Nothing is clipped, and but for ratio-k3 nothing is weighted by pi / pi_old: from the second update of a step on
+  (`optim.minibatches`) the tokens are those of slightly older weights, and the gradients above hold nearly.
 ";

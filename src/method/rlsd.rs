@@ -46,11 +46,12 @@ impl Method for Rlsd {
     fn credit(&self, step: &Tokens) -> Credit {
         let mut credit = self.grpo.credit(step);
         let share = self.share.at(step.step);
-        let (mut change, mut gaps, mut count) = (0.0, 0.0, 0.0);
+        let (mut change, mut gaps, mut squares, mut count) = (0.0, 0.0, 0.0, 0.0);
         for (t, advantage) in credit.advantage.iter_mut().enumerate() {
             let Some(gap) = step.gap(t) else { continue };
             let before = f64::from(*advantage);
             gaps += gap;
+            squares += gap * gap;
             count += 1.0;
             // a share of 0 must leave GRPO untouched to the last bit
             if share > 0.0 {
@@ -62,6 +63,7 @@ impl Method for Rlsd {
         credit.metrics.insert("rlsd/share", (share, 1.0));
         credit.metrics.insert("rlsd/change", (change, count));
         credit.metrics.insert("gap/mean", (gaps, count));
+        credit.metrics.insert("gap/square", (squares, count));
         credit
     }
 
@@ -75,8 +77,9 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     name: "rlsd",
     summary: "GRPO whose token advantages are scaled by the teacher's gap; the reward keeps the sign",
     docs: DOCS,
-    provenance: "formula from 'Self-Distilled RLVR' (arXiv 2604.03128) and its code; skills as context, eps and the \
-                 schedule (0.5 to 0 over 100 steps) from SDAR's script",
+    provenance: "formula READ in a translation of 'Self-Distilled RLVR' (arXiv 2604.03128), in code of that name and in SDAR's; \
+                 skills as context, eps and the schedule (0.5 to 0 over 100 steps) READ in SDAR's script; schedules of \
+                 another form are ours",
     axes: "credit grpo x gap | context skills | teacher self | schedule linear",
     keys: Rlsd::KEYS,
 };
@@ -101,8 +104,10 @@ Preconditions
   A teacher context; groups with signal, because where A is 0 nothing is scaled.
 
 Paper and released code
-  The paper gives share 0.5; the code lets it fall linearly to 0 over 100 steps (its default 50).
+  RLSD's own teacher reads the reference answer (`context = \"gold\"`), SDAR's baseline skills (the default).
+  SDAR's paper gives share 0.5 (`share = 0.5`); its script lets it fall linearly to 0 over 100 steps (the default here; the
+  code's own default is 50).
 
 Deviations
-  None known.
+  Step 1 has the whole share, where SDAR's code, which counts from 1, has 0.99 of it; so all later ones.
 ";

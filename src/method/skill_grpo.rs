@@ -57,8 +57,8 @@ pub(super) const INFO: MethodInfo = MethodInfo {
     name: "skill-grpo",
     summary: "GRPO with skills in the student's own prompt (Skill-Augmented GRPO; with a growing bank: SkillRL)",
     docs: DOCS,
-    provenance: "Skill-GRPO: SDAR (arXiv 2605.15155) and its code; Skill-Augmented GRPO: Skill-SD (arXiv 2604.10674); \
-                 SkillRL: arXiv 2602.08234 and its code; `share` below 1 is ours",
+    provenance: "Skill-GRPO READ in SDAR (arXiv 2605.15155) and its code; Skill-Augmented GRPO READ on the project page of \
+                 Skill-SD (arXiv 2604.10674); `share` below 1 is ours",
     axes: "credit grpo | context skills in the student's prompt",
     keys: SkillGrpo::KEYS,
 };
@@ -79,9 +79,9 @@ True expected gradient
   Policy gradient of the skilled prompt's policy. The plain prompt's policy moves only by generalisation.
 
 Preconditions
-  Set `eval.with_skills = true` to see both panels.
+  None. The panel is played without skills (Skill-GRPO) and with them (Skill-GRPO*).
 
 Deviations
-  Skills stand where `skills.placement` says, once; SDAR's code repeats them before every observation.
-  SkillRL's supervised cold start is not part of this; `sdlab pretrain` is the place for one.
+  Skills stand in the opening prompt, once; SDAR's code repeats them before every observation. Its retrieval is
+  `skills.retrieval = \"keyword-any\"` over the prompt; here it is the recipe's, over the goal.
 ";

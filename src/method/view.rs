@@ -134,12 +134,36 @@ pub struct Plan {
     pub d_top: Vec<f32>,
     /// dL/dgiven.student [M]; empty = all zero
     pub d_given: Vec<f32>,
+    /// The part of the derivatives that the reward asks for; `None` = the method has no such part.
+    pub reward: Option<Reward>,
     /// Gate per token where the method has one. [N]
     pub gate: Option<Vec<f32>>,
     /// What each token adds to `value`; what a whole row or pair adds is shared out evenly. [N]
     pub loss: Vec<f32>,
     /// Sums over tokens and their count, `name -> (sum, count)`, so that batches add up to a true step mean.
     pub metrics: BTreeMap<&'static str, (f64, f64)>,
+}
+
+/// What the policy gradient with its penalties puts into a [`Plan`]; the rest of the plan is distillation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reward {
+    /// [N]
+    pub d_logp: Vec<f32>,
+    /// [N]; empty = all zero
+    pub d_entropy: Vec<f32>,
+}
+
+impl Plan {
+    /// Whether the reward asks for one part of the derivatives and something else for another.
+    pub fn is_mixed(&self) -> bool {
+        let only = |reward: &Reward| {
+            reward.d_logp == self.d_logp
+                && reward.d_entropy == self.d_entropy
+                && self.d_top.is_empty()
+                && self.d_given.is_empty()
+        };
+        self.reward.as_ref().is_some_and(|reward| !only(reward))
+    }
 }
 
 /// Key of a state: the observation without history, as GiGPO's authors use it.

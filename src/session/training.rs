@@ -377,10 +377,10 @@ pub fn settings(recipe: &Recipe) -> Settings {
     }
 }
 
-/// Whether a panel without skills alone would say nothing of the method.
+/// Whether a panel without skills alone would say too little of the method: it remembers, or its student reads skills.
 fn reads_skills(recipe: &Recipe) -> bool {
     let needs = recipe.method.build().needs();
-    needs.memory.is_some() || needs.generate.is_some()
+    needs.memory.is_some() || needs.generate.is_some() || needs.skilled_share > 0.0
 }
 
 fn filter(top_k: u32, top_p: f64, min_p: f64) -> Filter {

@@ -230,6 +230,14 @@ impl Text {
         ids.iter().map(|&id| self.token_bytes(id)).collect()
     }
 
+    /// Whether every token here has the same id and the same bytes in `other`, which may have more.
+    pub fn is_part_of(&self, other: &Text) -> bool {
+        (0..self.vocab as u32).all(|id| match self.token_bytes(id) {
+            bytes if bytes.is_empty() => true,
+            bytes => bytes == other.token_bytes(id),
+        })
+    }
+
     fn token_bytes(&self, id: u32) -> Vec<u8> {
         if let Some(bytes) = self.added.get(&id) {
             return bytes.clone();

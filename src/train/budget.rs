@@ -10,7 +10,8 @@ use crate::engine::candle::memory::{self, Dims, Load, Plan, TAPE_BYTES};
 use crate::engine::candle::{self, Architecture, Lora, Options, Place, Projection};
 use crate::env;
 use crate::env::prompt::Layout;
-use crate::method::needs::Generate;
+use crate::hub;
+use crate::method::needs::{Generate, TeacherWeights};
 
 /// Tokens of an opening prompt without skills, and of an observation: guesses on the generous side, since both are
 /// known only once the game is played.
@@ -63,13 +64,14 @@ pub fn load(recipe: &Recipe, architecture: &Architecture, place: Place) -> Resul
         Layout::History => (episodes * turns, rollout.history as usize + 1),
     };
     let shown = if rollout.layout == Layout::Transcript { turns } else { 1 };
-    let needs = Record::of(&recipe.record).with(recipe.method.build().needs());
+    let (kept, teacher) = beside(recipe);
     Ok(Load {
         dtype: recipe.model.dtype,
         place,
         adapter: adapters(recipe).map(|lora| lora.parameters(architecture)),
         checkpointing: optim.checkpoint_layers,
-        kept: usize::from(needs.reference),
+        kept,
+        teacher,
         rows: rows.div_ceil(optim.minibatches.max(1) as usize),
         row_tokens: (OPENING_TOKENS + seen * turn).min(architecture.max_position_embeddings),
         sampled_tokens: shown * rollout.max_new_tokens as usize,
@@ -79,7 +81,32 @@ pub fn load(recipe: &Recipe, architecture: &Architecture, place: Place) -> Resul
         }),
         cache_bytes: (rollout.cache_mb as u64) << 20,
         tape_bytes: TAPE_BYTES,
+        compares: recipe.record.gradients > 0,
     })
+}
+
+/// Sets of the trained model's size that come to differ from the live one, and the numbers of a teacher from elsewhere.
+fn beside(recipe: &Recipe) -> (usize, u64) {
+    let record = Record::of(&recipe.record);
+    let stages: Vec<_> = recipe.method.build().stages().into_iter().map(|needs| record.with(needs)).collect();
+    let teachers: Vec<_> = stages.iter().filter_map(|needs| Some(needs.teacher.as_ref()?.weights.clone())).collect();
+    let any = |of: fn(&TeacherWeights) -> bool| teachers.iter().any(of);
+    let first = any(|t| matches!(t, TeacherWeights::Initial | TeacherWeights::TrustRegion(_)));
+    let kept = [
+        // both are the weights the run began with
+        first || stages.iter().any(|needs| needs.reference || needs.initial),
+        any(|t| matches!(t, TeacherWeights::TrustRegion(_))),
+        any(|t| matches!(t, TeacherWeights::Ema(_))),
+        any(|t| matches!(t, TeacherWeights::Staged)),
+    ];
+    let numbers = |weights: &TeacherWeights| match weights {
+        TeacherWeights::Checkpoint(folder) => {
+            let architecture = hub::resolve(folder).and_then(|place| candle::architecture(&place));
+            architecture.map_or(0, |architecture| Dims::from(&architecture).parameters) // refused elsewhere
+        }
+        _ => 0,
+    };
+    (kept.into_iter().filter(|differs| *differs).count(), teachers.iter().map(numbers).max().unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use super::row::{Row, TeacherRow};
 use crate::core::{self, EpisodeId, TokenRecord};
-use crate::engine::{Coefficients, Engine, ScoreRow, Scores};
+use crate::engine::{Coefficients, Engine, Parts, ScoreRow, Scores};
 use crate::method::view::{self, Top};
 use crate::method::{Credit, Method, Plan, RowFacts, Tokens};
 
@@ -146,7 +146,8 @@ pub fn credit(method: &dyn Method, step: u64, lessons: &mut [Lesson], sums: &mut
 }
 
 /// One forward-backward pass over `batch`: scores, the method's plan, gradient into the engine. Fills
-/// [`Lesson::seen`] and adds the method's sums to `sums`.
+/// [`Lesson::seen`] and adds the method's sums to `sums`. Returns what the reward alone asks for, if something else asks
+/// beside it.
 pub fn update(
     engine: &mut dyn Engine,
     method: &dyn Method,
@@ -154,16 +155,18 @@ pub fn update(
     batch: &mut [&mut Lesson],
     temperature: f32,
     sums: &mut Sums,
-) -> Result<()> {
+) -> Result<Option<Vec<Coefficients>>> {
     let mut plan = Plan::default();
     let mut flat = Flat::new(&batch.iter().map(|lesson| &**lesson).collect::<Vec<_>>());
     let rows: Vec<_> = batch.iter().map(|l| l.score_row()).collect();
     let sampled: Vec<Vec<bool>> = batch.iter().map(|l| l.scored().collect()).collect();
+    let mut reward = None;
     engine.forward_backward(&rows, temperature, &mut |scores| {
         flat.see(scores, &sampled);
         flat.see_listed(scores);
         plan = method.token_loss(&flat.tokens(step));
         ensure!(plan.d_logp.len() == flat.student.len(), "method `{}` gave too few coefficients", method.name());
+        reward = reward_of(&plan).map(|reward| coefficients(&reward, &flat, scores, &sampled));
         Ok(coefficients(&plan, &flat, scores, &sampled))
     })?;
     add(sums, &plan.metrics);
@@ -181,7 +184,24 @@ pub fn update(
             listed.student = flat.top_student[range.start * flat.k..range.end * flat.k].to_vec();
         }
     }
-    Ok(())
+    Ok(reward)
+}
+
+/// How the gradient of the reward and that of everything else compare, right after [`update`] over the same batch.
+pub fn compare(
+    engine: &mut dyn Engine,
+    batch: &[&mut Lesson],
+    temperature: f32,
+    reward: Vec<Coefficients>,
+) -> Result<Option<Parts>> {
+    let rows: Vec<_> = batch.iter().map(|l| l.score_row()).collect();
+    engine.compare(&rows, temperature, reward)
+}
+
+/// The plan without its auxiliary losses, where it has both.
+fn reward_of(plan: &Plan) -> Option<Plan> {
+    let reward = plan.reward.clone().filter(|_| plan.is_mixed())?;
+    Some(Plan { d_logp: reward.d_logp, d_entropy: reward.d_entropy, ..Plan::default() })
 }
 
 fn coefficients(plan: &Plan, flat: &Flat, scores: &[Scores], sampled: &[Vec<bool>]) -> Vec<Coefficients> {

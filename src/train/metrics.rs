@@ -8,7 +8,7 @@ use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
 use super::{Trainer, lap, monitors};
 use crate::core::{Ending, Episode, Metrics, Phase, Stop};
-use crate::engine::Update;
+use crate::engine::{Parts, Update};
 
 /// Collects a step's numbers while it runs.
 pub struct StepMetrics {
@@ -18,6 +18,7 @@ pub struct StepMetrics {
     sums: Sums,
     mismatch: f64,
     norms: Vec<f64>,
+    parts: Option<Parts>,
     skipped: usize,
     lr: f64,
 }
@@ -32,6 +33,7 @@ impl StepMetrics {
             sums: Sums::new(),
             mismatch: 0.0,
             norms: vec![],
+            parts: None,
             skipped: 0,
             lr: 0.0,
         }
@@ -55,6 +57,11 @@ impl StepMetrics {
         self.norms.push(update.grad_norm);
         self.skipped += update.skipped as usize;
         self.lr = lr;
+    }
+
+    /// Takes how the gradients of reward and distillation compare in the step's first update.
+    pub fn parts(&mut self, parts: Option<Parts>) {
+        self.parts = parts;
     }
 
     /// Takes how the judge fared.
@@ -92,6 +99,12 @@ impl StepMetrics {
             put("grad/norm", self.norms.iter().sum::<f64>() / self.norms.len() as f64);
             put("optim/skipped", self.skipped as f64);
             put("lr", self.lr);
+        }
+        if let Some(parts) = self.parts {
+            put("grad/rl_norm", parts.part);
+            put("grad/aux_norm", parts.rest);
+            put("grad/aux_to_rl", parts.rest / parts.part);
+            put("grad/cosine", parts.cosine);
         }
         if trainer.needs().teacher.is_some() {
             put("skills/lost_tokens", lost as f64);

@@ -78,6 +78,8 @@ pub struct Record {
     pub reference: bool,
     /// Tokens listed per position although the method lists none; 0 = none.
     pub top_k: u32,
+    /// Steps between comparisons of the gradients of reward and distillation; 0 = never.
+    pub gradients: u64,
 }
 
 impl Record {
@@ -88,7 +90,13 @@ impl Record {
             teacher: settings.teacher,
             reference: settings.reference,
             top_k: settings.top_k,
+            gradients: settings.gradients,
         }
+    }
+
+    /// Whether the gradients of reward and distillation are compared in this step: in the first, then every so many.
+    fn compares_at(self, step: u64) -> bool {
+        self.gradients > 0 && (step - 1).is_multiple_of(self.gradients)
     }
 
     /// The method's needs and those of the recording.
@@ -317,9 +325,12 @@ impl Trainer {
                 clock.lap(Phase::Student);
                 continue;
             }
-            lesson::update(&mut *self.engine, &*self.method, step, &mut part, temperature, sums)?;
+            let reward = lesson::update(&mut *self.engine, &*self.method, step, &mut part, temperature, sums)?;
             if i == 0 {
                 clock.mismatch(&part);
+                if let Some(reward) = reward.filter(|_| self.settings.record.compares_at(step)) {
+                    clock.parts(lesson::compare(&mut *self.engine, &part, temperature, reward)?);
+                }
             }
             clock.lap(Phase::Student);
             let update = self.engine.optim_step(&optim)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lesson::{Lesson, Sums};
 use super::rollout::Played;
-use crate::core::View;
+use crate::core::{Ending, View};
 
 /// Edges of the bins `gap_hist/0` to `gap_hist/8`, in nats: below the first, between two, above the last.
 pub const GAP_EDGES: [f64; 8] = [-2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0];
@@ -12,18 +12,19 @@ pub const GAP_EDGES: [f64; 8] = [-2.0, -1.0, -0.5, -0.1, 0.1, 0.5, 1.0, 2.0];
 /// Adds the monitors to the numbers of a step; what the method measured itself stays.
 pub fn add(played: &[Played], lessons: &[Lesson], sums: &Sums, put: &mut impl FnMut(&str, f64)) {
     gaps(lessons, put);
+    told(lessons, put);
     ratios(lessons, put);
     weights(lessons, sums, put);
     if !sums.contains_key("anchor/hit_rate") {
         put("anchor/hit_rate", anchor_hits(lessons));
     }
-    // the ratio of the summed sizes of dL/dlp, a stand-in for that of the gradients' norms, which would take a second
-    // backward pass
+    // the ratio of the summed sizes of dL/dlp: for every step, where `grad/aux_to_rl` takes a second backward pass
     if let (Some((aux, _)), Some((rl, _))) = (sums.get("coef/aux_abs"), sums.get("coef/rl_abs"))
         && *rl > 0.0
     {
         put("coef/aux_to_rl", aux / rl);
     }
+    outcomes(played, put);
     views(played, put);
     if played.iter().any(|p| !p.episode.teacher_prompt.is_empty()) {
         put("leak/share", leaks(played));
@@ -49,6 +50,44 @@ fn gaps(lessons: &[Lesson], put: &mut impl FnMut(&str, f64)) {
     }
     for (name, share) in [("gap/p10", 0.1), ("gap/p50", 0.5), ("gap/p90", 0.9)] {
         put(name, gaps[((gaps.len() - 1) as f64 * share).round() as usize]);
+    }
+}
+
+/// What the teacher's prompt and weights change: the root mean square of its gap to the student of whom it was asked, that
+/// of the step's start or, where the teacher lives, of the update. Unlike `gap/rms` it holds nothing of the step's own
+/// updates, so that it is 0 where both read the same.
+fn told(lessons: &[Lesson], put: &mut impl FnMut(&str, f64)) {
+    let (mut squares, mut count) = (0.0, 0.0);
+    for lesson in lessons.iter().filter(|l| !l.facts.extra) {
+        let Some(teacher) = &lesson.teacher else { continue };
+        let from = |student: &Vec<f32>| -> f64 {
+            let gaps = teacher.iter().zip(student).map(|(t, s)| f64::from(*t) - f64::from(*s));
+            gaps.map(|gap| gap * gap).sum()
+        };
+        // what was sampled under the teacher's own prompt says nothing of the student's
+        let start = (lesson.facts.view != View::Teacher).then(|| from(&lesson.row.sampled));
+        let seen = lesson.seen.as_ref().map(|seen| from(&seen.student));
+        let Some(least) = start.into_iter().chain(seen).reduce(f64::min) else { continue };
+        squares += least;
+        count += teacher.len() as f64;
+    }
+    if count > 0.0 {
+        put("gap/start_rms", (squares / count).sqrt());
+    }
+}
+
+/// Share of groups in which anybody won (pass@G), and the length of a reply in tokens.
+fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
+    let mut groups: BTreeMap<u32, bool> = BTreeMap::new();
+    let (mut tokens, mut replies) = (0.0, 0.0);
+    for p in played.iter().filter(|p| p.episode.ending != Ending::EnvError) {
+        *groups.entry(p.episode.id.group).or_default() |= p.episode.won();
+        tokens += p.episode.turns.iter().map(|turn| f64::from(turn.tokens)).sum::<f64>();
+        replies += p.episode.turns.len() as f64;
+    }
+    if replies > 0.0 {
+        put("groups/any_won", groups.values().filter(|won| **won).count() as f64 / groups.len() as f64);
+        put("reply/tokens", tokens / replies);
     }
 }
 
@@ -78,8 +117,12 @@ fn weights(lessons: &[Lesson], sums: &Sums, put: &mut impl FnMut(&str, f64)) {
         put("weight/active", gates.iter().filter(|g| **g != 0.0).count() as f64 / gates.len() as f64);
     }
     if !sums.contains_key("entropy/mean") {
-        let entropies: Vec<f64> = seen().flat_map(|s| &s.entropy).map(|h| f64::from(*h)).collect();
-        put("entropy/mean", entropies.iter().sum::<f64>() / entropies.len().max(1) as f64);
+        // where nothing was updated, as it was while sampling
+        let of = |l: &'_ Lesson| l.seen.as_ref().map_or(l.row.entropy.clone(), |seen| seen.entropy.clone());
+        let entropies: Vec<f64> = lessons.iter().flat_map(of).map(f64::from).collect();
+        if !entropies.is_empty() {
+            put("entropy/mean", entropies.iter().sum::<f64>() / entropies.len() as f64);
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Trainer;
 use super::generate;
 use crate::config::JudgeBy;
 use crate::core::Split;
 use crate::engine::WeightSet;
+use crate::hub;
 use crate::method::needs::{Extra, TeacherWeights};
 use crate::method::{HandOff, Needs};
 use crate::text::Text;
@@ -48,9 +49,12 @@ pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
         if let Some(TeacherWeights::Checkpoint(folder)) = teacher(needs)
             && !trainer.engine.keeps(WeightSet::Checkpoint)
         {
-            same_tokenizer(trainer, Path::new(folder))?;
-            let loaded = trainer.engine.keep_folder(WeightSet::Checkpoint, Path::new(folder));
-            loaded.with_context(|| format!("the teacher's weights `{folder}` cannot be used"))?;
+            let unusable = || format!("the teacher's weights `{folder}` cannot be used");
+            let place = hub::resolve(folder).with_context(unusable)?;
+            // a folder without a tokenizer (adapters, say) has the student's
+            let foreign = Text::load(&place).is_ok_and(|theirs| !trainer.text.is_part_of(&theirs));
+            ensure!(!foreign, "the teacher `{folder}` has another tokenizer than the student");
+            trainer.engine.keep_folder(WeightSet::Checkpoint, &place).with_context(unusable)?;
         }
     }
     let decay = stages.iter().find_map(|needs| match teacher(needs) {
@@ -62,21 +66,6 @@ pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
         Some(generate) => generate::prepare(trainer, generate),
         None => Ok(()),
     }
-}
-
-/// Refuses a teacher whose token ids mean other texts: log-probs of the same ids would say nothing. A folder without a
-/// tokenizer (adapters, say) has the student's.
-fn same_tokenizer(trainer: &Trainer, folder: &Path) -> Result<()> {
-    let Ok(theirs) = Text::load(folder) else { return Ok(()) };
-    let ids: Vec<u32> = (0..trainer.text.vocab().max(theirs.vocab()) as u32).collect();
-    if trainer.text.bytes(&ids) != theirs.bytes(&ids) {
-        bail!(
-            "the teacher `{}` has another tokenizer than the student, so its log-probs of the student's tokens mean \
-             nothing: take a teacher of the student's family",
-            folder.display()
-        );
-    }
-    Ok(())
 }
 
 /// Does what a stage of the method begins with.

@@ -187,7 +187,7 @@ impl Feed for FolderFeed {
 
     fn start(&mut self, recipe: &Path, changes: &[String]) -> Result<String> {
         let overrides = Overrides { set: changes.to_vec(), ..Overrides::default() };
-        let mut made = config::load(Some(recipe), &overrides)?;
+        let mut made = config::load_to_train(Some(recipe), &overrides)?;
         // a run keeps its own name; the new one finds its own, unless it was given one
         if !changes.iter().any(|change| change.starts_with("run.name")) {
             made.run.name = String::new();

@@ -94,14 +94,17 @@ fn attend_group(
     let scale = 1.0 / (e as f32).sqrt();
     scores.resize(blocks.len() * BLOCK, 0.0);
     for (q, o) in q.chunks_exact(e).zip(o.chunks_exact_mut(e)) {
-        for (block, s) in blocks.iter().zip(scores.as_chunks_mut::<BLOCK>().0) {
-            let mut sum = [0f32; BLOCK];
-            for (&x, keys) in q.iter().zip(block[at[0]..].as_chunks::<BLOCK>().0) {
-                for (sum, &k) in sum.iter_mut().zip(keys) {
-                    *sum = fused(fma, x, k, *sum);
-                }
-            }
-            *s = sum.map(|s| s * scale);
+        let (last, whole) = blocks.split_last().expect("a token sees itself at least");
+        let (parts, _) = scores.as_chunks_mut::<BLOCK>();
+        for (block, s) in whole.iter().zip(parts.iter_mut()) {
+            against::<BLOCK>(fma, q, &block[at[0]..], scale, s);
+        }
+        // what is not seen of the last block need not be read
+        let rest = &mut parts[whole.len()];
+        match seen - whole.len() * BLOCK {
+            0..=16 => against::<16>(fma, q, &last[at[0]..], scale, rest),
+            17..=32 => against::<32>(fma, q, &last[at[0]..], scale, rest),
+            _ => against::<BLOCK>(fma, q, &last[at[0]..], scale, rest),
         }
         let live = &mut scores[..seen];
         let m = cpu::max(live);
@@ -110,19 +113,33 @@ fn attend_group(
         }
         let inv = 1.0 / cpu::sum_by(seen, |i| live[i]);
         scores[seen..].fill(0.0);
-        mix(fma, scores, blocks, at[1], e, o);
+        mix(fma, &scores[..seen.next_multiple_of(4)], blocks, at[1], e, o);
         o.iter_mut().for_each(|o| *o *= inv);
     }
 }
 
-/// o[e] = sum over tokens of weight * value[e]; unseen tokens have weight 0.
+/// Scores of a query against the first M keys of a block, the others' are not touched.
+#[inline(always)]
+fn against<const M: usize>(fma: bool, q: &[f32], keys: &[f32], scale: f32, scores: &mut [f32; BLOCK]) {
+    let mut sum = [0f32; M];
+    for (&x, keys) in q.iter().zip(keys.as_chunks::<BLOCK>().0) {
+        for (sum, &k) in sum.iter_mut().zip(keys) {
+            *sum = fused(fma, x, k, *sum);
+        }
+    }
+    for (score, sum) in scores.iter_mut().zip(sum) {
+        *score = sum * scale;
+    }
+}
+
+/// o[e] = sum over tokens of weight * value[e]; there is a multiple of 4 tokens, unseen ones have weight 0.
 #[inline(always)]
 fn mix(fma: bool, weights: &[f32], blocks: &[Block], at: usize, e: usize, o: &mut [f32]) {
     let whole = e / LANES * LANES;
     for first in (0..whole).step_by(LANES) {
         // four sums, because one alone would wait for itself
         let mut sums = [[0f32; LANES]; 4];
-        for (block, weights) in blocks.iter().zip(weights.chunks_exact(BLOCK)) {
+        for (block, weights) in blocks.iter().zip(weights.chunks(BLOCK)) {
             let values = &block[at..][..BLOCK * e];
             for (weights, values) in weights.as_chunks::<4>().0.iter().zip(values.chunks_exact(4 * e)) {
                 for (i, (sum, &w)) in sums.iter_mut().zip(weights).enumerate() {

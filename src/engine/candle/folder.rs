@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 
-use super::layout::Layout;
 use super::memory::Dtype;
 use super::model::Decoder;
 use super::optim::Moments;
@@ -46,7 +45,7 @@ impl CandleEngine {
             let missing = || format!("{}: its base model cannot be loaded", folder.display());
             let options = Options { lora: Some(config.lora), ..options };
             let mut engine = Self::open(&base, options).with_context(missing)?;
-            engine.live = engine.read_folder(folder)?;
+            engine.live = engine.read_adapters(folder)?;
             return Ok(engine);
         }
         let (architecture, weights) = files::read_model(folder)?;
@@ -102,19 +101,19 @@ impl CandleEngine {
         self.live[0].device()
     }
 
-    /// The weights that a folder's model or adapters would compute with here.
-    pub(super) fn read_folder(&self, folder: &Path) -> Result<Weights> {
+    /// The weights that a folder's model or adapters would compute with here, and their decoder where it is not the one
+    /// that is trained.
+    pub(super) fn read_folder(&self, folder: &Path) -> Result<(Weights, Option<Decoder>)> {
         if peft::is_adapter(folder) {
-            return self.read_adapters(folder);
+            return Ok((self.read_adapters(folder)?, None));
         }
         if self.live.frozen() && folder == self.origin {
-            return Ok(self.live.base());
+            return Ok((self.live.base(), None));
         }
-        let theirs = files::read_architecture(folder)?;
-        let same = Layout::new(&theirs).names == self.decoder.names() && theirs.family == self.decoder.config.family;
-        ensure!(same, "{}: its model has another architecture than the one that is trained", folder.display());
-        let weights = files::read_model(folder)?.1.on(self.device())?;
-        if self.options.dtype == Dtype::Bf16 { Ok(weights.rounded()?) } else { Ok(weights) }
+        let (theirs, weights) = files::read_model(folder)?;
+        let other = (theirs != self.decoder.config).then(|| Decoder::new(theirs));
+        let weights = weights.on(self.device())?;
+        Ok((if self.options.dtype == Dtype::Bf16 { weights.rounded()? } else { weights }, other))
     }
 
     fn read_adapters(&self, folder: &Path) -> Result<Weights> {

@@ -21,6 +21,7 @@ mod optim;
 mod panel;
 #[cfg(test)]
 mod parity_tests;
+mod parts;
 mod pass;
 mod peft;
 mod plain;
@@ -49,7 +50,8 @@ use self::optim::Moments;
 use self::ready::{Ready, Sampled};
 use self::sets::Sets;
 use super::{
-    AdamW, Engine, LossFn, ModelInfo, Next, SampleRequest, Sampler, ScoreRow, Scores, Snapshot, Update, WeightSet,
+    AdamW, Coefficients, Engine, LossFn, ModelInfo, Next, Parts, SampleRequest, Sampler, ScoreRow, Scores, Snapshot,
+    Update, WeightSet,
 };
 
 /// How a model is trained.
@@ -154,14 +156,13 @@ impl Engine for CandleEngine {
         first: Vec<SampleRequest>,
         next: &mut Next,
     ) -> Result<()> {
-        let weights = self.weights(weights)?;
-        self.ready.refresh(&weights, |place| self.decoder.multiplies(place))?;
+        let (decoder, weights) = self.model(weights)?;
+        self.ready.refresh(&weights, |place| decoder.multiplies(place))?;
         let from = Sampled { weights: &weights, ready: &self.ready };
-        sample::sample(&self.decoder, from, sampler, first, next)
+        sample::sample(&decoder, from, sampler, first, next)
     }
 
     fn score(&mut self, weights: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
-        self.check(rows)?;
         self.score_rows(weights, rows, temperature)
     }
 
@@ -170,8 +171,11 @@ impl Engine for CandleEngine {
     }
 
     fn forward_backward(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()> {
-        self.check(rows)?;
         self.learn_rows(rows, temperature, loss)
+    }
+
+    fn compare(&mut self, rows: &[ScoreRow], temperature: f32, part: Vec<Coefficients>) -> Result<Option<Parts>> {
+        self.compare_part(rows, temperature, part)
     }
 
     fn optim_step(&mut self, optim: &AdamW) -> Result<Update> {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
 
 use super::arch::Architecture;
 use super::attention::{AttentionSaved, Heads, attention, attention_grad};
@@ -16,7 +17,7 @@ use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
 use super::layout::{Layer, Layout, Names, Projection};
 use super::lora;
 use super::ops::{self, Product, Rope};
-use super::plain::Step;
+use super::plain::{self, Step};
 use super::ready::Sampled;
 pub(super) use super::weights::Weights;
 
@@ -115,9 +116,6 @@ struct Normed {
     raw: Tensor,
     inv: Tensor,
 }
-
-/// How one of a layer's matrices is applied, with its bias and its adapter.
-type Project<'a> = &'a dyn Fn(Projection, &Tensor) -> Result<Tensor>;
 
 /// Queries, keys and values of a layer, ready for attention.
 struct Qkv {
@@ -255,13 +253,13 @@ impl Decoder {
         ops::add_into(dx, &more)
     }
 
-    /// From a layer's normed input [N, D] to what attention takes.
-    fn qkv(&self, w: &Weights, layer: &Layer, x: &Tensor, input: &Packed, project: Project) -> Result<Qkv> {
+    /// From what a layer's first three matrices give to what attention takes.
+    fn qkv(&self, w: &Weights, layer: &Layer, [q, k, v]: [Tensor; 3], input: &Packed) -> Result<Qkv> {
         let Heads { query, kv, size } = self.heads();
         let n = input.ids.len();
-        let q = project(Q, x)?.reshape((n, query, size))?;
-        let k = project(K, x)?.reshape((n, kv, size))?;
-        let v = project(V, x)?.reshape((n, kv, size))?;
+        let q = q.reshape((n, query, size))?;
+        let k = k.reshape((n, kv, size))?;
+        let v = v.reshape((n, kv, size))?;
         let (q, q_norm) = self.head_norm(w, layer.q_norm, q)?;
         let (k, k_norm) = self.head_norm(w, layer.k_norm, k)?;
         let q = self.rope.rotate(q, input, 1.0)?;
@@ -290,7 +288,8 @@ impl Decoder {
     fn layer_forward(&self, w: &Weights, layer: &Layer, h: Tensor, input: &Packed) -> Result<Saved> {
         let project = |p, x: &Tensor| self.project(w, layer, p, x, &|x, place| ops::linear(x, &w[place]));
         let (x, inv1) = self.norm(w, layer.norm1, &h)?;
-        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, &x, input, &project)?;
+        let qkv = [project(Q, &x)?, project(K, &x)?, project(V, &x)?];
+        let Qkv { q, k, v, q_norm, k_norm } = self.qkv(w, layer, qkv, input)?;
         let (o, lse) = attention(&q, &k, &v, input, self.heads())?;
         let mid = ops::add_into(project(O, &o)?, &h)?;
         let (y, inv2) = self.norm(w, layer.norm2, &mid)?;
@@ -368,7 +367,8 @@ impl Decoder {
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
             let project = |p, x: &Tensor| self.project(w, layer, p, x, &product);
-            let Qkv { q, k, v, .. } = self.qkv(w, layer, &x, input, &project)?;
+            let qkv = side_by_side([Q, K, V], &x, project)?;
+            let Qkv { q, k, v, .. } = self.qkv(w, layer, qkv, input)?;
             let o = if let Some(step) = &step {
                 step.append(index, &k, &v)?;
                 step.attend(index, &q)?
@@ -378,7 +378,8 @@ impl Decoder {
             };
             h = ops::add_into(project(O, &o)?, &h)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
-            let act = ops::swiglu(&project(Gate, &y)?, &project(Up, &y)?)?;
+            let [gate, up] = side_by_side([Gate, Up], &y, project)?;
+            let act = ops::swiglu(&gate, &up)?;
             h = ops::add_into(project(Down, &act)?, &h)?;
         }
         Ok(self.norm(w, self.layout.final_norm, &h)?.0)
@@ -389,6 +390,20 @@ impl Decoder {
         let c = &self.config;
         CacheShape { layers: c.num_hidden_layers, heads: c.num_key_value_heads, size: c.head_dim }
     }
+}
+
+/// Several products of the same rows. On the CPU at the same time: one alone keeps the threads waiting for each other
+/// too often.
+fn side_by_side<const N: usize>(
+    which: [Projection; N],
+    x: &Tensor,
+    project: impl Fn(Projection, &Tensor) -> Result<Tensor> + Sync,
+) -> Result<[Tensor; N]> {
+    let all: Result<Vec<Tensor>> = match plain::is(x) {
+        true => which.into_iter().map(|p| project(p, x)).collect(),
+        false => which.into_par_iter().with_max_len(1).map(|p| project(p, x)).collect(),
+    };
+    Ok(all?.try_into().expect("as many as were asked for"))
 }
 
 /// The way back through a norm over heads, where there is one.

@@ -107,7 +107,7 @@ pub(super) fn add_into(x: Tensor, y: &Tensor) -> Result<Tensor> {
 const CHUNK: usize = 1 << 14;
 
 /// How the matrix at a place is applied: x [N, K] -> [N, M], by [`linear`] or by what the sampler has of it.
-pub(super) type Product<'a> = &'a dyn Fn(&Tensor, usize) -> Result<Tensor>;
+pub(super) type Product<'a> = &'a (dyn Fn(&Tensor, usize) -> Result<Tensor> + Sync);
 
 /// y = x w^T: x [N, K], w [M, K] -> [N, M]. The order of summation depends on N.
 pub(super) fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor> {

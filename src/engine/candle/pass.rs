@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use super::CandleEngine;
 use super::loss::{self, Scored, Targets};
 use super::memory::{self, PASS_TOKENS};
-use super::model::{self, Keep, Packed, Tape, Weights};
+use super::model::{self, Decoder, Keep, Packed, Tape, Weights};
 use crate::engine::{Coefficients, LossFn, ScoreRow, Scores, WeightSet};
 
 /// One forward pass and all that its backward pass needs.
@@ -25,34 +25,26 @@ impl Pass {
 }
 
 impl CandleEngine {
-    pub(super) fn check(&self, rows: &[ScoreRow]) -> Result<()> {
-        let context = self.decoder.config.max_position_embeddings;
-        for row in rows {
-            let (ids, mask) = (row.ids.len(), row.mask.len());
-            ensure!(ids == mask, "a row has {ids} tokens but {mask} mask entries");
-            ensure!(ids <= context, "a row of {ids} tokens exceeds the model's context of {context}");
-        }
-        Ok(())
-    }
-
     pub(super) fn score_rows(&self, set: WeightSet, rows: &[ScoreRow], temperature: f32) -> Result<Vec<Scores>> {
-        let weights = self.weights(set)?;
+        let (decoder, weights) = self.model(set)?;
+        check(rows, &decoder)?;
         let mut scores = Vec::with_capacity(rows.len());
         for part in parts(rows) {
-            scores.extend(self.run(&weights, &rows[part], temperature, Keep::Nothing)?.scores());
+            scores.extend(run(&decoder, &weights, &rows[part], temperature, Keep::Nothing)?.scores());
         }
         Ok(scores)
     }
 
     /// The gradient is the same bit for bit whichever way the memory allows.
     pub(super) fn learn_rows(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()> {
+        check(rows, &self.decoder)?;
         let parts = parts(rows);
         let tokens = rows.iter().map(|r| r.ids.len()).sum();
         let way = memory::way(&self.dims(), tokens, self.options.checkpointing, self.options.tape_bytes);
         let keep = if way.inputs_only { Keep::Inputs } else { Keep::All };
         if !way.again {
-            let run = |part: &Range<usize>| self.run(&self.live, &rows[part.clone()], temperature, keep);
-            let passes = parts.iter().map(run).collect::<Result<Vec<Pass>>>()?;
+            let pass = |part: &Range<usize>| run(&self.decoder, &self.live, &rows[part.clone()], temperature, keep);
+            let passes = parts.iter().map(pass).collect::<Result<Vec<Pass>>>()?;
             let coefficients = loss(&passes.iter().flat_map(Pass::scores).collect::<Vec<_>>())?;
             for (part, pass) in parts.into_iter().zip(passes) {
                 self.back(pass, &coefficients[part], temperature)?;
@@ -62,18 +54,10 @@ impl CandleEngine {
         // The loss needs all scores before any gradient: score first, then run each part again with its tape.
         let coefficients = loss(&self.score_rows(WeightSet::Live, rows, temperature)?)?;
         for part in parts {
-            let pass = self.run(&self.live, &rows[part.clone()], temperature, keep)?;
+            let pass = run(&self.decoder, &self.live, &rows[part.clone()], temperature, keep)?;
             self.back(pass, &coefficients[part], temperature)?;
         }
         Ok(())
-    }
-
-    fn run(&self, weights: &Weights, rows: &[ScoreRow], temperature: f32, keep: Keep) -> Result<Pass> {
-        let input = Packed::new(rows.iter().map(|r| r.ids));
-        let targets = Targets::new(rows, &input, self.decoder.config.vocab_size)?;
-        let tape = self.decoder.forward(weights, &input, keep)?;
-        let scored = loss::score(&tape.hidden, &weights[self.decoder.head()], &targets, temperature)?;
-        Ok(Pass { input, targets, tape, scored })
     }
 
     fn back(&mut self, pass: Pass, coefficients: &[Coefficients], temperature: f32) -> Result<()> {
@@ -88,6 +72,24 @@ impl CandleEngine {
         self.decoder.backward(&self.live, &input, tape, &dhidden, &mut self.grads)?;
         Ok(())
     }
+}
+
+fn check(rows: &[ScoreRow], decoder: &Decoder) -> Result<()> {
+    let context = decoder.config.max_position_embeddings;
+    for row in rows {
+        let (ids, mask) = (row.ids.len(), row.mask.len());
+        ensure!(ids == mask, "a row has {ids} tokens but {mask} mask entries");
+        ensure!(ids <= context, "a row of {ids} tokens exceeds the model's context of {context}");
+    }
+    Ok(())
+}
+
+fn run(decoder: &Decoder, weights: &Weights, rows: &[ScoreRow], temperature: f32, keep: Keep) -> Result<Pass> {
+    let input = Packed::new(rows.iter().map(|r| r.ids));
+    let targets = Targets::new(rows, &input, decoder.config.vocab_size)?;
+    let tape = decoder.forward(weights, &input, keep)?;
+    let scored = loss::score(&tape.hidden, &weights[decoder.head()], &targets, temperature)?;
+    Ok(Pass { input, targets, tape, scored })
 }
 
 /// Splits rows into runs of at most [`PASS_TOKENS`] tokens (a longer row stands alone).

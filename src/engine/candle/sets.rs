@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::CandleEngine;
 use super::files;
 use super::layout::Names;
+use super::model::Decoder;
 use super::ops::{host, tensor};
 use super::optim::Moments;
 use super::plain;
@@ -27,12 +28,14 @@ pub(super) struct Kept {
     weights: Weights,
     /// The folder it was loaded from, where it is not ours to save.
     from: Option<PathBuf>,
+    /// Its decoder, where that is another one than is trained: a teacher of another size, which scores and plays.
+    other: Option<Decoder>,
 }
 
 #[cfg(test)]
 impl Kept {
     pub fn of(weights: Weights) -> Self {
-        Self { weights, from: None }
+        Self { weights, from: None, other: None }
     }
 
     pub fn dtype(&self) -> candle_core::DType {
@@ -60,12 +63,26 @@ enum Place {
 }
 
 impl CandleEngine {
-    /// The weights that compute as `set`.
+    /// The weights that compute as `set`, and their decoder.
+    pub(super) fn model(&self, set: WeightSet) -> Result<(Decoder, Weights)> {
+        match self.sets.get(&set).and_then(|kept| Some((kept.other.clone()?, &kept.weights))) {
+            Some((decoder, weights)) if self.rounds() => Ok((decoder, weights.rounded()?)),
+            Some((decoder, weights)) => Ok((decoder, weights.clone())),
+            None => Ok((self.decoder.clone(), self.weights(set)?)),
+        }
+    }
+
+    /// The weights that compute as `set`, of the model that is trained.
     pub(super) fn weights(&self, set: WeightSet) -> Result<Weights> {
         if set == WeightSet::Live {
             return Ok(self.live.clone());
         }
-        let kept = &self.kept(set)?.weights;
+        let Kept { weights: kept, other, .. } = self.kept(set)?;
+        let name = set.name();
+        ensure!(
+            other.is_none(),
+            "the weight set `{name}` is of another architecture: it can score and play, but no more"
+        );
         Ok(match self.rounds() {
             true if self.packed.as_ref().is_some_and(|live| live.same(kept)) => self.live.clone(),
             true => kept.rounded()?,
@@ -107,7 +124,7 @@ impl CandleEngine {
             _ if self.live.idle()? => self.live.base(),
             _ => self.live_to_keep()?,
         };
-        self.sets.insert(set, Kept { weights, from: None });
+        self.sets.insert(set, Kept { weights, from: None, other: None });
         Ok(())
     }
 
@@ -142,7 +159,7 @@ impl CandleEngine {
     pub(super) fn average_live(&mut self) -> Result<()> {
         let Some(decay) = self.ema_decay else { return Ok(()) };
         let weights = self.kept(WeightSet::Ema)?.weights.zip(self.exact(), |e, w| lerp(e, w, 1.0 - decay))?;
-        self.sets.insert(WeightSet::Ema, Kept { weights, from: None });
+        self.sets.insert(WeightSet::Ema, Kept { weights, from: None, other: None });
         Ok(())
     }
 
@@ -161,7 +178,7 @@ impl CandleEngine {
             _ => bail!("adapters and the weights of another model cannot be mixed"),
         };
         let weights = if self.rounds() { mixed.packed()? } else { mixed };
-        self.sets.insert(into, Kept { weights, from: None });
+        self.sets.insert(into, Kept { weights, from: None, other: None });
         Ok(())
     }
 
@@ -174,9 +191,9 @@ impl CandleEngine {
     }
 
     fn read_kept(&self, folder: &Path) -> Result<Kept> {
-        let loaded = self.read_folder(folder)?;
+        let (loaded, other) = self.read_folder(folder)?;
         let weights = if self.rounds() { loaded.packed()? } else { loaded };
-        Ok(Kept { weights, from: Some(folder.to_path_buf()) })
+        Ok(Kept { weights, from: Some(folder.to_path_buf()), other })
     }
 
     /// Writes every kept set, each storage once.
@@ -216,7 +233,7 @@ impl CandleEngine {
         let mut read: HashMap<String, Weights> = HashMap::new();
         for (name, place) in index {
             let Some(set) = WeightSet::of(&name) else { bail!("{}: `{name}` is no weight set", path.display()) };
-            let own = |weights| Kept { weights, from: None };
+            let own = |weights| Kept { weights, from: None, other: None };
             let kept = match place {
                 Place::Live => own(live.clone()),
                 Place::Base => own(live.base()),

@@ -6,7 +6,7 @@ use super::layout::Projection;
 use super::memory::{Checkpointing, Dtype};
 use super::tests::{ADAM, Rows, coefficients, engine, tiny};
 use super::*;
-use crate::engine::Coefficients;
+use crate::text::Stops;
 
 pub(super) type Numbers = Vec<Vec<f32>>;
 
@@ -153,21 +153,60 @@ fn a_blend_with_adapters_off_is_the_exact_interpolation() {
 
 #[test]
 fn an_external_checkpoint_scores_as_itself() {
-    let (folder, wrong) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let mut other = engine(true);
     update(&mut other);
     other.save(folder.path(), false).unwrap();
-    CandleEngine::init(tiny(false), 1).unwrap().save(wrong.path(), false).unwrap();
     let expected = scores(&mut other, WeightSet::Live);
     for mut engine in [engine(true), adapted()] {
         engine.keep_folder(WeightSet::Checkpoint, folder.path()).unwrap();
         assert_eq!(scores(&mut engine, WeightSet::Checkpoint), expected);
-        let error = engine.keep_folder(WeightSet::Checkpoint, wrong.path()).err().unwrap().to_string();
-        assert!(error.contains("another architecture"), "{error}");
     }
     let mut half = half();
     half.keep_folder(WeightSet::Checkpoint, folder.path()).unwrap();
     assert_eq!(half.sets[&WeightSet::Checkpoint].dtype(), DType::BF16);
+}
+
+#[test]
+fn a_teacher_of_another_size_scores_and_plays_as_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let larger = Architecture { num_hidden_layers: 3, intermediate_size: 40, vocab_size: 40, ..tiny(false) };
+    let mut teacher = CandleEngine::init(larger, 1).unwrap();
+    teacher.save(folder.path(), false).unwrap();
+    let expected = scores(&mut teacher, WeightSet::Live);
+    let stops = Stops::tokens_only(vec![]);
+    let sampler = Sampler::new(1.0, &stops);
+    let ask = || vec![SampleRequest { slot: 0, context: vec![3, 1, 4], limit: 12, seed: 5 }];
+    let said = |engine: &mut CandleEngine, set: WeightSet| {
+        let mut said = vec![];
+        let mut next = |finished: crate::engine::Finished| {
+            said = finished.sample.ids;
+            Ok(vec![])
+        };
+        engine.sample_as(set, &sampler, ask(), &mut next).unwrap();
+        said
+    };
+    let words = said(&mut teacher, WeightSet::Live);
+    let own = said(&mut engine(true), WeightSet::Live);
+    for mut student in [engine(true), adapted()] {
+        student.keep_folder(WeightSet::Checkpoint, folder.path()).unwrap();
+        assert_eq!(scores(&mut student, WeightSet::Checkpoint), expected);
+        assert_eq!(said(&mut student, WeightSet::Checkpoint), words);
+        assert_eq!(said(&mut student, WeightSet::Live), own, "the student is what it was");
+        update(&mut student);
+        assert_eq!(scores(&mut student, WeightSet::Checkpoint), expected);
+        for refused in [
+            student.restart(WeightSet::Checkpoint),
+            student.blend(WeightSet::Blend, [WeightSet::Checkpoint, WeightSet::Live], 0.5),
+        ] {
+            let error = refused.err().unwrap().to_string();
+            assert!(error.contains("another architecture") || error.contains("started again"), "{error}");
+        }
+        let state = tempfile::tempdir().unwrap();
+        student.save(state.path(), true).unwrap();
+        student.restore(state.path()).unwrap();
+        assert_eq!(scores(&mut student, WeightSet::Checkpoint), expected, "and after a resume");
+    }
 }
 
 #[test]

@@ -74,6 +74,8 @@ pub struct Load {
     pub checkpointing: Checkpointing,
     /// Sets kept beside the live weights that will differ from them and from each other.
     pub kept: usize,
+    /// Numbers of a teacher from another folder; 0 = there is none.
+    pub teacher: u64,
     /// Rows of one forward-backward pass.
     pub rows: usize,
     /// Tokens of a row, the prompt included.
@@ -86,6 +88,8 @@ pub struct Load {
     pub cache_bytes: u64,
     /// Most bytes of activations kept for the backward pass.
     pub tape_bytes: u64,
+    /// Whether parts of the gradient are compared.
+    pub compares: bool,
 }
 
 impl Load {
@@ -238,6 +242,7 @@ fn weights(dims: &Dims, load: &Load) -> Vec<Item> {
         item("weights to sample with", again, "once more, in the order in which sampling reads them".into()),
         item("master weights", master, "f32, beside the rounded ones that compute".into()),
         item("kept weight sets", load.kept as u64 * each, format!("{} in {what}", load.kept)),
+        item("teacher", load.teacher * load.computing(), "weights of another model".into()),
         item("position tables", (dims.context * dims.head_dim) as u64 * F32, format!("{} positions", dims.context)),
     ]
 }
@@ -248,6 +253,7 @@ fn optimiser(dims: &Dims, load: &Load) -> Vec<Item> {
     vec![
         item("optimiser", 2 * trained * F32, "two moments in f32"),
         item("gradients", trained * F32, "f32, summed over the batches of an update"),
+        item("part of the gradient", if load.compares { trained * F32 } else { 0 }, "to compare it with the rest"),
     ]
 }
 
@@ -314,12 +320,14 @@ pub(super) mod tests {
             adapter: None,
             checkpointing: Checkpointing::Auto,
             kept: 1,
+            teacher: 0,
             rows: 16,
             row_tokens: 256,
             sampled_tokens: 100,
             slots: 16,
             cache_bytes: 0,
             tape_bytes: TAPE_BYTES,
+            compares: false,
         }
     }
 
@@ -334,6 +342,9 @@ pub(super) mod tests {
         assert_eq!(bytes(&full, "weights"), 4 * n);
         assert_eq!(bytes(&full, "optimiser") + bytes(&full, "gradients"), 12 * n);
         assert_eq!(bytes(&full, "kept weight sets"), 4 * n);
+        assert_eq!(bytes(&Load { compares: true, ..full }, "part of the gradient"), 4 * n);
+        assert_eq!(bytes(&full, "weights to sample with"), 4 * n);
+        assert_eq!(bytes(&Load { teacher: 500, ..full }, "teacher"), 2000);
         let half = Load { dtype: Dtype::Bf16, ..full };
         assert_eq!((bytes(&half, "kept weight sets"), bytes(&half, "master weights")), (2 * n, 4 * n));
         let lora = Load { adapter: Some(1000), ..full };
