@@ -180,7 +180,7 @@ fn a_teacher_may_be_of_another_size() {
         let checkpoint = format!("method.{method}.teacher={{ checkpoint = '{}' }}", teacher.path().display());
         let (exit, steps, said) = train(&[&format!("method.{method}={{}}"), &checkpoint]);
         assert_eq!((exit, steps.len()), (Exit::Done, 2), "{method}: {said}");
-        assert!(steps.iter().all(|s| s["gap/rms"].unwrap() > 0.1), "{method}: a model that knows nothing disagrees");
+        assert!(steps.iter().all(|s| s["gap/p50"].unwrap() < -0.5), "{method}: a model that knows nothing disagrees");
     }
 }
 
@@ -189,7 +189,9 @@ fn a_teacher_is_looked_at_before_a_run_is_made() {
     let root = tempfile::tempdir().unwrap();
     let (file, foreign, fitting) =
         (root.path().join("r.toml"), root.path().join("foreign"), root.path().join("fitting"));
-    [&foreign, &fitting].map(|folder| std::fs::create_dir(folder).unwrap());
+    for folder in [&foreign, &fitting] {
+        std::fs::create_dir(folder).unwrap();
+    }
     larger(&foreign);
     larger(&fitting);
     sdlab::text::train::write(&foreign, ["go to desk 1".to_owned()].into_iter(), 270).unwrap();
