@@ -63,11 +63,11 @@ impl Grpo {
             advantage: AdvantageOver::Rows,
             aggregation: Aggregation::TokenMean,
         };
-        common.as_in(variant)
+        common.with_variant(variant)
     }
 
     /// The same with what `variant` decides.
-    fn as_in(self, variant: Variant) -> Self {
+    fn with_variant(self, variant: Variant) -> Self {
         let (advantage, aggregation, entropy_coef) = match variant {
             Variant::Paper => (AdvantageOver::Trajectories, Aggregation::SeqMeanTokenMean, 0.0),
             Variant::Code => (AdvantageOver::Rows, Aggregation::TokenMean, 0.001),
@@ -196,7 +196,7 @@ impl GrpoTable {
     /// other defaults reads its table so, lest one written key bring SDAR's values for all the others.
     pub(super) fn over(self, base: Grpo) -> Grpo {
         let base = match self.variant {
-            Some(variant) => base.as_in(variant),
+            Some(variant) => base.with_variant(variant),
             None => base,
         };
         Grpo {

@@ -156,8 +156,8 @@ True expected gradient
 Preconditions
   Plain rollouts. The bank is the recipe's: `runs/skill-sd.toml` starts with none, fills it from the run's own episodes
   (`skills.learn`) and retrieves by UCB, as the paper does; the default bank and keywords are those of SDAR's tables.
-  While the bank is empty the teacher reads what the student reads: at the first update of a step this is GRPO to rounding,
-  at later ones the term holds the student to the step's start (with `teacher = \"initial\"`, to the initial weights).
+  While the bank is empty the teacher reads what the student reads: at the first update of a step this is GRPO (to
+  rounding), at later ones the term holds the student to the step's start (with `teacher = \"initial\"`, to those weights).
 
 Paper and released code
   variant = \"paper\" (default) or \"sdar\": SDAR's tables put the same loss beside their own GRPO, on a static bank.
