@@ -71,6 +71,8 @@ fn measure(architecture: &Architecture, mode: &str) -> Result<()> {
         sampled_tokens: TOKENS - 1,
         slots: ROWS,
         cache_bytes: 0,
+        teacher: 0,
+        compares: false,
         tape_bytes: TAPE_BYTES,
     };
     let plan = memory::plan(&Dims::from(architecture), &load);

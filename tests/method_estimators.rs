@@ -354,6 +354,25 @@ fn one_key_of_a_nested_table_leaves_the_others_as_published() {
 }
 
 #[test]
+fn one_key_of_a_nested_table_leaves_the_methods_own_defaults() {
+    for name in ["sod", "atod", "craft", "gen-evolve"] {
+        let text = |key: &str| format!("[{name}.grpo]\n{key}");
+        let [none, one] = ["", "clip_low = 0.1"].map(|key| toml::from_str::<MethodConfig>(&text(key)).unwrap());
+        let grpo = |config: &MethodConfig| match config {
+            MethodConfig::Sod(sod) => sod.grpo.clone(),
+            MethodConfig::Atod(atod) => atod.grpo.clone(),
+            MethodConfig::Craft(craft) => craft.grpo.clone(),
+            MethodConfig::GenEvolve(gen_evolve) => gen_evolve.grpo.clone(),
+            other => panic!("{other:?}"),
+        };
+        let own = MethodConfig::all().into_iter().find(|method| method.name() == name).unwrap();
+        assert_eq!(grpo(&none), grpo(&own), "{name}");
+        assert_eq!(grpo(&one), Grpo { clip_low: 0.1, ..grpo(&own) }, "{name}");
+        assert_ne!(grpo(&own), Grpo::default(), "{name}: this says nothing");
+    }
+}
+
+#[test]
 fn the_algorithm_of_opsd_is_k1_to_the_reference() {
     let MethodConfig::Opsd(opsd) = toml::from_str("[opsd]\nvariant = 'algorithm'").unwrap() else { panic!("no opsd") };
     let needs = opsd.needs();

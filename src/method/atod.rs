@@ -1,9 +1,9 @@
 //! ATOD: distillation and reinforcement in one advantage, annealed from the first to the second, weighed by turn.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::advantage::by_episode;
-use super::grpo::Grpo;
+use super::grpo::{Grpo, GrpoTable};
 use super::manual::manual;
 use super::needs::{Privileged, TeacherWeights};
 use super::schedule::Schedule;
@@ -27,6 +27,7 @@ pub struct Atod {
     /// What the teacher reads beside the prompt: `none` in the paper.
     pub context: Privileged,
     /// `[method.atod.grpo]`: the reinforcement learning half.
+    #[serde(deserialize_with = "own_grpo")]
     pub grpo: Grpo,
 }
 }
@@ -38,6 +39,11 @@ pub enum Distance {
     #[default]
     Abs,
     Signed,
+}
+
+/// What the table does not say is this method's own default.
+fn own_grpo<'de, D: Deserializer<'de>>(table: D) -> Result<Grpo, D::Error> {
+    GrpoTable::deserialize(table).map(|table| table.over(Atod::default().grpo))
 }
 
 impl Default for Atod {

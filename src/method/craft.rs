@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::estimator::Sampled;
-use super::grpo::Grpo;
+use super::grpo::{Grpo, GrpoTable};
 use super::manual::{self, manual};
 use super::math::{KlEstimator, Slope, Weights};
 use super::needs::Privileged;
@@ -47,6 +47,7 @@ pub struct Craft {
     /// same turn; ours).
     pub align: Align,
     /// `[method.craft.grpo]`: the reinforcement learning half, without its own KL.
+    #[serde(deserialize_with = "own_grpo")]
     pub grpo: Grpo,
 }
 state {
@@ -62,6 +63,11 @@ pub enum Align {
     #[default]
     Index,
     Turn,
+}
+
+/// What the table does not say is this method's own default.
+fn own_grpo<'de, D: Deserializer<'de>>(table: D) -> Result<Grpo, D::Error> {
+    GrpoTable::deserialize(table).map(|table| table.over(Craft::default().grpo))
 }
 
 impl Default for Craft {

@@ -1,9 +1,9 @@
 //! GenEvolve's learning rule: what the group's best attempt had over its worst teaches the tokens that would change most.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::estimator::Sampled;
-use super::grpo::Grpo;
+use super::grpo::{Grpo, GrpoTable};
 use super::manual::{self, manual};
 use super::math::Aggregation;
 use super::needs::Privileged;
@@ -27,8 +27,14 @@ pub struct GenEvolve {
     /// What the teacher reads: `best-worst`, made where the scores of the two are at least 0.2 apart.
     pub context: Privileged,
     /// `[method.gen-evolve.grpo]`: the reinforcement learning half.
+    #[serde(deserialize_with = "own_grpo")]
     pub grpo: Grpo,
 }
+}
+
+/// What the table does not say is this method's own default.
+fn own_grpo<'de, D: Deserializer<'de>>(table: D) -> Result<Grpo, D::Error> {
+    GrpoTable::deserialize(table).map(|table| table.over(GenEvolve::default().grpo))
 }
 
 impl Default for GenEvolve {

@@ -1,9 +1,9 @@
 //! SOD: on-policy distillation inside the advantage, weaker at steps where the student has drifted from the teacher.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::advantage::by_episode;
-use super::grpo::Grpo;
+use super::grpo::{Grpo, GrpoTable};
 use super::manual::{self, manual};
 use super::needs::{Privileged, TeacherWeights};
 use super::weight::{mean, step_ratio};
@@ -26,8 +26,14 @@ pub struct Sod {
     /// What the teacher reads beside the prompt: `none` in the paper.
     pub context: Privileged,
     /// `[method.sod.grpo]`: the reinforcement learning half.
+    #[serde(deserialize_with = "own_grpo")]
     pub grpo: Grpo,
 }
+}
+
+/// What the table does not say is this method's own default.
+fn own_grpo<'de, D: Deserializer<'de>>(table: D) -> Result<Grpo, D::Error> {
+    GrpoTable::deserialize(table).map(|table| table.over(Sod::default().grpo))
 }
 
 impl Default for Sod {

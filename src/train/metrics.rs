@@ -106,7 +106,8 @@ impl StepMetrics {
             put("grad/aux_to_rl", parts.rest / parts.part);
             put("grad/cosine", parts.cosine);
         }
-        if trainer.needs().teacher.is_some() {
+        let needs = trainer.needs();
+        if needs.teacher.is_some() || needs.skilled_share > 0.0 {
             put("skills/lost_tokens", lost as f64);
         }
         let sampled: usize = lessons.iter().map(|l| l.row.sampled.len()).sum();
@@ -156,11 +157,12 @@ fn outcomes(played: &[Played], put: &mut impl FnMut(&str, f64)) {
     put("penalty/mean", mean(&|p| p.penalty as f64));
     let turns: Vec<_> = played.iter().flat_map(|p| &p.episode.turns).collect();
     put("valid/share", turns.iter().filter(|t| t.valid).count() as f64 / turns.len().max(1) as f64);
-    let mut groups: BTreeMap<u32, Vec<f32>> = BTreeMap::new();
+    // equal rewards with different penalties do teach
+    let mut groups: BTreeMap<u32, Vec<[f32; 2]>> = BTreeMap::new();
     for p in played {
-        groups.entry(p.episode.id.group).or_default().push(p.episode.reward);
+        groups.entry(p.episode.id.group).or_default().push([p.episode.reward, p.penalty]);
     }
-    let silent = groups.values().filter(|rewards| rewards.iter().all(|r| *r == rewards[0])).count();
+    let silent = groups.values().filter(|returns| returns.iter().all(|r| *r == returns[0])).count();
     put("groups/no_signal", silent as f64 / groups.len().max(1) as f64);
     let mut kinds: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for p in played {

@@ -183,18 +183,20 @@ fn tile<L: Lanes, const R: usize, const P: usize>(
                 fetch(at.wrapping_add(AHEAD));
                 fetch(at.wrapping_add(AHEAD + LANES));
                 let w = [L::load(at), L::load(at.add(LANES))];
-                for r in 0..R {
-                    let x = *x[r].add(i);
-                    on[r][p] = [on[r][p][0].add_product(x, w[0]), on[r][p][1].add_product(x, w[1])];
+                for (on, x) in on.iter_mut().zip(x) {
+                    let x = *x.add(i);
+                    on[p] = [on[p][0].add_product(x, w[0]), on[p][1].add_product(x, w[1])];
                 }
             }
         }
     }
-    for r in 0..R {
-        for p in 0..P {
-            for half in 0..2 {
-                // SAFETY: a row of sums holds two lines.
-                unsafe { on[r][p][half].add_to(sums[p][row + r].as_mut_ptr().add(half * LANES)) };
+    for (r, on) in on.into_iter().enumerate() {
+        for (p, [low, high]) in on.into_iter().enumerate() {
+            let sums = sums[p][row + r].as_mut_ptr();
+            // SAFETY: a row of sums holds two lines.
+            unsafe {
+                low.add_to(sums);
+                high.add_to(sums.add(LANES));
             }
         }
     }

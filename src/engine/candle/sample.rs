@@ -29,7 +29,7 @@ const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
 /// Least tokens of a part of a pass that runs on its own: enough to make good use of a weight that was loaded from memory,
-const PART_TOKENS: usize = 16;
+const PART_TOKENS: usize = 8;
 /// or from the cache,
 const PART_TOKENS_CACHED: usize = 4;
 /// where models of so many parameters stay.
