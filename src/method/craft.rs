@@ -235,5 +235,6 @@ Preconditions
   episode: `align = \"turn\"` compares within turns, and is not the paper's.
 
 Deviations
-  Credit is made once per step, with the step-start weights. During warm-up both weights are at the lower ends of their ranges (the paper does not say).
+  Credit is made once per step, with the step-start weights. During warm-up both weights are at the lower ends of their
+  ranges (the paper does not say).
 ";

@@ -137,5 +137,6 @@ Preconditions
 
 Deviations
   R / R_max is the environment's own score in [0, 1]. The entropy is averaged over the action's tokens (over the
-  whole reply where they are not known), and answered tokens include the template's own, which are soon predicted well enough to be left out.
+  whole reply where they are not known), and answered tokens include the template's own, which are soon predicted well
+  enough to be left out.
 ";

@@ -192,7 +192,7 @@ mod tests {
             ("gap/mean", "below", "the teacher's prompt is broken"),
             ("gap/start_rms", "below", "the teacher reads what the student reads"),
             ("skills/lost_tokens", "above", "skill text is lost to truncation"),
-            ("coef/aux_to_rl", "above", "distillation dominates"),
+            ("grad/aux_to_rl", "above", "distillation dominates"),
             ("groups/no_signal", "above", "all rewards of a group are equal"),
             ("entropy/mean", "below", "the entropy is gone"),
             ("rollout/cut_share", "above", "replies explode"),

@@ -123,10 +123,14 @@ fn show(args: &PretrainArgs, recipe: &Recipe, made: &Path) -> Result<()> {
         "checkpoint.final=false".into(),
         "checkpoint.every=0".into(),
     ]);
-    let text = config::render(recipe);
-    let recipe = config::parse("starter", &text, &overrides)?;
+    let recipe = config::parse("starter", &config::render(recipe), &overrides)?;
     atomic_write(&scratch.config(), config::render(&recipe).as_bytes())?;
-    let mut manifest = Manifest::gather(&scratch, &text, Path::new("."), now_ms());
+    // what anyone finds who begins it again: the model where it will lie
+    let mut began = recipe.clone();
+    began.model.path = args.out.join("model").display().to_string();
+    let began = config::render(&began);
+    atomic_write(&scratch.recipe(), began.as_bytes())?;
+    let mut manifest = Manifest::gather(&scratch, &began, Path::new("."), now_ms());
     manifest.notes.insert("recipe".into(), "starter".into());
     manifest.write(&scratch)?;
     let recorder = Rc::new(RefCell::new(Recorder::create(&scratch)?));

@@ -28,9 +28,10 @@ const WORTH_WAITING: usize = 16;
 const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
-/// Least tokens of a part of a pass that runs on its own: enough to make good use of a weight that was loaded from memory,
-const PART_TOKENS: usize = 8;
-/// or from the cache,
+/// Least tokens of a part of a pass that runs on its own, for every thread that shares the way to memory with it: enough to
+/// make good use of a weight that was loaded from there,
+const PART_TOKENS: usize = 4;
+/// or in all, from the cache,
 const PART_TOKENS_CACHED: usize = 4;
 /// where models of so many parameters stay.
 const CACHED: usize = 4 << 20;
@@ -107,7 +108,8 @@ impl<'a> Batch<'a> {
         let model = decoder.config.max_position_embeddings;
         let longest = if sampler.longest == 0 { model } else { model.min(sampler.longest) };
         let parameters: usize = w.iter().map(Tensor::elem_count).sum();
-        let least = if parameters <= CACHED { PART_TOKENS_CACHED } else { PART_TOKENS };
+        let cached = parameters <= CACHED;
+        let least = if cached { PART_TOKENS_CACHED } else { PART_TOKENS * rayon::current_num_threads() };
         let (rows, queue, idle, done) = Default::default();
         let store = Store::new(decoder.cache_shape(), &w[decoder.head()]);
         Self { sampler, store, longest, least, rows, queue, idle, done }
