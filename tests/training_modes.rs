@@ -107,5 +107,38 @@ fn reward_and_distillation_are_compared_and_nothing_is_changed_by_it() {
     };
     let found = numbers(&seen);
     assert!(found[0].is_some_and(|norm| norm > 0.0) && found[1].is_none() && found[2].is_some(), "{found:?}");
+    assert_eq!(not_finite(&seen), Vec::<String>::new());
     assert_eq!(numbers(&blind), [None, None, None]);
+}
+
+/// Names of recorded numbers that are not finite.
+fn not_finite(folder: &RunFolder) -> Vec<String> {
+    let of = |event| match event {
+        RunEvent::Stepped { metrics, .. } => metrics.into_iter().filter(|(_, value)| value.is_none()).collect(),
+        _ => vec![],
+    };
+    events(folder).into_iter().flat_map(of).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn numbers_of_steps_without_reward_or_without_a_teacher_for_some_tokens_are_finite() {
+    let root = tempfile::tempdir().unwrap();
+    for (name, set) in [
+        // nothing is won or lost: no advantage, so no gradient of the reward
+        (
+            "silent",
+            vec![
+                "method.skill-sd={}",
+                "rollout.max_new_tokens=1",
+                "env.household.invalid_penalty=0",
+                "record.gradients=1",
+            ],
+        ),
+        ("hinted", vec!["method.hint-sd={}", "judge.by='oracle'", "rollout.members=4"]),
+    ] {
+        let name = format!("run.name={name}");
+        let own = ["run.steps=2", "checkpoint.final=false", &name];
+        let folder = train(&recipe(root.path(), &[&own[..], &set].concat()));
+        assert_eq!(not_finite(&folder), Vec::<String>::new(), "{name}");
+    }
 }

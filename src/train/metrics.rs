@@ -103,8 +103,13 @@ impl StepMetrics {
         if let Some(parts) = self.parts {
             put("grad/rl_norm", parts.part);
             put("grad/aux_norm", parts.rest);
-            put("grad/aux_to_rl", parts.rest / parts.part);
-            put("grad/cosine", parts.cosine);
+            // a reward that asks for nothing has no size to compare with
+            if parts.part > 0.0 {
+                put("grad/aux_to_rl", parts.rest / parts.part);
+            }
+            if parts.part > 0.0 && parts.rest > 0.0 {
+                put("grad/cosine", parts.cosine);
+            }
         }
         let needs = trainer.needs();
         if needs.teacher.is_some() || needs.skilled_share > 0.0 {

@@ -62,14 +62,14 @@ fn told(lessons: &[Lesson], put: &mut impl FnMut(&str, f64)) {
         let Some(teacher) = &lesson.teacher else { continue };
         let from = |student: &Vec<f32>| -> f64 {
             let gaps = teacher.iter().zip(student).map(|(t, s)| f64::from(*t) - f64::from(*s));
-            gaps.map(|gap| gap * gap).sum()
+            gaps.filter(|gap| gap.is_finite()).map(|gap| gap * gap).sum() // no teacher scored the others
         };
         // what was sampled under the teacher's own prompt says nothing of the student's
         let start = (lesson.facts.view != View::Teacher).then(|| from(&lesson.row.sampled));
         let seen = lesson.seen.as_ref().map(|seen| from(&seen.student));
         let Some(least) = start.into_iter().chain(seen).reduce(f64::min) else { continue };
         squares += least;
-        count += teacher.len() as f64;
+        count += teacher.iter().filter(|t| t.is_finite()).count() as f64;
     }
     if count > 0.0 {
         put("gap/start_rms", (squares / count).sqrt());
