@@ -29,6 +29,17 @@ fn runs() -> &'static Runs {
     RUNS.get_or_init(play)
 }
 
+/// A new run of the built-in recipe with these changes.
+fn made(root: &Path, set: &[&str]) -> RunFolder {
+    let overrides = Overrides {
+        set: set.iter().map(|set| (*set).to_owned()).collect(),
+        steps: Some(STEPS),
+        seed: Some(3),
+        root: Some(root.display().to_string()),
+    };
+    wiring::create_run(&config::parse("test", "", &overrides).unwrap(), "test").unwrap()
+}
+
 fn play() -> Runs {
     let root = tempfile::tempdir().unwrap();
     let set = [
@@ -43,13 +54,7 @@ fn play() -> Runs {
         "skills.retrieval=random",
         "alerts.rules=[{ metric = \"reward/mean\", above = -1.0, for = 3 }]",
     ];
-    let overrides = Overrides {
-        set: set.map(str::to_owned).to_vec(),
-        steps: Some(STEPS),
-        seed: Some(3),
-        root: Some(root.path().display().to_string()),
-    };
-    let whole = wiring::create_run(&config::parse("test", "", &overrides).unwrap(), "test").unwrap();
+    let whole = made(root.path(), &set);
     let (from, to) = (whole.path().to_path_buf(), root.path().to_path_buf());
     let moments: [(&str, Moment); 4] = [
         ("in-step-1", |e| is_progress(e, 1, Phase::Rollout)),
@@ -163,13 +168,7 @@ fn skills_as_weights_are_resumed_to_the_same_bits() {
         "checkpoint.every=2",
         "run.name=weights",
     ];
-    let overrides = Overrides {
-        set: set.map(str::to_owned).to_vec(),
-        steps: Some(STEPS),
-        seed: Some(3),
-        root: Some(root.path().display().to_string()),
-    };
-    let whole = wiring::create_run(&config::parse("test", "", &overrides).unwrap(), "test").unwrap();
+    let whole = made(root.path(), &set);
     let (from, to) = (whole.path().to_path_buf(), root.path().join("killed"));
     let mut copied = false;
     let tap = Box::new(move |record: &Record| {
