@@ -31,4 +31,5 @@ pub use recipe::{
     SkillSettings, SokobanSettings, Summariser, TABLES,
 };
 pub use suggest::closest;
+pub use teacher::same_tokens;
 pub use watch::{RecipeWatch, Watch};

@@ -37,7 +37,7 @@ fn look(student: &str, teacher: &str) -> Result<()> {
     let unusable = || format!("the teacher `{teacher}` cannot be used");
     let place = hub::resolve(teacher).with_context(unusable)?;
     candle::architecture(&place).with_context(unusable)?;
-    match hub::resolve(student) {
+    match hub::resolve(student).and_then(|student| Text::load(&student)) {
         Ok(student) => same_tokens(&student, &place, teacher),
         Err(_) => Ok(()),
     }
@@ -45,10 +45,13 @@ fn look(student: &str, teacher: &str) -> Result<()> {
 
 /// Refuses a teacher whose token ids mean other texts: log-probs of the same ids would say nothing. A folder without a
 /// tokenizer (adapters, say) has the student's.
-fn same_tokens(student: &Path, place: &Path, teacher: &str) -> Result<()> {
-    let (Ok(ours), Ok(theirs)) = (Text::load(student), Text::load(place)) else { return Ok(()) };
+///
+/// # Errors
+/// That sentence; `teacher` is what the recipe calls it, `place` where it lies.
+pub fn same_tokens(student: &Text, place: &Path, teacher: &str) -> Result<()> {
+    let Ok(theirs) = Text::load(place) else { return Ok(()) };
     ensure!(
-        ours.is_part_of(&theirs),
+        student.is_part_of(&theirs),
         "the teacher `{teacher}` has another tokenizer than the student, so its log-probs of the student's tokens mean \
          nothing: take a teacher of the student's family"
     );

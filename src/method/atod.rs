@@ -80,10 +80,7 @@ impl Method for Atod {
     }
 
     fn stand_ins(&self) -> Vec<&'static str> {
-        match self.teacher {
-            TeacherWeights::Checkpoint(_) | TeacherWeights::Staged => vec![],
-            _ => vec!["teacher: the model itself, not a stronger one"],
-        }
+        self.teacher.stand_in().into_iter().collect()
     }
 
     fn needs(&self) -> Needs {

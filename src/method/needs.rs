@@ -113,6 +113,14 @@ pub enum TeacherWeights {
     Staged,
 }
 
+impl TeacherWeights {
+    /// What they stand in for where a method wants a stronger model for its teacher.
+    pub fn stand_in(&self) -> Option<&'static str> {
+        let other = matches!(self, TeacherWeights::Checkpoint(_) | TeacherWeights::Staged);
+        (!other).then_some("teacher: the model itself, not a stronger one")
+    }
+}
+
 /// What the teacher reads and the student does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -50,10 +50,7 @@ impl Method for Sod {
     }
 
     fn stand_ins(&self) -> Vec<&'static str> {
-        match self.teacher {
-            TeacherWeights::Checkpoint(_) | TeacherWeights::Staged => vec![],
-            _ => vec!["teacher: the model itself, not a stronger one"],
-        }
+        self.teacher.stand_in().into_iter().collect()
     }
 
     fn needs(&self) -> Needs {

@@ -178,7 +178,7 @@ Preconditions
   `then = \"restart\"` or \"teacher\".
 
 Deviations
-  The teacher has the student's architecture, because one engine holds one; `{ checkpoint = ... }` names one that was
-  trained longer. The paper's last stage has labels of its own (a held-out half); here all stages draw from the same
+  A teacher that an earlier stage made has the student's size; `{ checkpoint = ... }` names one of any size that reads
+  the same tokens. The paper's last stage has labels of its own (a held-out half); here all stages draw from the same
   training tasks. In 2a the student's own rollouts are played too, and teach nothing.
 ";

@@ -2,17 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::Trainer;
 use super::generate;
-use crate::config::JudgeBy;
+use crate::config::{JudgeBy, same_tokens};
 use crate::core::Split;
 use crate::engine::WeightSet;
 use crate::hub;
 use crate::method::needs::{Extra, TeacherWeights};
 use crate::method::{HandOff, Needs};
-use crate::text::Text;
 
 /// Refuses what only the loaded parts can tell to be missing; the rest is refused when the recipe is read.
 pub fn refuse_unmet(trainer: &Trainer) -> Result<()> {
@@ -51,9 +50,7 @@ pub fn prepare(trainer: &mut Trainer, model: &Path) -> Result<()> {
         {
             let unusable = || format!("the teacher's weights `{folder}` cannot be used");
             let place = hub::resolve(folder).with_context(unusable)?;
-            // a folder without a tokenizer (adapters, say) has the student's
-            let foreign = Text::load(&place).is_ok_and(|theirs| !trainer.text.is_part_of(&theirs));
-            ensure!(!foreign, "the teacher `{folder}` has another tokenizer than the student");
+            same_tokens(&trainer.text, &place, folder)?;
             trainer.engine.keep_folder(WeightSet::Checkpoint, &place).with_context(unusable)?;
         }
     }

@@ -253,7 +253,6 @@ fn optimiser(dims: &Dims, load: &Load) -> Vec<Item> {
     vec![
         item("optimiser", 2 * trained * F32, "two moments in f32"),
         item("gradients", trained * F32, "f32, summed over the batches of an update"),
-        item("part of the gradient", if load.compares { trained * F32 } else { 0 }, "to compare it with the rest"),
     ]
 }
 
@@ -285,7 +284,9 @@ fn update(dims: &Dims, load: &Load) -> Vec<Item> {
     };
     let chunk = LOGIT_ROWS.min(load.rows * load.sampled_tokens) as u64;
     let head = if load.adapter.is_none() { 2 * dims.largest() } else { 0 };
+    let part_of_gradient = if load.compares { load.adapter.unwrap_or(dims.parameters) } else { 0 };
     vec![
+        item("part of the gradient", part_of_gradient, "to compare it with the rest".into()),
         item("activations", activations + ends, format!("{note} of {kept} tokens")),
         item("attention scores", scores(dims, load, part), "rows padded to one length".into()),
         item("working buffers", part * dims.work() + head, format!("{part} tokens at a time")),
