@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use super::draw::{self, Drawn, How};
 use super::kv::{BLOCK, Sequence, Store, common};
+use super::meeting::Meeting;
 use super::model::{Decoder, Packed, Weights};
 use super::ops;
 use super::ready::Sampled;
@@ -28,12 +29,9 @@ const WORTH_WAITING: usize = 16;
 const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
-/// Least tokens of a part of a pass that runs on its own, for every thread that shares the way to memory with it: enough to
-/// make good use of a weight that was loaded from there,
+/// Least tokens of a part of a pass: enough to make good use of a weight that was loaded from the cache,
 const PART_TOKENS: usize = 4;
-/// or in all, from the cache,
-const PART_TOKENS_CACHED: usize = 4;
-/// where models of so many parameters stay.
+/// where models of so many parameters stay. Parts read larger ones together.
 const CACHED: usize = 4 << 20;
 
 /// Samples `first` and everything that `next` asks for thereafter.
@@ -94,8 +92,8 @@ struct Batch<'a> {
     store: Store,
     /// Most tokens of context and reply.
     longest: usize,
-    /// Least tokens of a part of a pass.
-    least: usize,
+    /// Whether parts of a pass multiply together.
+    together: bool,
     rows: Vec<Row<'a>>,
     queue: VecDeque<SampleRequest>,
     /// Caches of ended replies by slot, oldest first: for their next turn, and for what newcomers share with them.
@@ -108,11 +106,10 @@ impl<'a> Batch<'a> {
         let model = decoder.config.max_position_embeddings;
         let longest = if sampler.longest == 0 { model } else { model.min(sampler.longest) };
         let parameters: usize = w.iter().map(Tensor::elem_count).sum();
-        let cached = parameters <= CACHED;
-        let least = if cached { PART_TOKENS_CACHED } else { PART_TOKENS * rayon::current_num_threads() };
+        let together = parameters > CACHED;
         let (rows, queue, idle, done) = Default::default();
         let store = Store::new(decoder.cache_shape(), &w[decoder.head()]);
-        Self { sampler, store, longest, least, rows, queue, idle, done }
+        Self { sampler, store, longest, together, rows, queue, idle, done }
     }
 
     /// Puts requests before those that wait: conversations that have begun are finished first.
@@ -189,9 +186,14 @@ impl<'a> Batch<'a> {
                 run(decoder, from, rows, &how, store)?;
             }
         } else {
-            let parts = parts(&mut rows, rayon::current_num_threads(), self.least);
+            let parts = parts(&mut rows, rayon::current_num_threads());
+            let meeting = (self.together && parts.len() > 1).then(|| Meeting::new(parts.len()));
+            let run = |(part, rows)| {
+                let seat = meeting.as_ref().map(|meeting| meeting.seat(part));
+                run(decoder, Sampled { seat: seat.as_ref(), ..from }, rows, &how, store)
+            };
             // inside the pool, where a product that is split need not be handed over to it first
-            rayon::scope(|_| parts.into_par_iter().try_for_each(|rows| run(decoder, from, rows, &how, store)))?;
+            rayon::scope(|_| parts.into_par_iter().enumerate().with_max_len(1).try_for_each(run))?;
         }
         self.part();
         Ok(())
@@ -243,15 +245,11 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Splits rows into parts of about equal work: one for a thread, but none of less than `least` tokens. Whole passes side by side need far
-/// less waiting for each other than the products inside one, and give the same numbers.
-fn parts<'r, 'x, 'a>(
-    mut rows: &'r mut [&'x mut Row<'a>],
-    threads: usize,
-    least: usize,
-) -> Vec<&'r mut [&'x mut Row<'a>]> {
+/// Splits rows into parts of about equal work: one for a thread, but none of less than [`PART_TOKENS`]. Whole passes side
+/// by side need far less waiting for each other than the products inside one, and give the same numbers.
+fn parts<'r, 'x, 'a>(mut rows: &'r mut [&'x mut Row<'a>], threads: usize) -> Vec<&'r mut [&'x mut Row<'a>]> {
     let total: usize = rows.iter().map(|r| r.pending()).sum();
-    let quota = total.div_ceil(threads).max(least);
+    let quota = total.div_ceil(threads).max(PART_TOKENS);
     let mut parts = vec![];
     while !rows.is_empty() {
         let mut tokens = 0;
@@ -281,7 +279,7 @@ fn run(decoder: &Decoder, from: Sampled, rows: &mut [&mut Row], how: &How, store
     for (rows, segments) in rows.chunks_mut(at_once).zip(input.segments.chunks(at_once)) {
         let last: Vec<u32> = segments.iter().map(|s| s.end as u32 - 1).collect();
         let last = ops::pick(&hidden, &last)?;
-        draw_all(rows, ops::numbers(&from.product(&last, decoder.head())?)?, how)?;
+        draw_all(rows, from.numbers(&last, decoder.head())?, how)?;
     }
     Ok(())
 }
