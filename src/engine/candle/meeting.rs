@@ -60,8 +60,8 @@ impl Meeting {
         Self { brought, arrived, taken, finished, patience }
     }
 
-    pub fn seat(&self, part: usize) -> Seat<'_> {
-        Seat { meeting: self, part, round: AtomicUsize::new(0) }
+    pub fn member(&self, part: usize) -> Member<'_> {
+        Member { meeting: self, part, round: AtomicUsize::new(0) }
     }
 
     /// Arrives, and waits for the others. False: not all come, now or in any later round.
@@ -113,7 +113,7 @@ impl Meeting {
     fn rows(&self, [m, k]: [usize; 2]) -> Vec<Row<'_>> {
         let rows = |brought: &Brought| {
             let (x, y) = (brought.x.load(Relaxed), brought.y.load(Relaxed));
-            // SAFETY: the part that brought them waits in `Seat::product`, where they are borrowed, until all is finished.
+            // SAFETY: the part that brought them waits in `Member::product`, where they are borrowed, until all is finished.
             let row =
                 move |i| unsafe { Row { x: std::slice::from_raw_parts(x.add(i * k), k), y: Out::at(y.add(i * m), m) } };
             (0..brought.rows.load(Relaxed)).map(row)
@@ -127,15 +127,15 @@ fn wait(looks: &mut usize) {
     if *looks % LOOKS == 0 { yield_now() } else { spin_loop() }
 }
 
-/// A part's place at the meeting. It must come to the same products in the same order as the others do; one that leaves early
+/// A part at the meeting. It must come to the same products in the same order as the others do; one that leaves early
 /// closes the meeting.
-pub(super) struct Seat<'a> {
+pub(super) struct Member<'a> {
     meeting: &'a Meeting,
     part: usize,
     round: AtomicUsize,
 }
 
-impl Seat<'_> {
+impl Member<'_> {
     /// x [N, K] w^T -> [N, M], together with what the other parts bring.
     pub fn product(&self, w: &Panels, x: &[f32]) -> Vec<f32> {
         let meeting = self.meeting;
@@ -159,7 +159,7 @@ impl Seat<'_> {
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Member<'_> {
     fn drop(&mut self) {
         self.meeting.arrived.fetch_or(1, Release);
     }
@@ -187,10 +187,10 @@ mod tests {
     }
 
     /// Goes through the matrices `times` times, at the meeting, and holds what comes out against products made alone.
-    fn attend(seat: Seat, times: usize) {
-        let x = rows(seat.part);
+    fn attend(member: Member, times: usize) {
+        let x = rows(member.part);
         for w in matrices().iter().cycle().take(4 * times) {
-            assert!(seat.product(w, &x) == w.product(&x));
+            assert!(member.product(w, &x) == w.product(&x));
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
     fn every_part_gets_its_own_rows() {
         for parts in [1, 2, 5] {
             let meeting = &Meeting::patient(parts, Duration::from_secs(600));
-            std::thread::scope(|s| (0..parts).for_each(|part| drop(s.spawn(move || attend(meeting.seat(part), 10)))));
+            std::thread::scope(|s| (0..parts).for_each(|part| drop(s.spawn(move || attend(meeting.member(part), 10)))));
             assert_eq!(meeting.finished.load(Acquire), 40 * meeting.shares(), "somebody went on alone");
         }
     }
@@ -207,16 +207,18 @@ mod tests {
     fn a_part_that_leaves_keeps_nobody() {
         let meeting = &Meeting::patient(3, Duration::from_secs(600));
         let times = [5, 2, 5];
-        std::thread::scope(|s| (0..3).for_each(|part| drop(s.spawn(move || attend(meeting.seat(part), times[part])))));
+        std::thread::scope(|s| {
+            (0..3).for_each(|part| drop(s.spawn(move || attend(meeting.member(part), times[part]))))
+        });
         assert_eq!(meeting.finished.load(Acquire), 8 * meeting.shares());
     }
 
     #[test]
     fn a_part_that_does_not_come_keeps_nobody() {
         let meeting = Meeting::patient(2, Duration::ZERO);
-        attend(meeting.seat(0), 2);
+        attend(meeting.member(0), 2);
         assert_eq!(meeting.finished.load(Acquire), 0);
         // too late
-        attend(meeting.seat(1), 2);
+        attend(meeting.member(1), 2);
     }
 }

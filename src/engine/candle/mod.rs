@@ -147,7 +147,7 @@ impl Engine for CandleEngine {
 
     fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
         self.ready.refresh(&self.live, |place| self.decoder.multiplies(place))?;
-        let from = Sampled { weights: &self.live, ready: &self.ready, seat: None };
+        let from = Sampled { weights: &self.live, ready: &self.ready, meeting: None };
         sample::sample(&self.decoder, from, sampler, first, next)
     }
 
@@ -160,7 +160,7 @@ impl Engine for CandleEngine {
     ) -> Result<()> {
         let (decoder, weights) = self.model(weights)?;
         self.ready.refresh(&weights, |place| decoder.multiplies(place))?;
-        let from = Sampled { weights: &weights, ready: &self.ready, seat: None };
+        let from = Sampled { weights: &weights, ready: &self.ready, meeting: None };
         sample::sample(&decoder, from, sampler, first, next)
     }
 

@@ -367,7 +367,7 @@ impl Decoder {
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
             let project = |p, x: &Tensor| self.project(w, layer, p, x, &product);
-            let qkv = several([Q, K, V], &x, from.seat.is_some(), project)?;
+            let qkv = several([Q, K, V], &x, from.meeting.is_some(), project)?;
             let Qkv { q, k, v, .. } = self.qkv(w, layer, qkv, input)?;
             let o = if let Some(step) = &step {
                 step.append(index, &k, &v)?;
@@ -378,7 +378,7 @@ impl Decoder {
             };
             h = ops::add_into(project(O, &o)?, &h)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
-            let [gate, up] = several([Gate, Up], &y, from.seat.is_some(), project)?;
+            let [gate, up] = several([Gate, Up], &y, from.meeting.is_some(), project)?;
             let act = ops::swiglu(&gate, &up)?;
             h = ops::add_into(project(Down, &act)?, &h)?;
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{Tensor, TensorId, bail};
 
-use super::meeting::Seat;
+use super::meeting::Member;
 use super::model::Weights;
 use super::ops::{self, host, tensor};
 use super::panel::Panels;
@@ -53,7 +53,7 @@ pub(super) struct Sampled<'a> {
     /// Refreshed by `weights`.
     pub ready: &'a Ready,
     /// Where parts of a pass multiply together; without it each does so alone.
-    pub seat: Option<&'a Seat<'a>>,
+    pub meeting: Option<&'a Member<'a>>,
 }
 
 /// Numbers of a matrix worth meeting for: it takes some ten times as long to read it from memory.
@@ -81,8 +81,8 @@ impl Sampled<'_> {
         if xs.len() % k != 0 {
             bail!("{:?} cannot be multiplied by a matrix of {m} x {k}", x.shape())
         }
-        Ok(match self.seat {
-            Some(seat) if m * k >= MEETING => seat.product(w, &xs),
+        Ok(match self.meeting {
+            Some(member) if m * k >= MEETING => member.product(w, &xs),
             _ => w.product(&xs),
         })
     }

@@ -189,8 +189,8 @@ impl<'a> Batch<'a> {
             let parts = parts(&mut rows, rayon::current_num_threads());
             let meeting = (self.together && parts.len() > 1).then(|| Meeting::new(parts.len()));
             let run = |(part, rows)| {
-                let seat = meeting.as_ref().map(|meeting| meeting.seat(part));
-                run(decoder, Sampled { seat: seat.as_ref(), ..from }, rows, &how, store)
+                let member = meeting.as_ref().map(|meeting| meeting.member(part));
+                run(decoder, Sampled { meeting: member.as_ref(), ..from }, rows, &how, store)
             };
             // inside the pool, where a product that is split need not be handed over to it first
             rayon::scope(|_| parts.into_par_iter().enumerate().with_max_len(1).try_for_each(run))?;

@@ -142,7 +142,7 @@ fn memory_stays_under_its_limit() {
             let idle: usize = batch.idle.iter().map(|(_, c)| c.blocks().len()).sum();
             let rows: usize = batch.rows.iter().map(|r| r.blocks).sum();
             assert!(rows + idle <= blocks || batch.rows.len() == 1, "{rows} and {idle} of {blocks} blocks");
-            batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready, seat: None }).unwrap();
+            batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready, meeting: None }).unwrap();
             assert!(batch.rows.iter().all(|r| r.cached.blocks().len() <= r.blocks));
             for finished in std::mem::take(&mut batch.done) {
                 if left > 0 {
@@ -159,7 +159,7 @@ fn memory_stays_under_its_limit() {
 fn replies(engine: &CandleEngine, together: bool, requests: Vec<SampleRequest>) -> BTreeMap<usize, Sample> {
     let stops = Stops::tokens_only(vec![STOP]);
     let sampler = Sampler::new(1.0, &stops);
-    let from = Sampled { weights: &engine.live, ready: &ready(engine), seat: None };
+    let from = Sampled { weights: &engine.live, ready: &ready(engine), meeting: None };
     let mut batch = Batch { together, ..Batch::new(&engine.decoder, &engine.live, &sampler) };
     batch.ask(requests).unwrap();
     batch.admit();
@@ -192,7 +192,7 @@ fn a_group_holds_its_prompt_once() {
     batch.ask((0..5).map(|slot| request(slot, &prompt)).collect()).unwrap();
     batch.admit();
     for _ in 0..3 {
-        batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready, seat: None }).unwrap();
+        batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready, meeting: None }).unwrap();
     }
     let [first, others @ ..] = &batch.rows[..] else { panic!("no rows") };
     for other in others {
