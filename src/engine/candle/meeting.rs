@@ -109,14 +109,13 @@ impl Meeting {
         }
     }
 
-    /// The rows of all parts, for a matrix [M, K].
+    /// The rows of all parts, for a matrix [M, K]. To be called with a share in hand.
     fn rows(&self, [m, k]: [usize; 2]) -> Vec<Row<'_>> {
         let rows = |brought: &Brought| {
             let (x, y) = (brought.x.load(Relaxed), brought.y.load(Relaxed));
             // SAFETY: the part that brought them waits in `Member::product`, where they are borrowed, until all is finished.
-            let row =
-                move |i| unsafe { Row { x: std::slice::from_raw_parts(x.add(i * k), k), y: Out::at(y.add(i * m), m) } };
-            (0..brought.rows.load(Relaxed)).map(row)
+            let row = move |i| unsafe { (std::slice::from_raw_parts(x.add(i * k), k), y.add(i * m)) };
+            (0..brought.rows.load(Relaxed)).map(row).map(|(x, y)| Row { x, y: Out::at(y, m) })
         };
         self.brought.iter().flat_map(rows).collect()
     }
@@ -147,9 +146,11 @@ impl Member<'_> {
         if !meeting.all_come(round) {
             return w.product(x);
         }
-        let rows = meeting.rows([m, k]);
+        let mut rows = None;
         while let Some(share) = meeting.take(round) {
-            w.share(&rows, share, meeting.shares());
+            // not before a share is taken: until that is finished, nobody takes back what was brought
+            let rows = rows.get_or_insert_with(|| meeting.rows([m, k]));
+            w.share(rows, share, meeting.shares());
             meeting.finished.fetch_add(1, Release);
         }
         meeting.finish(round);
