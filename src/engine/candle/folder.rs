@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 use super::memory::Dtype;
 use super::model::Decoder;
@@ -18,7 +18,7 @@ use super::peft::AdapterConfig;
 use super::ready::Ready;
 use super::sets::{Sets, read_tensors, write_set};
 use super::weights::Weights;
-use super::{Architecture, CandleEngine, Options, files, lora, peft};
+use super::{Architecture, CandleEngine, Options, Place, files, lora, peft};
 
 const MODEL: &str = "model.safetensors";
 const MASTER: &str = "master.safetensors";
@@ -67,15 +67,16 @@ impl CandleEngine {
     fn with(decoder: Decoder, base: Weights, options: Options, origin: &Path) -> Result<Self> {
         let mut names = decoder.names();
         let base = base.on(&options.place.device()?)?;
+        let half = if options.place == Place::Cpu { DType::F32 } else { DType::BF16 };
         let (live, master) = match (&options.lora, options.dtype) {
             (None, Dtype::F32) => (base, None),
-            (None, Dtype::Bf16) => (base.rounded()?, Some(base)),
+            (None, Dtype::Bf16) => (base.rounded(half)?, Some(base)),
             (Some(lora), dtype) => {
                 let (more, adapters) = lora::plan(decoder.layout(), lora)?;
                 let tensors = lora::random(&more, options.seed)?;
                 let tensors = Weights::from(tensors).on(base[0].device())?.to_vec();
                 names.extend(more);
-                let base = if dtype == Dtype::Bf16 { base.rounded()? } else { base };
+                let base = if dtype == Dtype::Bf16 { base.rounded(half)? } else { base };
                 (base.with_adapters(tensors, adapters), None)
             }
         };
@@ -113,7 +114,7 @@ impl CandleEngine {
         let (theirs, weights) = files::read_model(folder)?;
         let other = (theirs != self.decoder.config).then(|| Decoder::new(theirs));
         let weights = weights.on(self.device())?;
-        Ok((if self.options.dtype == Dtype::Bf16 { weights.rounded()? } else { weights }, other))
+        Ok((if self.options.dtype == Dtype::Bf16 { weights.rounded(self.live.dtype())? } else { weights }, other))
     }
 
     fn read_adapters(&self, folder: &Path) -> Result<Weights> {
@@ -159,7 +160,7 @@ impl CandleEngine {
             (self.read_adapters(folder)?, None)
         } else if self.rounds() {
             let master = Weights::from(read_tensors(&folder.join(MASTER), &self.names)?).on(self.device())?;
-            (master.rounded()?, Some(master))
+            (master.rounded(self.live.dtype())?, Some(master))
         } else {
             (files::read_weights(&folder.join(MODEL), &self.names)?.on(self.device())?, None)
         };
