@@ -82,7 +82,7 @@ impl Meeting {
                 return false;
             }
             wait(&mut looks);
-            if looks % LOOKS == 0 && start.elapsed() > self.patience {
+            if looks.is_multiple_of(LOOKS) && start.elapsed() > self.patience {
                 // fails if somebody has come after all
                 let _ = self.arrived.compare_exchange(arrived, arrived | 1, Release, Relaxed);
             }
@@ -123,7 +123,7 @@ impl Meeting {
 
 fn wait(looks: &mut usize) {
     *looks += 1;
-    if *looks % LOOKS == 0 { yield_now() } else { spin_loop() }
+    if looks.is_multiple_of(LOOKS) { yield_now() } else { spin_loop() }
 }
 
 /// A part at the meeting. It must come to the same products in the same order as the others do; one that leaves early

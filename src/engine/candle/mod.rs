@@ -92,7 +92,7 @@ impl Place {
     fn device(self) -> Result<Device> {
         match self {
             Place::Cpu => Ok(Device::Cpu),
-            Place::Cuda(n) => Device::new_cuda(n).with_context(|| format!("`cuda:{n}` cannot be opened")),
+            Place::Cuda(n) => plain::open(n).with_context(|| format!("`cuda:{n}` cannot be opened")),
         }
     }
 }
@@ -186,7 +186,7 @@ impl Engine for CandleEngine {
         if !update.skipped {
             self.packed = None;
             if let Some(master) = &self.master {
-                self.live = master.rounded()?;
+                self.live = master.rounded(self.live.dtype())?;
             }
             self.average_live()?;
         }

@@ -116,7 +116,7 @@ proptest! {
         let sampler = Sampler { filter: Filter { top_k, ..Filter::NONE }, top: 2, ..Sampler::new(0.9, &stops) };
         let mut order: Vec<usize> = (0..talks.len()).collect();
         order.sort_by_key(|i| rng::seed(shuffle, "order", &[*i as u64]));
-        let cache_bytes = blocks * engine.decoder.cache_shape().block_bytes();
+        let cache_bytes = blocks * Store::new(engine.decoder.cache_shape(), &engine.live[0], 0).block_bytes();
         let limited = Sampler { concurrent, cache_bytes, ..sampler };
         let want = alone(&mut engine, &sampler, &talks);
         prop_assert_eq!(together(&mut engine, &limited, &talks, &order), want);
@@ -129,7 +129,7 @@ fn memory_stays_under_its_limit() {
     let ready = ready(&engine);
     let stops = Stops::tokens_only(vec![STOP]);
     for blocks in [1, 3, 7] {
-        let cache_bytes = blocks * engine.decoder.cache_shape().block_bytes();
+        let cache_bytes = blocks * Store::new(engine.decoder.cache_shape(), &engine.live[0], 0).block_bytes();
         let sampler = Sampler { cache_bytes, ..Sampler::new(1.0, &stops) };
         let mut batch = Batch::new(&engine.decoder, &engine.live, &sampler);
         batch.ask((0..12).map(|slot| request(slot, &ids(20 + 9 * slot, slot))).collect()).unwrap();
