@@ -10,8 +10,15 @@
 //! crate's, chooses its blocks and with them its order of summation by the number of rows.) AVX-512, AVX2 and 64-bit Arm
 //! agree to the last bit too; without fused multiply-add the last bits differ.
 
+mod lanes;
+#[cfg(test)]
+mod tests;
+
 use rayon::prelude::*;
 
+#[cfg(target_arch = "x86_64")]
+use self::lanes::x86;
+use self::lanes::{Lanes, Plain};
 use super::cpu::Out;
 
 /// Numbers summed by one instruction, at best.
@@ -124,19 +131,6 @@ fn block(b: &Block) {
     all::<Plain, 2>(b)
 }
 
-/// A line's worth of numbers.
-trait Lanes: Copy {
-    const ZERO: Self;
-    /// # Safety
-    /// `from` holds [`LANES`] numbers.
-    unsafe fn load(from: *const f32) -> Self;
-    /// # Safety
-    /// `to` holds [`LANES`] numbers.
-    unsafe fn add_to(self, to: *mut f32);
-    /// self + x * w, lane by lane.
-    unsafe fn add_product(self, x: f32, w: Self) -> Self;
-}
-
 /// Sums of many rows by one panel, or of one row by several.
 type Sums = [[f32; WIDTH]; ROWS];
 
@@ -239,178 +233,5 @@ fn write(b: &Block, start: usize, panel: usize, sums: &[[f32; WIDTH]]) {
             // SAFETY: blocks write disjoint outputs.
             unsafe { b.rows[start + row].y.set(first + c, *sum) };
         }
-    }
-}
-
-/// Any processor.
-#[derive(Clone, Copy)]
-struct Plain([f32; LANES]);
-
-impl Lanes for Plain {
-    const ZERO: Self = Self([0.0; LANES]);
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller's.
-        Self(std::array::from_fn(|l| unsafe { *from.add(l) }))
-    }
-
-    #[inline(always)]
-    unsafe fn add_to(self, to: *mut f32) {
-        // SAFETY: the caller's.
-        self.0.iter().enumerate().for_each(|(l, sum)| unsafe { *to.add(l) += *sum });
-    }
-
-    #[inline(always)]
-    unsafe fn add_product(mut self, x: f32, w: Self) -> Self {
-        for (sum, w) in self.0.iter_mut().zip(w.0) {
-            *sum = if cfg!(target_arch = "aarch64") { x.mul_add(w, *sum) } else { x * w + *sum };
-        }
-        self
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::{Block, Lanes, all};
-
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn block512(b: &Block) {
-        all::<V512, 8>(b)
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn block256(b: &Block) {
-        all::<V256, 2>(b)
-    }
-
-    #[derive(Clone, Copy)]
-    struct V512(__m512);
-
-    // SAFETY of all: `block512` runs only where the feature is, pointers are the caller's, and zeros are a value.
-    impl Lanes for V512 {
-        const ZERO: Self = Self(unsafe { std::mem::zeroed() });
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm512_loadu_ps(from)) }
-        }
-
-        #[inline(always)]
-        unsafe fn add_to(self, to: *mut f32) {
-            unsafe { _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), self.0)) }
-        }
-
-        #[inline(always)]
-        unsafe fn add_product(self, x: f32, w: Self) -> Self {
-            unsafe { Self(_mm512_fmadd_ps(_mm512_set1_ps(x), w.0, self.0)) }
-        }
-    }
-
-    #[derive(Clone, Copy)]
-    struct V256(__m256, __m256);
-
-    // SAFETY of all: `block256` runs only where the features are, pointers are the caller's, and zeros are a value.
-    impl Lanes for V256 {
-        const ZERO: Self = unsafe { std::mem::zeroed() };
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
-        }
-
-        #[inline(always)]
-        unsafe fn add_to(self, to: *mut f32) {
-            unsafe {
-                for (to, sum) in [(to, self.0), (to.add(8), self.1)] {
-                    _mm256_storeu_ps(to, _mm256_add_ps(_mm256_loadu_ps(to), sum));
-                }
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn add_product(self, x: f32, w: Self) -> Self {
-            unsafe {
-                let x = _mm256_set1_ps(x);
-                Self(_mm256_fmadd_ps(x, w.0, self.0), _mm256_fmadd_ps(x, w.1, self.1))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbers(n: usize, salt: f32) -> Vec<f32> {
-        (0..n).map(|i| (i as f32 * 0.37 + salt).sin()).collect()
-    }
-
-    type Kernel = (&'static str, fn(&Block));
-
-    /// Every kernel this machine can run.
-    fn kernels() -> Vec<Kernel> {
-        let mut kernels: Vec<Kernel> = vec![("plain", all::<Plain, 2>)];
-        #[cfg(target_arch = "x86_64")]
-        {
-            // SAFETY: each only after its features were found.
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                kernels.push(("avx2", |b| unsafe { x86::block256(b) }));
-            }
-            if is_x86_feature_detected!("avx512f") {
-                kernels.push(("avx512", |b| unsafe { x86::block512(b) }));
-            }
-        }
-        kernels
-    }
-
-    fn run(kernel: fn(&Block), x: &[f32], w: &[f32], k: usize) -> Vec<f32> {
-        let w = Panels::of(w, k);
-        let mut y = vec![f32::NAN; x.len() / k * w.m];
-        let rows: Vec<Row> = x.chunks(k).zip(y.chunks_mut(w.m)).map(|(x, y)| Row { x, y: Out::of(y) }).collect();
-        kernel(&Block { rows: &rows, w: &w, panels: [0, w.m.div_ceil(WIDTH)] });
-        y
-    }
-
-    #[test]
-    fn kernels_equal_sums_in_double_precision_and_each_other() {
-        let shapes = [(1, 1, 1), (1, 300, 40), (3, 5, 7), (4, 32, 16), (13, 33, 31), (7, 100, 257), (270, 65, 1000)];
-        for (n, m, k) in shapes {
-            let (x, w) = (numbers(n * k, 0.1), numbers(m * k, 0.7));
-            let all: Vec<_> = kernels().into_iter().map(|(name, f)| (name, run(f, &x, &w, k))).collect();
-            for (name, y) in &all {
-                for (i, y) in y.iter().enumerate() {
-                    let (x, w) = (&x[i / m * k..][..k], &w[i % m * k..][..k]);
-                    let terms = || x.iter().zip(w).map(|(x, w)| *x as f64 * *w as f64);
-                    let (want, size): (f64, f64) = (terms().sum(), terms().map(f64::abs).sum());
-                    assert!((*y as f64 - want).abs() < 1e-6 * size, "{name} {n}x{m}x{k}: {y}, not {want}");
-                }
-            }
-            let fused: Vec<_> = all.iter().filter(|(name, _)| *name != "plain").collect();
-            assert!(fused.windows(2).all(|pair| pair[0].1 == pair[1].1), "AVX2 and AVX-512 differ at {n}x{m}x{k}");
-        }
-    }
-
-    #[test]
-    fn a_row_is_the_same_in_every_batch() {
-        for (m, k) in [(37, 50), (96, 192), (1031, 300)] {
-            let (x, w) = (numbers(300 * k, 0.3), Panels::of(&numbers(m * k, 0.9), k));
-            let whole = w.product(&x);
-            for n in (1..=40).chain([255, 256, 257, 300]) {
-                assert!(w.product(&x[(300 - n) * k..]) == whole[(300 - n) * m..], "{n} rows of {m} x {k}");
-            }
-        }
-    }
-
-    #[test]
-    fn panels_take_another_matrix() {
-        let (m, k) = (45, 33);
-        let (old, new) = (numbers(m * k, 0.2), numbers(m * k, 0.5));
-        let mut panels = Panels::of(&old, k);
-        panels.fill(&new);
-        let x = numbers(3 * k, 0.8);
-        assert_eq!(panels.product(&x), Panels::of(&new, k).product(&x));
     }
 }

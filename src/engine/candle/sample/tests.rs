@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::super::ready::Ready;
 use super::super::{Architecture, CandleEngine, Family};
 use super::*;
+use crate::core::rng;
+use crate::engine::Filter;
 use crate::engine::{Engine, ScoreRow, WeightSet, sample_all};
 use crate::text::{Stops, Text, train};
 

@@ -4,25 +4,27 @@
 //! newcomer's context has in common with any cached sequence, be it its own last turn or another member of its group,
 //! is taken over. A row's numbers never depend on its company, so none of this changes a result.
 
+mod row;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::draw::{self, Drawn, How};
+use self::row::{Row, State};
+use super::draw::{self, How};
 use super::kv::{BLOCK, Sequence, Store, common};
 use super::meeting::Meeting;
 use super::model::{Decoder, Packed, Weights};
 use super::ops;
 use super::plain;
 use super::ready::Sampled;
-use crate::core::rng;
-use crate::engine::{Filter, Finish, Finished, Next, Sample, SampleRequest, Sampler};
-use crate::text::StopWatch;
+use crate::engine::{Finish, Finished, Next, Sample, SampleRequest, Sampler};
 
 /// Most tokens of new contexts in one pass (a longer context stands alone).
 const PREFILL_TOKENS: usize = 4096;
@@ -59,34 +61,6 @@ pub(super) fn sample(
             batch.ask(requests)?;
         }
     }
-}
-
-/// A reply on its way.
-struct Row<'a> {
-    slot: usize,
-    /// Context and reply so far.
-    ids: Vec<u32>,
-    /// Tokens whose keys and values are there.
-    cached: Sequence,
-    /// Most tokens of the reply, and what it is called to reach that.
-    limit: usize,
-    cut: Finish,
-    /// Most blocks it can come to hold.
-    blocks: usize,
-    rng: ChaCha8Rng,
-    watch: StopWatch<'a>,
-    sample: Sample,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Not run yet, and not in this pass.
-    New,
-    /// Run for the first time in this pass.
-    Entering,
-    Running,
-    Ended,
 }
 
 /// Everything on its way, waiting, or remembered.
@@ -314,48 +288,3 @@ fn draw_all(rows: &mut [&mut Row], mut logits: Vec<f32>, how: &How) -> Result<()
         },
     )
 }
-
-impl<'a> Row<'a> {
-    fn new(request: SampleRequest, limit: usize, blocks: usize, mut cached: Sequence, sampler: &'a Sampler) -> Self {
-        cached.truncate(cached.common(&request.context).min(request.context.len() - 1));
-        Self {
-            slot: request.slot,
-            cached,
-            cut: if limit < request.limit { Finish::Context } else { Finish::Length },
-            limit,
-            blocks,
-            rng: rng::stream(request.seed, "sample", &[]),
-            watch: sampler.stops.watch(),
-            sample: Sample::default(),
-            state: State::New,
-            ids: request.context,
-        }
-    }
-
-    /// Tokens to be run.
-    fn pending(&self) -> usize {
-        self.ids.len() - self.cached.len()
-    }
-
-    fn take(&mut self, drawn: Drawn, how: &How) -> Result<()> {
-        ensure!(drawn.logp.is_finite(), "the model's logits are not finite numbers; its weights are spoilt");
-        let sample = &mut self.sample;
-        self.ids.push(drawn.id);
-        sample.ids.push(drawn.id);
-        sample.logp.push(drawn.logp);
-        sample.entropy.push(drawn.entropy);
-        if how.filter != Filter::NONE {
-            sample.kept.push(drawn.kept);
-        }
-        sample.top.extend(drawn.top);
-        let closed = self.watch.push(drawn.id);
-        sample.finish = if closed { Finish::Stop } else { self.cut };
-        let ended = closed || sample.ids.len() == self.limit;
-        self.state = if ended { State::Ended } else { State::Running };
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-#[path = "sample_tests.rs"]
-mod tests;
