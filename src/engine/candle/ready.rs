@@ -57,7 +57,9 @@ impl Sampled<'_> {
     /// y = x w^T for the matrix at `place`: on the CPU every row's result is the same to the last bit whatever rows are
     /// beside it.
     pub fn product(&self, x: &Tensor, place: usize) -> candle_core::Result<Tensor> {
-        let Some(matrix) = &self.ready.matrices[place] else { return ops::linear(x, &self.weights[place]) };
+        let Some(matrix) = self.ready.matrices[place].as_ref().filter(|_| !plain::is(x)) else {
+            return ops::linear(x, &self.weights[place]);
+        };
         let (n, _) = x.dims2()?;
         let [m, _] = matrix.panels.shape();
         let mut y = vec![0f32; n * m];

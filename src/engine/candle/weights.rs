@@ -2,10 +2,11 @@
 //! the set has any. Cloning shares storage, and no function of the engine writes into a tensor that exists: an update
 //! makes new ones, so whoever holds a clone keeps what it was cloned from.
 
+use std::collections::HashMap;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, TensorId};
 
 use super::ops::{host, numbers, tensor};
 use super::plain;
@@ -119,6 +120,16 @@ impl Weights {
     /// The nearest bf16 numbers, to compute with: `dtype` is bf16 on a device, f32 on the CPU.
     pub fn rounded(&self, dtype: DType) -> Result<Self> {
         self.map(|t| t.to_dtype(DType::BF16)?.to_dtype(dtype))
+    }
+
+    /// The same weights in host memory, where `seen` keeps those that have come there: what was shared stays shared.
+    pub fn ashore(&self, seen: &mut HashMap<TensorId, Tensor>) -> Result<Self> {
+        self.map(|t| {
+            if !seen.contains_key(&t.id()) {
+                seen.insert(t.id(), t.to_device(&Device::Cpu)?);
+            }
+            Ok(seen[&t.id()].clone())
+        })
     }
 
     /// The same weights on `device`.
