@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
 
+use super::heap;
 use super::memory::Dtype;
 use super::model::Decoder;
 use super::optim::Moments;
@@ -67,6 +68,7 @@ impl CandleEngine {
     fn with(decoder: Decoder, base: Weights, options: Options, origin: &Path) -> Result<Self> {
         let mut names = decoder.names();
         let base = base.on(&options.place.device()?)?;
+        heap::keep();
         let half = if options.place == Place::Cpu { DType::F32 } else { DType::BF16 };
         let (live, master) = match (&options.lora, options.dtype) {
             (None, Dtype::F32) => (base, None),

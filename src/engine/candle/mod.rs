@@ -8,12 +8,14 @@ mod draw;
 mod embed;
 mod files;
 mod folder;
+mod heap;
 mod kv;
 mod layout;
 mod lora;
 #[cfg(test)]
 mod lora_tests;
 mod loss;
+mod meeting;
 pub mod memory;
 mod model;
 mod ops;
@@ -146,7 +148,7 @@ impl Engine for CandleEngine {
 
     fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
         self.ready.refresh(&self.live, |place| self.decoder.multiplies(place))?;
-        let from = Sampled { weights: &self.live, ready: &self.ready };
+        let from = Sampled { weights: &self.live, ready: &self.ready, meeting: None };
         sample::sample(&self.decoder, from, sampler, first, next)
     }
 
@@ -159,7 +161,7 @@ impl Engine for CandleEngine {
     ) -> Result<()> {
         let (decoder, weights) = self.model(weights)?;
         self.ready.refresh(&weights, |place| decoder.multiplies(place))?;
-        let from = Sampled { weights: &weights, ready: &self.ready };
+        let from = Sampled { weights: &weights, ready: &self.ready, meeting: None };
         sample::sample(&decoder, from, sampler, first, next)
     }
 

@@ -383,7 +383,7 @@ impl Decoder {
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
             let project = |p, x: &Tensor| self.project(w, layer, p, x, &product);
-            let qkv = side_by_side([Q, K, V], &x, project)?;
+            let qkv = several([Q, K, V], &x, from.meeting.is_some(), project)?;
             let Qkv { q, k, v, .. } = self.qkv(w, layer, qkv, input)?;
             let o = if let Some(step) = &step {
                 step.append(index, &k, &v)?;
@@ -394,7 +394,7 @@ impl Decoder {
             };
             h = ops::add_into(project(O, &o)?, &h)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
-            let [gate, up] = side_by_side([Gate, Up], &y, project)?;
+            let [gate, up] = several([Gate, Up], &y, from.meeting.is_some(), project)?;
             let act = ops::swiglu(&gate, &up)?;
             h = ops::add_into(project(Down, &act)?, &h)?;
         }
@@ -409,13 +409,14 @@ impl Decoder {
 }
 
 /// Several products of the same rows. On the CPU at the same time: one alone keeps the threads waiting for each other
-/// too often.
-fn side_by_side<const N: usize>(
+/// too often. Parts that multiply `together` keep to one order instead.
+fn several<const N: usize>(
     which: [Projection; N],
     x: &Tensor,
+    together: bool,
     project: impl Fn(Projection, &Tensor) -> Result<Tensor> + Sync,
 ) -> Result<[Tensor; N]> {
-    let all: Result<Vec<Tensor>> = match plain::is(x) {
+    let all: Result<Vec<Tensor>> = match together || plain::is(x) {
         true => which.into_iter().map(|p| project(p, x)).collect(),
         false => which.into_par_iter().with_max_len(1).map(|p| project(p, x)).collect(),
     };

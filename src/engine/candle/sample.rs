@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::draw::{self, Drawn, How};
 use super::kv::{BLOCK, Sequence, Store, common};
+use super::meeting::Meeting;
 use super::model::{Decoder, Packed, Weights};
 use super::ops;
 use super::plain;
@@ -31,12 +32,9 @@ const WORTH_WAITING: usize = 16;
 pub(super) const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
-/// Least tokens of a part of a pass that runs on its own, for every thread that shares the way to memory with it: enough to
-/// make good use of a weight that was loaded from there,
+/// Least tokens of a part of a pass: enough to make good use of a weight that was loaded from the cache,
 const PART_TOKENS: usize = 4;
-/// or in all, from the cache,
-const PART_TOKENS_CACHED: usize = 4;
-/// where models of so many parameters stay.
+/// where models of so many parameters stay. Parts read larger ones together.
 const CACHED: usize = 4 << 20;
 
 /// Samples `first` and everything that `next` asks for thereafter.
@@ -97,8 +95,8 @@ struct Batch<'a> {
     store: Store,
     /// Most tokens of context and reply.
     longest: usize,
-    /// Least tokens of a part of a pass.
-    least: usize,
+    /// Whether parts of a pass multiply together.
+    together: bool,
     rows: Vec<Row<'a>>,
     queue: VecDeque<SampleRequest>,
     /// Caches of ended replies by slot, oldest first: for their next turn, and for what newcomers share with them.
@@ -111,11 +109,10 @@ impl<'a> Batch<'a> {
         let model = decoder.config.max_position_embeddings;
         let longest = if sampler.longest == 0 { model } else { model.min(sampler.longest) };
         let parameters: usize = w.iter().map(Tensor::elem_count).sum();
-        let cached = parameters <= CACHED;
-        let least = if cached { PART_TOKENS_CACHED } else { PART_TOKENS * rayon::current_num_threads() };
+        let together = parameters > CACHED;
         let (rows, queue, idle, done) = Default::default();
         let store = Store::new(decoder.cache_shape(), &w[decoder.head()], longest);
-        Self { sampler, store, longest, least, rows, queue, idle, done }
+        Self { sampler, store, longest, together, rows, queue, idle, done }
     }
 
     /// Puts requests before those that wait: conversations that have begun are finished first.
@@ -202,9 +199,14 @@ impl<'a> Batch<'a> {
                 run(decoder, from, rows, &how, store)?;
             }
         } else {
-            let parts = parts(&mut rows, rayon::current_num_threads(), self.least);
+            let parts = parts(&mut rows, rayon::current_num_threads());
+            let meeting = (self.together && parts.len() > 1).then(|| Meeting::new(parts.len()));
+            let run = |(part, rows)| {
+                let member = meeting.as_ref().map(|meeting| meeting.member(part));
+                run(decoder, Sampled { meeting: member.as_ref(), ..from }, rows, &how, store)
+            };
             // inside the pool, where a product that is split need not be handed over to it first
-            rayon::scope(|_| parts.into_par_iter().try_for_each(|rows| run(decoder, from, rows, &how, store)))?;
+            rayon::scope(|_| parts.into_par_iter().enumerate().with_max_len(1).try_for_each(run))?;
         }
         self.part();
         Ok(())
@@ -256,15 +258,11 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Splits rows into parts of about equal work: one for a thread, but none of less than `least` tokens. Whole passes side by side need far
-/// less waiting for each other than the products inside one, and give the same numbers.
-fn parts<'r, 'x, 'a>(
-    mut rows: &'r mut [&'x mut Row<'a>],
-    threads: usize,
-    least: usize,
-) -> Vec<&'r mut [&'x mut Row<'a>]> {
+/// Splits rows into parts of about equal work: one for a thread, but none of less than [`PART_TOKENS`]. Whole passes side
+/// by side need far less waiting for each other than the products inside one, and give the same numbers.
+fn parts<'r, 'x, 'a>(mut rows: &'r mut [&'x mut Row<'a>], threads: usize) -> Vec<&'r mut [&'x mut Row<'a>]> {
     let total: usize = rows.iter().map(|r| r.pending()).sum();
-    let quota = total.div_ceil(threads).max(least);
+    let quota = total.div_ceil(threads).max(PART_TOKENS);
     let mut parts = vec![];
     while !rows.is_empty() {
         let mut tokens = 0;
@@ -294,12 +292,12 @@ fn run(decoder: &Decoder, from: Sampled, rows: &mut [&mut Row], how: &How, store
     for (rows, segments) in rows.chunks_mut(at_once).zip(input.segments.chunks(at_once)) {
         let last: Vec<u32> = segments.iter().map(|s| s.end as u32 - 1).collect();
         let last = ops::pick(&hidden, &last)?;
-        let logits = from.product(&last, decoder.head())?;
-        if plain::is(&logits) && plain::draws(how) {
+        if plain::is(&last) && plain::draws(how) {
+            let logits = from.product(&last, decoder.head())?;
             let drawn = plain::draw(&logits, how, |row| rows[row].rng.random())?;
             rows.iter_mut().zip(drawn).try_for_each(|(row, drawn)| row.take(drawn, how))?;
         } else {
-            draw_all(rows, ops::numbers(&logits)?, how)?;
+            draw_all(rows, from.numbers(&last, decoder.head())?, how)?;
         }
     }
     Ok(())
