@@ -3,6 +3,7 @@
 //! makes new ones, so whoever holds a clone keeps what it was cloned from.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
@@ -125,10 +126,10 @@ impl Weights {
     /// The same weights in host memory, where `seen` keeps those that have come there: what was shared stays shared.
     pub fn ashore(&self, seen: &mut HashMap<TensorId, Tensor>) -> Result<Self> {
         self.map(|t| {
-            if !seen.contains_key(&t.id()) {
-                seen.insert(t.id(), t.to_device(&Device::Cpu)?);
-            }
-            Ok(seen[&t.id()].clone())
+            Ok(match seen.entry(t.id()) {
+                Entry::Occupied(here) => here.get().clone(),
+                Entry::Vacant(place) => place.insert(t.to_device(&Device::Cpu)?).clone(),
+            })
         })
     }
 

@@ -207,3 +207,36 @@ fn a_checkpoint_goes_on_elsewhere() {
         assert!(apart(a, b) < 1e-4, "{}", apart(a, b));
     }
 }
+
+/// On the first GPU, where there is one: `benches/gpu/build.sh --tests`, then the program it names with
+/// `engine::candle::plain --nocapture`.
+#[cfg(feature = "cuda")]
+#[test]
+fn a_gpu_computes_what_the_cpu_computes() {
+    let opened = std::panic::catch_unwind(|| super::open(0).ok()).unwrap_or(None);
+    let Some(device) = opened else { return eprintln!("skipped: no GPU can be opened") };
+    let rows = Rows::new();
+    let stops = Stops::tokens_only(vec![]);
+    for (dtype, near) in [(DType::F32, 1e-3), (DType::BF16, 0.2)] {
+        let mut fused = tests::engine(true);
+        let mut there = twin(&fused, dtype);
+        there.live = there.live.on(&device).unwrap();
+        let (a, b) = (talks(&mut fused, &Sampler::new(1.0, &stops)), talks(&mut there, &Sampler::new(1.0, &stops)));
+        let same = a.iter().zip(&b).filter(|(a, b)| a.1 == b.1).count();
+        eprintln!("{dtype:?}: {same} of {} replies are the same", a.len());
+        assert!(dtype == DType::BF16 || same == a.len());
+        for engine in [&mut fused, &mut there] {
+            engine.forward_backward(&rows.rows(), 0.7, &mut |s| Ok(coefficients(s))).unwrap();
+        }
+        for ((name, _), (a, b)) in fused.names.iter().zip(fused.grads.iter().zip(&there.grads)) {
+            let b = b.as_ref().unwrap().to_device(&Device::Cpu).unwrap();
+            let error = apart(a.as_ref().unwrap(), &b);
+            assert!(error < near, "{dtype:?} {name}: {error}");
+        }
+        for engine in [&mut fused, &mut there] {
+            engine.optim_step(&OPTIM).unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        there.snapshot(folder.path(), true).unwrap()().unwrap();
+    }
+}
