@@ -123,7 +123,7 @@ impl Meeting {
 
 fn wait(looks: &mut usize) {
     *looks += 1;
-    if *looks % LOOKS == 0 { yield_now() } else { spin_loop() }
+    if looks.is_multiple_of(LOOKS) { yield_now() } else { spin_loop() }
 }
 
 /// A part at the meeting. It must come to the same products in the same order as the others do; one that leaves early
