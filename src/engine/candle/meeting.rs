@@ -82,7 +82,7 @@ impl Meeting {
                 return false;
             }
             wait(&mut looks);
-            if looks % LOOKS == 0 && start.elapsed() > self.patience {
+            if looks.is_multiple_of(LOOKS) && start.elapsed() > self.patience {
                 // fails if somebody has come after all
                 let _ = self.arrived.compare_exchange(arrived, arrived | 1, Release, Relaxed);
             }
