@@ -19,6 +19,8 @@ const OPENING_TOKENS: usize = 512;
 const OBSERVATION_TOKENS: usize = 64;
 /// Memory that is left to everything else in the process: text, records, the allocator's slack.
 const SPARE: u64 = 64 << 20;
+/// The same on a GPU: its kernels and the workspace of its matrix products.
+const SPARE_GPU: u64 = 1 << 30;
 
 /// How to open the model of `recipe` in the folder `model`, to compute at `place`, and what the run will need.
 ///
@@ -28,8 +30,9 @@ pub fn options(recipe: &Recipe, model: &Path, place: Place, free: Option<u64>) -
     let architecture = candle::architecture(model)?;
     let (dims, load) = (Dims::from(&architecture), load(recipe, &architecture, place)?);
     let small = Lora { rank: 16, alpha: 16.0, targets: recipe.model.lora.targets.clone() };
+    let spare = if place == Place::Cpu { SPARE } else { SPARE_GPU };
     let (load, plan) = match free {
-        Some(free) => memory::fit(&dims, &load, small.parameters(&architecture), free.saturating_sub(SPARE))?,
+        Some(free) => memory::fit(&dims, &load, small.parameters(&architecture), free.saturating_sub(spare))?,
         None => (load, memory::plan(&dims, &load)),
     };
     let options = Options {
@@ -80,7 +83,8 @@ pub fn load(recipe: &Recipe, architecture: &Architecture, place: Place) -> Resul
             most => most as usize,
         }),
         cache_bytes: (rollout.cache_mb as u64) << 20,
-        tape_bytes: TAPE_BYTES,
+        // a GPU has more, and no better use for it
+        tape_bytes: if place == Place::Cpu { TAPE_BYTES } else { 8 * TAPE_BYTES },
         compares: recipe.record.gradients > 0,
     })
 }

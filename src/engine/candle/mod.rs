@@ -36,6 +36,7 @@ mod sets_tests;
 mod tests;
 mod weights;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -238,20 +239,23 @@ impl Engine for CandleEngine {
     }
 
     fn snapshot(&self, folder: &Path, resumable: bool) -> Result<Snapshot> {
-        // Updates make new tensors, so the copy shares its storage with nothing that changes.
+        // Updates make new tensors, so the copy shares its storage with nothing that changes. It is in host memory: a
+        // device's is too small to hold what was before an update beside what comes after it.
+        let mut seen = HashMap::new();
+        let mut ashore = |weights: &Weights| weights.ashore(&mut seen);
         let copy = CandleEngine {
             decoder: self.decoder.clone(),
             options: self.options.clone(),
             origin: self.origin.clone(),
             names: self.names.clone(),
-            live: self.live.clone(),
-            master: self.master.clone(),
-            packed: self.packed.clone(),
-            sets: self.sets.clone(),
+            live: ashore(&self.live)?,
+            master: self.master.as_ref().map(&mut ashore).transpose()?,
+            packed: self.packed.as_ref().map(&mut ashore).transpose()?,
+            sets: self.sets.iter().map(|(set, kept)| Ok((*set, kept.with(&mut ashore)?))).collect::<Result<_>>()?,
             ready: Ready::default(),
             ema_decay: self.ema_decay,
             grads: vec![],
-            moments: self.moments.clone(),
+            moments: self.moments.ashore()?,
         };
         let folder = folder.to_path_buf();
         Ok(Box::new(move || copy.save(&folder, resumable)))

@@ -96,6 +96,12 @@ impl Moments {
         Ok(())
     }
 
+    /// The same in host memory.
+    pub fn ashore(&self) -> Result<Self> {
+        let there = self.there.iter().map(AdamWTensors::ashore).collect::<candle_core::Result<_>>()?;
+        Ok(Self { updates: self.updates, m: self.m.clone(), v: self.v.clone(), there })
+    }
+
     fn step_numbers(&self, optim: &AdamW, grad_norm: f64) -> AdamWStep {
         let clip = optim.max_grad_norm > 0.0 && grad_norm > optim.max_grad_norm;
         AdamWStep {

@@ -8,6 +8,7 @@ use super::CandleEngine;
 use super::loss::{self, Scored, Targets};
 use super::memory::{self, PASS_TOKENS};
 use super::model::{self, Decoder, Keep, Packed, Tape, Weights};
+use super::plain;
 use crate::engine::{Coefficients, LossFn, ScoreRow, Scores, WeightSet};
 
 /// One forward pass and all that its backward pass needs.
@@ -29,7 +30,7 @@ impl CandleEngine {
         let (decoder, weights) = self.model(set)?;
         check(rows, &decoder)?;
         let mut scores = Vec::with_capacity(rows.len());
-        for part in parts(rows) {
+        for part in parts(rows, plain::is(&weights[0])) {
             scores.extend(run(&decoder, &weights, &rows[part], temperature, Keep::Nothing)?.scores());
         }
         Ok(scores)
@@ -38,9 +39,10 @@ impl CandleEngine {
     /// The gradient is the same bit for bit whichever way the memory allows.
     pub(super) fn learn_rows(&mut self, rows: &[ScoreRow], temperature: f32, loss: &mut LossFn) -> Result<()> {
         check(rows, &self.decoder)?;
-        let parts = parts(rows);
+        let parts = parts(rows, plain::is(&self.live[0]));
         let tokens = rows.iter().map(|r| r.ids.len()).sum();
-        let way = memory::way(&self.dims(), tokens, self.options.checkpointing, self.options.tape_bytes);
+        let number = self.live.dtype().size_in_bytes() as u64;
+        let way = memory::way(&self.dims(), tokens, self.options.checkpointing, self.options.tape_bytes, number);
         let keep = if way.inputs_only { Keep::Inputs } else { Keep::All };
         if !way.again {
             let pass = |part: &Range<usize>| run(&self.decoder, &self.live, &rows[part.clone()], temperature, keep);
@@ -92,19 +94,45 @@ fn run(decoder: &Decoder, weights: &Weights, rows: &[ScoreRow], temperature: f32
     Ok(Pass { input, targets, tape, scored })
 }
 
-/// Splits rows into runs of at most [`PASS_TOKENS`] tokens (a longer row stands alone).
-fn parts(rows: &[ScoreRow]) -> Vec<Range<usize>> {
+/// Splits rows into runs of at most [`PASS_TOKENS`] tokens (a longer row stands alone), counted as often as the longest
+/// row of a run has them where they are `padded` to that.
+fn parts(rows: &[ScoreRow], padded: bool) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = vec![];
-    let mut tokens = 0;
+    let (mut tokens, mut longest) = (0, 0);
     for (i, row) in rows.iter().enumerate() {
-        match parts.last_mut() {
-            Some(part) if tokens + row.ids.len() <= PASS_TOKENS => part.end = i + 1,
-            _ => {
+        let own = row.ids.len();
+        let with = |part: &Range<usize>| if padded { (part.len() + 1) * own.max(longest) } else { tokens + own };
+        match parts.last_mut().filter(|part| with(part) <= PASS_TOKENS) {
+            Some(part) => {
+                (tokens, longest) = (tokens + own, own.max(longest));
+                part.end = i + 1;
+            }
+            None => {
+                (tokens, longest) = (own, own);
                 parts.push(i..i + 1);
-                tokens = 0;
             }
         }
-        tokens += row.ids.len();
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_holds_so_many_tokens_and_padding_counts() {
+        let parts = |lengths: &[usize], padded| {
+            let rows: Vec<(Vec<u32>, Vec<bool>)> = lengths.iter().map(|n| (vec![0; *n], vec![true; *n])).collect();
+            let rows: Vec<ScoreRow> = rows.iter().map(|(ids, mask)| ScoreRow::new(ids, mask)).collect();
+            super::parts(&rows, padded)
+        };
+        let half = PASS_TOKENS / 2;
+        assert_eq!(parts(&[half, half, 1], false), [0..2, 2..3]);
+        assert_eq!(parts(&[half, half, 1], true), [0..2, 2..3]);
+        assert_eq!(parts(&[half, 1, 1, 1], false).len(), 1);
+        assert_eq!(parts(&[half, 1, 1, 1], true), [0..2, 2..4]);
+        assert_eq!(parts(&[2 * PASS_TOKENS, 1], true), [0..1, 1..2]);
+        assert!(parts(&[], true).is_empty());
+    }
 }

@@ -63,7 +63,9 @@ impl Sampled<'_> {
     /// x [N, K] w^T -> [N, M] for the matrix at `place`: on the CPU every row's result is the same to the last bit whatever
     /// rows are beside it.
     pub fn product(&self, x: &Tensor, place: usize) -> candle_core::Result<Tensor> {
-        let Some(matrix) = &self.ready.matrices[place] else { return ops::linear(x, &self.weights[place]) };
+        let Some(matrix) = self.ready.matrices[place].as_ref().filter(|_| !plain::is(x)) else {
+            return ops::linear(x, &self.weights[place]);
+        };
         tensor(self.multiply(&matrix.panels, x)?, (x.dim(0)?, matrix.panels.shape()[0]))
     }
 

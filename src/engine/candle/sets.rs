@@ -32,6 +32,13 @@ pub(super) struct Kept {
     other: Option<Decoder>,
 }
 
+impl Kept {
+    /// The same set with other weights.
+    pub fn with(&self, f: &mut impl FnMut(&Weights) -> candle_core::Result<Weights>) -> Result<Self> {
+        Ok(Self { weights: f(&self.weights)?, from: self.from.clone(), other: self.other.clone() })
+    }
+}
+
 #[cfg(test)]
 impl Kept {
     pub fn of(weights: Weights) -> Self {

@@ -2,10 +2,12 @@
 //! the set has any. Cloning shares storage, and no function of the engine writes into a tensor that exists: an update
 //! makes new ones, so whoever holds a clone keeps what it was cloned from.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, TensorId};
 
 use super::ops::{host, numbers, tensor};
 use super::plain;
@@ -119,6 +121,16 @@ impl Weights {
     /// The nearest bf16 numbers, to compute with: `dtype` is bf16 on a device, f32 on the CPU.
     pub fn rounded(&self, dtype: DType) -> Result<Self> {
         self.map(|t| t.to_dtype(DType::BF16)?.to_dtype(dtype))
+    }
+
+    /// The same weights in host memory, where `seen` keeps those that have come there: what was shared stays shared.
+    pub fn ashore(&self, seen: &mut HashMap<TensorId, Tensor>) -> Result<Self> {
+        self.map(|t| {
+            Ok(match seen.entry(t.id()) {
+                Entry::Occupied(here) => here.get().clone(),
+                Entry::Vacant(place) => place.insert(t.to_device(&Device::Cpu)?).clone(),
+            })
+        })
     }
 
     /// The same weights on `device`.

@@ -15,6 +15,7 @@ use super::Place;
 use super::arch::Architecture;
 use super::kv::BLOCK;
 use super::layout::Layout;
+use super::sample::LOGITS;
 
 /// Precision of the weights that compute. Gradients, optimiser state and the weights it updates are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// `n` on a GPU, whose operations leave their intermediate results behind, else 1: the CPU's write over them.
+    fn made_of(&self, n: u64) -> u64 {
+        if self.place == Place::Cpu { 1 } else { n }
+    }
+
     /// Bytes of a number that computes.
     fn computing(&self) -> u64 {
         match (self.place, self.dtype) {
@@ -163,11 +169,12 @@ pub(super) struct Way {
     pub again: bool,
 }
 
-/// The cheapest way that keeps at most `budget` bytes for `tokens` tokens, of those `checkpointing` allows.
+/// The cheapest way that keeps at most `budget` bytes for `tokens` tokens, of those `checkpointing` allows, where a number
+/// has `number` bytes.
 ///
 /// Every way runs the same parts in the same order, so the gradient does not depend on the choice.
-pub(super) fn way(dims: &Dims, tokens: usize, checkpointing: Checkpointing, budget: u64) -> Way {
-    let fits = |per_token: u64| tokens as u64 * per_token * F32 <= budget;
+pub(super) fn way(dims: &Dims, tokens: usize, checkpointing: Checkpointing, budget: u64, number: u64) -> Way {
+    let fits = |per_token: u64| tokens as u64 * per_token * number <= budget;
     let (all, inputs) = (fits(dims.tape() * dims.layers as u64), fits(dims.inputs()));
     match checkpointing {
         Checkpointing::On => Way { inputs_only: true, again: !inputs },
@@ -176,7 +183,7 @@ pub(super) fn way(dims: &Dims, tokens: usize, checkpointing: Checkpointing, budg
         Checkpointing::Auto if inputs => Way { inputs_only: true, again: false },
         Checkpointing::Auto => {
             let part = PASS_TOKENS.min(tokens) as u64;
-            Way { inputs_only: part * dims.tape() * dims.layers as u64 * F32 > budget, again: true }
+            Way { inputs_only: part * dims.tape() * dims.layers as u64 * number > budget, again: true }
         }
     }
 }
@@ -261,46 +268,55 @@ fn rollout(dims: &Dims, load: &Load) -> Vec<Item> {
     let tokens = load.slots * load.row_tokens.next_multiple_of(BLOCK);
     let part = PASS_TOKENS.min(tokens) as u64;
     let most = if load.cache_bytes == 0 { u64::MAX } else { load.cache_bytes };
-    let cache = ((per_token * tokens) as u64 * load.computing()).min(most);
+    // a device's cache grows by a quarter
+    let room = if load.place == Place::Cpu { 0 } else { tokens / 4 };
+    let cache = ((per_token * (tokens + room)) as u64 * load.computing()).min(most);
+    let logits = (load.slots * dims.vocab) as u64;
+    let logits = if load.place == Place::Cpu { logits } else { 5 * logits.min(LOGITS as u64) };
     let exact = |name, bytes, note| Item { name, bytes, when: When::Rollout, note };
     let item = |name, numbers: u64, note| exact(name, numbers * F32, note);
     vec![
         exact("key-value cache", cache, format!("{} episodes of {} tokens", load.slots, load.row_tokens)),
         item("reading prompts", part * (dims.tape() + dims.width as u64), format!("{part} tokens at a time")),
-        item("sampling logits", (load.slots * dims.vocab) as u64, format!("{} rows", load.slots)),
+        item("attention over the cache", scores(dims, load, tokens as u64), "rows padded to one length".into()),
+        item("sampling logits", logits, format!("{} rows", load.slots)),
     ]
 }
 
 fn update(dims: &Dims, load: &Load) -> Vec<Item> {
     let tokens = load.rows * load.row_tokens;
-    let way = way(dims, tokens, load.checkpointing, load.tape_bytes);
+    let way = way(dims, tokens, load.checkpointing, load.tape_bytes, load.computing());
     let part = PASS_TOKENS.max(load.row_tokens).min(tokens) as u64;
     let kept = if way.again { part } else { tokens as u64 };
-    let item = |name, numbers: u64, note| Item { name, bytes: numbers * F32, when: When::Update, note };
+    let exact = |name, bytes, note| Item { name, bytes, when: When::Update, note };
+    let item = |name, numbers: u64, note| exact(name, numbers * F32, note);
     let ends = 2 * kept * dims.width as u64; // input and output of the last norm
     let (activations, note) = match way.inputs_only {
         true => (kept * dims.inputs() + part * dims.tape(), "layer inputs and one layer"),
         false => (kept * dims.tape() * dims.layers as u64, "all layers"),
     };
     let chunk = LOGIT_ROWS.min(load.rows * load.sampled_tokens) as u64;
-    let head = if load.adapter.is_none() { 2 * dims.largest() } else { 0 };
+    let head = if load.adapter.is_none() { (1 + load.made_of(2)).max(2) * dims.largest() } else { 0 };
     let part_of_gradient = if load.compares { load.adapter.unwrap_or(dims.parameters) } else { 0 };
     vec![
         item("part of the gradient", part_of_gradient, "to compare it with the rest".into()),
-        item("activations", activations + ends, format!("{note} of {kept} tokens")),
+        exact("activations", (activations + ends) * load.computing(), format!("{note} of {kept} tokens")),
         item("attention scores", scores(dims, load, part), "rows padded to one length".into()),
         item("working buffers", part * dims.work() + head, format!("{part} tokens at a time")),
-        item("logits", chunk * dims.vocab as u64, format!("{chunk} positions at a time")),
+        item("logits", load.made_of(7) * chunk * dims.vocab as u64, format!("{chunk} positions at a time")),
     ]
 }
 
-/// Scores that a GPU holds at once in a layer's backward pass: of a block of queries, three times over.
-fn scores(dims: &Dims, load: &Load, part: u64) -> u64 {
+/// Numbers that a GPU holds for the scores of a block of queries of `tokens` tokens.
+fn scores(dims: &Dims, load: &Load, tokens: u64) -> u64 {
     match load.place {
         Place::Cpu => 0,
-        Place::Cuda(_) => 3 * SCORES.min(part * (dims.heads * load.row_tokens) as u64),
+        Place::Cuda(_) => 5 * SCORES.min(tokens * (dims.heads * load.row_tokens.min(QUERIES)) as u64),
     }
 }
+
+/// Queries in a block at most: what none of them sees is not computed.
+pub(super) const QUERIES: usize = 256;
 
 /// Most attention scores that a GPU holds at once.
 pub(super) const SCORES: u64 = 1 << 27;
@@ -355,9 +371,38 @@ pub(super) mod tests {
         assert_eq!(bytes(&full, "logits"), 512 * 8192 * 4);
     }
 
+    /// Qwen3-0.6B, worked out by hand: 596,049,920 parameters; 28 layers, width 1024, 16 and 8 heads of 128, 3072 wide
+    /// inside, 151,936 tokens.
+    #[test]
+    fn a_gpu_holds_what_was_counted_by_hand() {
+        let (vocab, width, ff, layers, heads, kv_heads, head_dim) = (151_936, 1024, 3072, 28, 16, 8, 128);
+        let parameters = 596_049_920;
+        let dims = Dims { vocab, width, ff, layers, heads, kv_heads, head_dim, context: 40_960, parameters };
+        let (rows, row_tokens, slots) = (64, 1024, 64);
+        let load = Load { place: Place::Cuda(0), dtype: Dtype::Bf16, rows, row_tokens, slots, kept: 2, ..load() };
+        let of = |load: &Load, name| -> u64 {
+            plan(&dims, load).items.iter().filter(|item| item.name == name).map(|item| item.bytes).sum()
+        };
+        let bytes = |name| of(&load, name);
+        assert_eq!((bytes("weights"), bytes("master weights")), (1_192_099_840, 2_384_199_680));
+        assert_eq!((bytes("optimiser"), bytes("gradients")), (4_768_399_360, 2_384_199_680));
+        assert_eq!((bytes("kept weight sets"), bytes("weights to sample with")), (2_384_199_680, 0));
+        // 2 x 28 x 8 x 128 numbers of a token, 64 x 1024 tokens and a quarter, two bytes
+        assert_eq!(bytes("key-value cache"), 9_395_240_960);
+        // 512 positions, seven f32 numbers a logit
+        assert_eq!(bytes("logits"), 512 * 151_936 * 28);
+        // a block of 256 queries against 4096 tokens, 16 heads, five f32 numbers a score
+        assert_eq!(bytes("attention scores"), 4096 * 256 * 16 * 20);
+        // 65536 tokens: 19498 numbers of a layer, and both ends of the last norm
+        let all = Load { tape_bytes: u64::MAX, ..load };
+        assert_eq!(of(&all, "activations"), 65_536 * (28 * 19_498 + 2048) * 2);
+        let on = Load { checkpointing: Checkpointing::On, ..all };
+        assert_eq!(of(&on, "activations"), (65_536 * (28 * 1024 + 2048) + 4096 * 19_498) * 2);
+    }
+
     #[test]
     fn less_is_kept_as_memory_shrinks() {
-        let way = |budget, checkpointing| super::way(&dims(), 64 * 256, checkpointing, budget);
+        let way = |budget, checkpointing| super::way(&dims(), 64 * 256, checkpointing, budget, F32);
         let (mb, auto) = (1u64 << 20, Checkpointing::Auto);
         assert_eq!(way(8000 * mb, auto), Way { inputs_only: false, again: false });
         assert_eq!(way(1200 * mb, auto), Way { inputs_only: true, again: false });

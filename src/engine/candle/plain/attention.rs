@@ -7,11 +7,8 @@ use candle_nn::ops::softmax_last_dim;
 use super::padding::{Padding, unseen};
 use super::{narrowed, wide, wide_zeros};
 use crate::engine::candle::attention::Heads;
-use crate::engine::candle::memory::SCORES;
+use crate::engine::candle::memory::{QUERIES, SCORES};
 use crate::engine::candle::model::Packed;
-
-/// Queries in a block at most: what no query of a block sees is not computed.
-const BLOCK: usize = 256;
 
 /// The padded form of a batch: S segments of T tokens.
 struct Padded<'a> {
@@ -61,7 +58,7 @@ impl<'a> Padded<'a> {
 
 /// Queries in a block where `heads` heads of all rows have `keys` keys each.
 pub(super) fn block(heads: usize, keys: usize) -> usize {
-    (SCORES as usize / (heads * keys).max(1)).clamp(16, BLOCK)
+    (SCORES as usize / (heads * keys).max(1)).clamp(16, QUERIES)
 }
 
 /// softmax(scores / sqrt(E) + mask) over the last dimension, in the precision of sums. The mask is [1, m], which is

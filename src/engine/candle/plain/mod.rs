@@ -7,6 +7,8 @@
 mod attention;
 mod device;
 mod draw;
+#[cfg(test)]
+mod half_tests;
 mod loss;
 mod optim;
 mod padding;

@@ -24,6 +24,11 @@ impl AdamWTensors {
         Ok(Self { m: there(moments[0])?, v: there(moments[1])? })
     }
 
+    /// The same in host memory.
+    pub fn ashore(&self) -> Result<Self> {
+        Ok(Self { m: self.m.to_device(&Device::Cpu)?, v: self.v.to_device(&Device::Cpu)? })
+    }
+
     /// The weight after one update by gradient `g`; nothing that exists is written to.
     pub fn step(&mut self, w: &Tensor, g: &Tensor, step: &AdamWStep) -> Result<Tensor> {
         let (b1, b2) = (f64::from(step.beta1), f64::from(step.beta2));

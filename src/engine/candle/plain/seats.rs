@@ -48,8 +48,13 @@ impl std::fmt::Debug for Seat {
     }
 }
 
-/// Seats a pool begins with; they double when all are taken.
+/// Seats a pool begins with.
 const FIRST: usize = 8;
+
+/// One step of growth: what is copied is little beside what is read for every token.
+fn more(n: usize) -> usize {
+    n + n / 4
+}
 
 impl Pool {
     /// An empty pool for a model whose weights are like `like`, for sequences of at most `longest` tokens.
@@ -73,6 +78,11 @@ impl Pool {
         self.lock().room / BLOCK
     }
 
+    /// Seats that nobody has.
+    pub fn spare(&self) -> usize {
+        self.lock().free.len()
+    }
+
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -86,7 +96,7 @@ impl Pool {
     pub fn seat(self: &Arc<Self>) -> Result<Arc<Seat>> {
         let mut inner = self.lock();
         if inner.free.is_empty() {
-            let (seats, room) = (inner.seats.max(FIRST / 2) * 2, inner.room.max(BLOCK));
+            let (seats, room) = (more(inner.seats).max(inner.seats + FIRST), inner.room.max(BLOCK));
             self.resize(&mut inner, seats, room)?;
         }
         let index = inner.free.pop_first().unwrap_or_default();
@@ -108,7 +118,7 @@ impl Pool {
         if tokens <= inner.room {
             return Ok(());
         }
-        let room = (2 * inner.room).min(self.longest).max(tokens).next_multiple_of(BLOCK);
+        let room = more(inner.room).min(self.longest).max(tokens).next_multiple_of(BLOCK);
         let seats = inner.seats;
         self.resize(&mut inner, seats, room)
     }

@@ -31,7 +31,7 @@ const PREFILL_TOKENS: usize = 4096;
 /// A newcomer waits a pass for another one's context if that saves it so many tokens.
 const WORTH_WAITING: usize = 16;
 /// Logits held at once.
-const LOGITS: usize = 1 << 24;
+pub(super) const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
 /// Least tokens of a part of a pass: enough to make good use of a weight that was loaded from the cache,
@@ -129,10 +129,10 @@ impl<'a> Batch<'a> {
         if self.queue.is_empty() {
             self.idle.clear(); // nobody is left who could use them
         }
-        if self.store.pool().is_some() {
-            // seats between those of the rows are read with them
-            let most = self.idle.len().min(self.rows.len());
-            self.idle.drain(..self.idle.len() - most);
+        if let Some(pool) = self.store.pool() {
+            // rather than that it grows
+            let wanted = self.rows.iter().filter(|row| row.cached.seat().is_none()).count();
+            while pool.spare() < wanted && self.idle.pop_front().is_some() {}
         }
     }
 
