@@ -209,6 +209,11 @@ impl Out {
         Self(v.as_mut_ptr(), v.len())
     }
 
+    /// `n` numbers at `start`, which need not be numbers yet.
+    pub fn at(start: *mut f32, n: usize) -> Self {
+        Self(start, n)
+    }
+
     /// SAFETY: the buffer is alive, and no two live slices of it touch the same elements.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn from(&self, start: usize) -> &mut [f32] {

@@ -1,6 +1,7 @@
 //! Mean hidden states of texts.
 
 use anyhow::{Result, ensure};
+use candle_core::DType;
 
 use super::CandleEngine;
 use super::memory::PASS_TOKENS;
@@ -28,7 +29,7 @@ impl CandleEngine {
             let count = rest.iter().take_while(fits).count().max(1);
             let (part, later) = rest.split_at(count);
             let tape = self.decoder.forward(&weights, &Packed::new(part.iter().copied()), Keep::Nothing)?;
-            let hidden: Vec<Vec<f32>> = tape.hidden.to_vec2()?; // [N, D]
+            let hidden: Vec<Vec<f32>> = tape.hidden.to_dtype(DType::F32)?.to_vec2()?; // [N, D]
             let mut start = 0;
             for row in part {
                 means.push(mean(&hidden[start..start + row.len()]));

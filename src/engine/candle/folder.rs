@@ -9,9 +9,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 pub use super::files::Found;
+use super::heap;
 use super::layout::Layout;
 use super::memory::Dtype;
 use super::model::Decoder;
@@ -19,7 +20,7 @@ use super::optim::Moments;
 use super::ready::Ready;
 use super::sets::{Sets, read_tensors, write_set};
 use super::weights::Weights;
-use super::{Architecture, CandleEngine, Options, files, lora, peft};
+use super::{Architecture, CandleEngine, Options, Place, files, lora, peft};
 use crate::hub;
 
 const MODEL: &str = "model.safetensors";
@@ -69,15 +70,17 @@ impl CandleEngine {
     fn with(decoder: Decoder, base: Weights, options: Options, origin: &Path) -> Result<Self> {
         let mut names = decoder.names();
         let base = base.on(&options.place.device()?)?;
+        heap::keep();
+        let half = if options.place == Place::Cpu { DType::F32 } else { DType::BF16 };
         let (live, master) = match (&options.lora, options.dtype) {
             (None, Dtype::F32) => (base, None),
-            (None, Dtype::Bf16) => (base.rounded()?, Some(base)),
+            (None, Dtype::Bf16) => (base.rounded(half)?, Some(base)),
             (Some(lora), dtype) => {
                 let (more, adapters) = lora::plan(decoder.layout(), lora)?;
                 let tensors = lora::random(&more, options.seed)?;
                 let tensors = Weights::from(tensors).on(base[0].device())?.to_vec();
                 names.extend(more);
-                let base = if dtype == Dtype::Bf16 { base.rounded()? } else { base };
+                let base = if dtype == Dtype::Bf16 { base.rounded(half)? } else { base };
                 (base.with_adapters(tensors, adapters), None)
             }
         };
@@ -115,7 +118,7 @@ impl CandleEngine {
         let (theirs, weights) = files::read_model(folder)?;
         let other = (theirs != self.decoder.config).then(|| Decoder::new(theirs));
         let weights = weights.on(self.device())?;
-        Ok((if self.options.dtype == Dtype::Bf16 { weights.rounded()? } else { weights }, other))
+        Ok((if self.options.dtype == Dtype::Bf16 { weights.rounded(self.live.dtype())? } else { weights }, other))
     }
 
     fn read_adapters(&self, folder: &Path) -> Result<Weights> {
@@ -161,7 +164,7 @@ impl CandleEngine {
             (self.read_adapters(folder)?, None)
         } else if self.rounds() {
             let master = Weights::from(read_tensors(&folder.join(MASTER), &self.names)?).on(self.device())?;
-            (master.rounded()?, Some(master))
+            (master.rounded(self.live.dtype())?, Some(master))
         } else {
             (files::read_weights(&folder.join(MODEL), &self.names)?.on(self.device())?, None)
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
-use super::plain::{self, Page, Pool};
+use super::plain::{self, Pool, Seat};
 
 /// Tokens in a block: enough independent sums for the attention kernel to run at full width.
 pub(super) const BLOCK: usize = 64;
@@ -39,11 +39,6 @@ impl CacheShape {
     pub fn values(&self, layer: usize, head: usize) -> usize {
         self.keys(layer, head) + self.part()
     }
-
-    /// Bytes of a block.
-    pub fn block_bytes(&self) -> usize {
-        2 * self.layers * self.part() * size_of::<f32>()
-    }
 }
 
 /// Keys and values of [`BLOCK`] tokens in all layers.
@@ -57,9 +52,15 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// In host memory, or in pages where `weights` are elsewhere.
-    pub fn new(shape: CacheShape, weights: &Tensor) -> Self {
-        Self { shape, pool: plain::is(weights).then(|| Pool::new(shape, weights)) }
+    /// For sequences of at most `longest` tokens, in host memory, or in seats where `weights` are elsewhere.
+    pub fn new(shape: CacheShape, weights: &Tensor, longest: usize) -> Self {
+        Self { shape, pool: plain::is(weights).then(|| Pool::new(shape, weights, longest)) }
+    }
+
+    /// Bytes of a block of tokens.
+    pub fn block_bytes(&self) -> usize {
+        let number = self.pool.as_ref().map_or(size_of::<f32>(), |pool| pool.number());
+        2 * self.shape.layers * self.shape.part() * number
     }
 
     pub fn pool(&self) -> Option<&Arc<Pool>> {
@@ -73,7 +74,7 @@ pub(super) struct Sequence {
     ids: Vec<u32>,
     blocks: Vec<Block>,
     /// Instead of blocks, on a device.
-    pages: Vec<Arc<Page>>,
+    seat: Option<Arc<Seat>>,
 }
 
 impl Sequence {
@@ -85,13 +86,13 @@ impl Sequence {
         &self.blocks
     }
 
-    pub fn page(&self, index: usize) -> Option<&Page> {
-        self.pages.get(index).map(|page| &**page)
+    pub fn seat(&self) -> Option<&Seat> {
+        self.seat.as_deref()
     }
 
-    /// Blocks or pages.
-    pub fn held(&self) -> usize {
-        self.blocks.len() + self.pages.len()
+    /// Blocks of tokens that its memory has room for.
+    pub fn held(&self, store: &Store) -> usize {
+        self.blocks.len() + self.seat.as_ref().and(store.pool()).map_or(0, |pool| pool.blocks())
     }
 
     /// Length of the longest common beginning with `context`.
@@ -106,32 +107,28 @@ impl Sequence {
 
     /// The first `n` tokens as a sequence of its own; nothing is copied.
     pub fn fork(&self, n: usize) -> Self {
-        let kept = n.div_ceil(BLOCK);
-        let (blocks, pages) = (&self.blocks[..kept.min(self.blocks.len())], &self.pages[..kept.min(self.pages.len())]);
-        Self { ids: self.ids[..n].to_vec(), blocks: blocks.to_vec(), pages: pages.to_vec() }
+        let blocks = &self.blocks[..n.div_ceil(BLOCK).min(self.blocks.len())];
+        Self { ids: self.ids[..n].to_vec(), blocks: blocks.to_vec(), seat: self.seat.clone() }
     }
 
     /// Forgets everything after the first `n` tokens.
     pub fn truncate(&mut self, n: usize) {
         self.ids.truncate(n);
         self.blocks.truncate(n.div_ceil(BLOCK));
-        self.pages.truncate(n.div_ceil(BLOCK));
     }
 
     /// Appends tokens. Their keys and values are still to be [written](Self::write), layer by layer.
     pub fn extend(&mut self, store: &Store, ids: &[u32]) -> Result<()> {
-        let (before, shape) = (self.ids.len(), store.shape);
+        let shape = store.shape;
         self.ids.extend_from_slice(ids);
         let blocks = self.ids.len().div_ceil(BLOCK);
         if let Some(pool) = &store.pool {
-            // a page that others share is copied before it is written to
-            if let Some(last) = self.pages.last_mut().filter(|_| before % BLOCK > 0)
-                && Arc::strong_count(last) > 1
-            {
-                *last = pool.copy(last)?;
-            }
-            while self.pages.len() < blocks {
-                self.pages.push(pool.page()?);
+            pool.reserve(self.ids.len())?;
+            match &self.seat {
+                None => self.seat = Some(pool.seat()?),
+                // what others share is copied before it is written to
+                Some(seat) if Arc::strong_count(seat) > 1 => self.seat = Some(pool.copy(seat)?),
+                Some(_) => {}
             }
             return Ok(());
         }

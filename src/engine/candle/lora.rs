@@ -134,7 +134,8 @@ pub(super) fn merged(weights: &Weights) -> Result<Weights> {
         let Some(adapter) = weights.adapter(place) else { continue };
         // (s B) A: as a product of "rows" B with the "matrix" A^T
         let delta = ops::linear_grad_input(&scaled(adapter.b, adapter.scale)?, adapter.a, None)?;
-        base[place] = ops::add(&base[place], &delta)?;
+        let whole = base[place].to_dtype(delta.dtype())?;
+        base[place] = ops::add(&whole, &delta)?;
     }
     Ok(base)
 }

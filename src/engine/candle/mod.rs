@@ -8,12 +8,14 @@ mod draw;
 mod embed;
 mod files;
 mod folder;
+mod heap;
 mod kv;
 mod layout;
 mod lora;
 #[cfg(test)]
 mod lora_tests;
 mod loss;
+mod meeting;
 pub mod memory;
 mod model;
 mod ops;
@@ -90,7 +92,7 @@ impl Place {
     fn device(self) -> Result<Device> {
         match self {
             Place::Cpu => Ok(Device::Cpu),
-            Place::Cuda(n) => Device::new_cuda(n).with_context(|| format!("`cuda:{n}` cannot be opened")),
+            Place::Cuda(n) => plain::open(n).with_context(|| format!("`cuda:{n}` cannot be opened")),
         }
     }
 }
@@ -145,7 +147,7 @@ impl Engine for CandleEngine {
 
     fn sample(&mut self, sampler: &Sampler, first: Vec<SampleRequest>, next: &mut Next) -> Result<()> {
         self.ready.refresh(&self.live, |place| self.decoder.multiplies(place))?;
-        let from = Sampled { weights: &self.live, ready: &self.ready };
+        let from = Sampled { weights: &self.live, ready: &self.ready, meeting: None };
         sample::sample(&self.decoder, from, sampler, first, next)
     }
 
@@ -158,7 +160,7 @@ impl Engine for CandleEngine {
     ) -> Result<()> {
         let (decoder, weights) = self.model(weights)?;
         self.ready.refresh(&weights, |place| decoder.multiplies(place))?;
-        let from = Sampled { weights: &weights, ready: &self.ready };
+        let from = Sampled { weights: &weights, ready: &self.ready, meeting: None };
         sample::sample(&decoder, from, sampler, first, next)
     }
 
@@ -184,7 +186,7 @@ impl Engine for CandleEngine {
         if !update.skipped {
             self.packed = None;
             if let Some(master) = &self.master {
-                self.live = master.rounded()?;
+                self.live = master.rounded(self.live.dtype())?;
             }
             self.average_live()?;
         }

@@ -17,7 +17,7 @@ use super::layout::Projection::{Down, Gate, K, O, Q, Up, V};
 use super::layout::{Layer, Layout, Names, Projection};
 use super::lora;
 use super::ops::{self, Product, Rope};
-use super::plain::{self, Step};
+use super::plain::{self, Padding, Step};
 use super::ready::Sampled;
 pub(super) use super::weights::Weights;
 
@@ -42,15 +42,13 @@ pub(super) struct Packed {
     there: OnceLock<Index>,
 }
 
-/// A packed input on a device, with the way to its padded form: S sequences of T tokens.
-#[derive(Clone)]
+/// A packed input on a device.
 pub(super) struct Index {
     pub ids: Tensor,       // [N]
     pub positions: Tensor, // [N]
-    /// The token that stands at every padded place; one of the same sequence where there is none. [S * T]
-    pub padding: Tensor,
-    /// The padded place of every token. [N]
-    pub places: Tensor,
+    pub padding: Padding,
+    /// cos, sin and -sin of every token's position, [N, E/2]; made when first asked for.
+    pub turns: OnceLock<[Tensor; 3]>,
 }
 
 impl Packed {
@@ -70,23 +68,21 @@ impl Packed {
         self.segments.push(start..self.ids.len());
     }
 
+    /// Tokens of the longest sequence.
+    pub fn longest(&self) -> usize {
+        self.segments.iter().map(|s| s.len()).max().unwrap_or(0)
+    }
+
     /// The input on `device`, the only one it is asked for.
     pub fn on(&self, device: &Device) -> Result<&Index> {
         if let Some(index) = self.there.get() {
             return Ok(index);
         }
-        let longest = self.segments.iter().map(|s| s.len()).max().unwrap_or(0);
-        let padding = |s: &Range<usize>| {
-            let (start, last) = (s.start, s.len().saturating_sub(1));
-            (0..longest).map(move |t| (start + t.min(last)) as u32)
-        };
-        let places = |(i, s): (usize, &Range<usize>)| (0..s.len()).map(move |t| (i * longest + t) as u32);
-        let list = |ids: Vec<u32>| Tensor::new(ids, device);
         let index = Index {
-            ids: list(self.ids.clone())?,
-            positions: list(self.positions.clone())?,
-            padding: list(self.segments.iter().flat_map(padding).collect())?,
-            places: list(self.segments.iter().enumerate().flat_map(places).collect())?,
+            ids: Tensor::new(&self.ids[..], device)?,
+            positions: Tensor::new(&self.positions[..], device)?,
+            padding: Padding::new(&self.segments, self.longest(), self.ids.len(), device)?,
+            turns: OnceLock::new(),
         };
         Ok(self.there.get_or_init(|| index))
     }
@@ -95,7 +91,7 @@ impl Packed {
 /// What a layer's backward pass needs.
 struct Saved {
     h: Tensor,              // layer input [N, D]
-    inv1: Tensor,           // [N]
+    inv1: Option<Tensor>,   // [N], or nothing
     x: Tensor,              // normed input [N, D]
     q_norm: Option<Normed>, // of [N, H, E]
     k_norm: Option<Normed>, // of [N, J, E]
@@ -105,16 +101,16 @@ struct Saved {
     o: Tensor,              // [N, H*E]
     lse: Vec<f32>,          // [H, N], or nothing
     mid: Tensor,            // after attention [N, D]
-    inv2: Tensor,           // [N]
+    inv2: Option<Tensor>,   // [N], or nothing
     y: Tensor,              // normed [N, D]
     gate: Tensor,           // [N, F]
     up: Tensor,             // [N, F]
 }
 
-/// Input of a norm over heads and 1/rms of each.
+/// Input of a norm over heads and 1/rms of each, or nothing.
 struct Normed {
     raw: Tensor,
-    inv: Tensor,
+    inv: Option<Tensor>,
 }
 
 /// Queries, keys and values of a layer, ready for attention.
@@ -146,8 +142,8 @@ enum Kept {
 /// A forward pass that can be gone back through.
 pub(super) struct Tape {
     layers: Vec<Kept>,
-    last: Tensor, // input of the final norm [N, D]
-    inv: Tensor,  // [N]
+    last: Tensor,        // input of the final norm [N, D]
+    inv: Option<Tensor>, // [N], or nothing
     /// Output of the final norm [N, D].
     pub hidden: Tensor,
 }
@@ -203,8 +199,13 @@ impl Decoder {
         Heads { query: c.num_attention_heads, kv: c.num_key_value_heads, size: c.head_dim }
     }
 
-    fn norm(&self, w: &Weights, place: usize, x: &Tensor) -> Result<(Tensor, Tensor)> {
+    fn norm(&self, w: &Weights, place: usize, x: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
         ops::rms_norm(x, &w[place], self.config.rms_norm_eps)
+    }
+
+    /// Weight and epsilon of the norm at `place`.
+    fn normed<'w>(&self, w: &'w Weights, place: usize) -> (&'w Tensor, f64) {
+        (&w[place], self.config.rms_norm_eps)
     }
 
     /// The norm over heads, where the architecture has one.
@@ -305,7 +306,7 @@ impl Decoder {
     /// Adds the gradient for upstream `g` = dL/dhidden [N, D] into `grads`.
     pub fn backward(&self, w: &Weights, input: &Packed, tape: Tape, g: &Tensor, grads: &mut Gradients) -> Result<()> {
         let (norm, embed) = (self.layout.final_norm, self.layout.embed);
-        let (mut dh, dw) = ops::rms_norm_grad(&tape.last, &w[norm], &tape.inv, g, None)?;
+        let (mut dh, dw) = ops::rms_norm_grad(&tape.last, self.normed(w, norm), tape.inv.as_ref(), g, None)?;
         let back = &mut Back { w, input, grads };
         back.add(norm, dw)?;
         for (layer, kept) in self.layout.layers.iter().zip(tape.layers).rev() {
@@ -332,7 +333,8 @@ impl Decoder {
         drop(dact);
         let dy = self.project_grad(back, (layer, Gate), &s.y, &dgate, None)?;
         let dy = self.project_grad(back, (layer, Up), &s.y, &dup, Some(dy))?;
-        let (dmid, dw) = ops::rms_norm_grad(&s.mid, &back.w[layer.norm2], &s.inv2, &dy, Some(dnext))?;
+        let (dmid, dw) =
+            ops::rms_norm_grad(&s.mid, self.normed(back.w, layer.norm2), s.inv2.as_ref(), &dy, Some(dnext))?;
         back.add(layer.norm2, dw)?;
         Ok(dmid)
     }
@@ -345,14 +347,28 @@ impl Decoder {
         let [dq, dk, dv] = attention_grad(&saved, &dout, back.input, self.heads())?;
         let dq = self.rope.rotate(dq, back.input, -1.0)?;
         let dk = self.rope.rotate(dk, back.input, -1.0)?;
-        let dq = head_norm_grad(back, layer.q_norm, &s.q_norm, dq)?.reshape((n, ()))?;
-        let dk = head_norm_grad(back, layer.k_norm, &s.k_norm, dk)?.reshape((n, ()))?;
+        let dq = self.head_norm_grad(back, layer.q_norm, &s.q_norm, dq)?.reshape((n, ()))?;
+        let dk = self.head_norm_grad(back, layer.k_norm, &s.k_norm, dk)?.reshape((n, ()))?;
         let dx = self.project_grad(back, (layer, Q), &s.x, &dq, None)?;
         let dx = self.project_grad(back, (layer, K), &s.x, &dk, Some(dx))?;
         let dx = self.project_grad(back, (layer, V), &s.x, &dv.reshape((n, ()))?, Some(dx))?;
-        let (dh, dw) = ops::rms_norm_grad(&s.h, &back.w[layer.norm1], &s.inv1, &dx, Some(dmid))?;
+        let (dh, dw) = ops::rms_norm_grad(&s.h, self.normed(back.w, layer.norm1), s.inv1.as_ref(), &dx, Some(dmid))?;
         back.add(layer.norm1, dw)?;
         Ok(dh)
+    }
+
+    /// The way back through a norm over heads, where there is one.
+    fn head_norm_grad(
+        &self,
+        back: &mut Back,
+        place: Option<usize>,
+        saved: &Option<Normed>,
+        g: Tensor,
+    ) -> Result<Tensor> {
+        let (Some(place), Some(Normed { raw, inv })) = (place, saved) else { return Ok(g) };
+        let (dx, dw) = ops::rms_norm_grad(raw, self.normed(back.w, place), inv.as_ref(), &g, None)?;
+        back.add(place, dw)?;
+        Ok(dx)
     }
 
     /// Runs new tokens against their sequences' caches: `caches[i]` belongs to segment i and already counts its new
@@ -367,7 +383,7 @@ impl Decoder {
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let (x, _) = self.norm(w, layer.norm1, &h)?;
             let project = |p, x: &Tensor| self.project(w, layer, p, x, &product);
-            let qkv = side_by_side([Q, K, V], &x, project)?;
+            let qkv = several([Q, K, V], &x, from.meeting.is_some(), project)?;
             let Qkv { q, k, v, .. } = self.qkv(w, layer, qkv, input)?;
             let o = if let Some(step) = &step {
                 step.append(index, &k, &v)?;
@@ -378,7 +394,7 @@ impl Decoder {
             };
             h = ops::add_into(project(O, &o)?, &h)?;
             let (y, _) = self.norm(w, layer.norm2, &h)?;
-            let [gate, up] = side_by_side([Gate, Up], &y, project)?;
+            let [gate, up] = several([Gate, Up], &y, from.meeting.is_some(), project)?;
             let act = ops::swiglu(&gate, &up)?;
             h = ops::add_into(project(Down, &act)?, &h)?;
         }
@@ -393,25 +409,18 @@ impl Decoder {
 }
 
 /// Several products of the same rows. On the CPU at the same time: one alone keeps the threads waiting for each other
-/// too often.
-fn side_by_side<const N: usize>(
+/// too often. Parts that multiply `together` keep to one order instead.
+fn several<const N: usize>(
     which: [Projection; N],
     x: &Tensor,
+    together: bool,
     project: impl Fn(Projection, &Tensor) -> Result<Tensor> + Sync,
 ) -> Result<[Tensor; N]> {
-    let all: Result<Vec<Tensor>> = match plain::is(x) {
+    let all: Result<Vec<Tensor>> = match together || plain::is(x) {
         true => which.into_iter().map(|p| project(p, x)).collect(),
         false => which.into_par_iter().with_max_len(1).map(|p| project(p, x)).collect(),
     };
     Ok(all?.try_into().expect("as many as were asked for"))
-}
-
-/// The way back through a norm over heads, where there is one.
-fn head_norm_grad(back: &mut Back, place: Option<usize>, saved: &Option<Normed>, g: Tensor) -> Result<Tensor> {
-    let (Some(place), Some(Normed { raw, inv })) = (place, saved) else { return Ok(g) };
-    let (dx, dw) = ops::rms_norm_grad(raw, &back.w[place], inv, &g, None)?;
-    back.add(place, dw)?;
-    Ok(dx)
 }
 
 /// Adds `g` to the accumulated gradient at `index`.

@@ -75,7 +75,8 @@ pub(super) fn numbers(t: &Tensor) -> Result<Vec<f32>> {
 /// The rows `ids` of x [N, D].
 pub(super) fn pick(x: &Tensor, ids: &[u32]) -> Result<Tensor> {
     if plain::is(x) {
-        return x.index_select(&Tensor::new(ids, x.device())?, 0);
+        let all = ids.len() == x.dim(0)? && ids.iter().copied().eq(0..ids.len() as u32);
+        return if all { Ok(x.clone()) } else { x.index_select(&Tensor::new(ids, x.device())?, 0) };
     }
     let (_, d) = x.dims2()?;
     let xs = host(x)?;
@@ -169,10 +170,10 @@ pub(super) fn bias_grad(g: &Tensor) -> Result<Tensor> {
     tensor(db, m)
 }
 
-/// RMSNorm over the last `w.len()` numbers of x; also 1/rms per normalised group.
-pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
+/// RMSNorm over the last `w.len()` numbers of x; also 1/rms per normalised group, where the backward pass wants it.
+pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Option<Tensor>)> {
     if plain::is(x) {
-        return plain::rms_norm(x, w, eps);
+        return Ok((plain::rms_norm(x, w, eps)?, None));
     }
     let (xs, ws) = (host(x)?, host(w)?);
     let d = ws.len();
@@ -182,20 +183,18 @@ pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Tens
         .into_par_iter()
         .for_each(|(x, y, inv)| cpu::rms_norm(x, &ws, eps as f32, y, inv));
     let groups = inv.len();
-    Ok((tensor(y, x.shape())?, tensor(inv, groups)?))
+    Ok((tensor(y, x.shape())?, Some(tensor(inv, groups)?)))
 }
 
-/// Gradients of [`rms_norm`] by input, added to `base` if there is one, and by weight.
+/// Gradients of [`rms_norm`] by input, added to `base` if there is one, and by weight. `eps` is that of the norm.
 pub(super) fn rms_norm_grad(
     x: &Tensor,
-    w: &Tensor,
-    inv: &Tensor,
+    (w, eps): (&Tensor, f64),
+    inv: Option<&Tensor>,
     g: &Tensor,
     base: Option<&Tensor>,
 ) -> Result<(Tensor, Tensor)> {
-    if plain::is(x) {
-        return plain::rms_norm_grad(x, w, inv, g, base);
-    }
+    let Some(inv) = inv else { return plain::rms_norm_grad(x, w, eps, g, base) };
     let (xs, ws, gs, inv) = (host(x)?, host(w)?, host(g)?, host(inv)?);
     let d = ws.len();
     let rows = CHUNK / d + 1;
@@ -253,17 +252,31 @@ impl Rope {
     }
 
     fn rotate_there(&self, x: &Tensor, input: &Packed, sign: f32) -> Result<Tensor> {
-        let table = |numbers: &[f32]| Tensor::from_slice(numbers, ((), self.half), x.device());
-        let [cos, sin] = match self.there.get() {
-            Some(tables) => tables.clone(),
+        let index = input.on(x.device())?;
+        let [cos, sin, minus] = match index.turns.get() {
+            Some(turns) => turns,
             None => {
-                let tables = [table(&self.cos)?, table(&self.sin)?];
-                self.there.get_or_init(|| tables).clone()
+                let turns = self.turns(&index.positions, x)?;
+                index.turns.get_or_init(|| turns)
             }
         };
-        let positions = &input.on(x.device())?.positions;
-        let (cos, sin) = (cos.index_select(positions, 0)?, sin.index_select(positions, 0)?);
-        plain::rotate(x, &cos, &(sin * f64::from(sign))?)
+        plain::rotate(x, cos, if sign < 0.0 { minus } else { sin })
+    }
+
+    /// cos, sin and -sin of `positions` [N], in the precision of `like`.
+    fn turns(&self, positions: &Tensor, like: &Tensor) -> Result<[Tensor; 3]> {
+        let table = |numbers: &[f32]| Tensor::from_slice(numbers, ((), self.half), like.device());
+        let [cos, sin] = match self.there.get() {
+            Some(tables) => tables,
+            None => {
+                let tables = [table(&self.cos)?, table(&self.sin)?];
+                self.there.get_or_init(|| tables)
+            }
+        };
+        let of = |table: &Tensor| table.index_select(positions, 0)?.to_dtype(like.dtype());
+        let (cos, sin) = (of(cos)?, of(sin)?);
+        let minus = sin.neg()?;
+        Ok([cos, sin, minus])
     }
 
     fn rotate_token(&self, x: &mut [f32], position: usize, sign: f32) {
@@ -332,8 +345,7 @@ pub(super) fn embed(table: &Tensor, input: &Packed) -> Result<Tensor> {
 /// Adds the gradient of [`embed`] to `dtable` [V, D], which must be the caller's alone; `None` = zero.
 pub(super) fn embed_grad(table: &Tensor, dtable: Option<Tensor>, input: &Packed, dh: &Tensor) -> Result<Tensor> {
     if plain::is(dh) {
-        let dtable = dtable.map_or_else(|| plain::wide(table)?.zeros_like(), Ok)?;
-        return plain::embed_grad(&dtable, &input.on(dh.device())?.ids, dh);
+        return plain::embed_grad(table, dtable, &input.on(dh.device())?.ids, dh);
     }
     let dtable = dtable.map_or_else(|| tensor(vec![0f32; table.elem_count()], table.shape()), Ok)?;
     let (_, d) = dh.dims2()?;

@@ -23,8 +23,8 @@ const WIDTH: usize = 2 * LANES;
 const DEPTH: usize = 256;
 /// Multiply-adds worth a task of their own (some ten microseconds).
 const TASK: usize = 1 << 20;
-/// Rows whose sums are kept while the weights go by.
-const ROWS: usize = 64;
+/// Rows whose sums are kept while the weights go by: as many as the second cache holds the inputs of.
+const ROWS: usize = 256;
 /// Panels that few rows are multiplied by at a time; more sums on their way hide how long each takes.
 const ABREAST: usize = 4;
 
@@ -67,29 +67,43 @@ impl Panels {
         [self.m, self.k]
     }
 
-    /// y [N, M] = x [N, K] w^T.
-    pub fn product(&self, x: &[f32], y: &mut [f32]) {
+    /// x [N, K] w^T -> [N, M]
+    pub fn product(&self, x: &[f32]) -> Vec<f32> {
         let (m, k) = (self.m, self.k);
         let n = x.len() / k;
-        assert!(x.len() == n * k && y.len() == n * m, "shapes of a product disagree");
-        let panels = m.div_ceil(WIDTH);
+        let mut y = Vec::with_capacity(n * m);
+        let out: *mut f32 = y.as_mut_ptr();
+        // SAFETY: row i is within the capacity.
+        let row = |(i, x)| Row { x, y: Out::at(unsafe { out.add(i * m) }, m) };
+        let rows: Vec<Row> = x.chunks_exact(k).enumerate().map(row).collect();
         let tasks = (n * m * k / TASK).clamp(1, 4 * rayon::current_num_threads());
-        let share = panels.div_ceil(tasks);
-        let out = Out::of(y);
-        let run = |first: usize| block(&Block { x, w: self, panels: [first, (first + share).min(panels)], out });
-        if tasks == 1 {
-            return run(0);
+        match tasks {
+            1 => self.share(&rows, 0, 1),
+            _ => (0..tasks).into_par_iter().for_each(|task| self.share(&rows, task, tasks)),
         }
-        (0..panels).into_par_iter().step_by(share).for_each(run);
+        // SAFETY: the shares together have written all outputs of all rows.
+        unsafe { y.set_len(n * m) };
+        y
+    }
+
+    /// Multiplies by one of `parts` shares of the panels.
+    pub fn share(&self, rows: &[Row], part: usize, parts: usize) {
+        let panels = self.m.div_ceil(WIDTH);
+        block(&Block { rows, w: self, panels: [panels * part / parts, panels * (part + 1) / parts] });
     }
 }
 
-/// Part of a product: all rows of `x` times some panels of `w`.
+/// A row of a product.
+pub(super) struct Row<'a> {
+    pub x: &'a [f32], // [K]
+    pub y: Out,       // [M]
+}
+
+/// Part of a product: some rows times some panels of `w`.
 struct Block<'a> {
-    x: &'a [f32],
+    rows: &'a [Row<'a>],
     w: &'a Panels,
     panels: [usize; 2],
-    out: Out,
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -123,21 +137,21 @@ trait Lanes: Copy {
     unsafe fn add_product(self, x: f32, w: Self) -> Self;
 }
 
-/// Sums of [`ROWS`] rows by [`ABREAST`] panels.
-type Sums = [[[f32; WIDTH]; ROWS]; ABREAST];
+/// Sums of many rows by one panel, or of one row by several.
+type Sums = [[f32; WIDTH]; ROWS];
 
 /// Goes through a block, R rows at a time.
 #[inline(always)]
 fn all<L: Lanes, const R: usize>(b: &Block) {
-    let n = b.x.len() / b.w.k;
-    let mut sums: Sums = [[[0.0; WIDTH]; ROWS]; ABREAST];
+    let n = b.rows.len();
+    let mut sums: Sums = [[0.0; WIDTH]; ROWS];
     for start in (0..n).step_by(ROWS) {
         let rows = ROWS.min(n - start);
         let [mut panel, last] = b.panels;
         while panel < last {
             // a single row alone would wait for each of its sums
             let abreast = if rows == 1 && last - panel >= ABREAST { ABREAST } else { 1 };
-            sums[..abreast].iter_mut().for_each(|sums| sums[..rows].fill([0.0; WIDTH]));
+            sums[..rows * abreast].fill([0.0; WIDTH]);
             for from in (0..b.w.k).step_by(DEPTH) {
                 let mut row = 0;
                 while row < rows {
@@ -151,15 +165,16 @@ fn all<L: Lanes, const R: usize>(b: &Block) {
                     };
                 }
             }
-            for sums in &sums[..abreast] {
-                write(b, start, panel, &sums[..rows]);
+            for sums in sums[..rows * abreast].chunks(rows) {
+                write(b, start, panel, sums);
                 panel += 1;
             }
         }
     }
 }
 
-/// Adds the products of at most [`DEPTH`] steps over k, from `from` on, to the sums of R rows and P panels. Returns R.
+/// Adds the products of at most [`DEPTH`] steps over k, from `from` on, to the sums of R rows and P panels, one of which is
+/// 1. Returns R.
 #[inline(always)]
 fn tile<L: Lanes, const R: usize, const P: usize>(
     b: &Block,
@@ -170,7 +185,7 @@ fn tile<L: Lanes, const R: usize, const P: usize>(
 ) -> usize {
     let k = b.w.k;
     let steps = DEPTH.min(k - from);
-    let x: [&[f32]; R] = std::array::from_fn(|r| &b.x[(start + row + r) * k + from..][..steps]);
+    let x: [&[f32]; R] = std::array::from_fn(|r| &b.rows[start + row + r].x[from..][..steps]);
     let w: [&[Line]; P] = std::array::from_fn(|p| &b.w.lines[2 * ((panel + p) * k + from)..][..2 * steps]);
     let w = w.map(|lines| lines.as_ptr().cast::<f32>());
     let x = x.map(<[f32]>::as_ptr);
@@ -192,7 +207,7 @@ fn tile<L: Lanes, const R: usize, const P: usize>(
     }
     for (r, on) in on.into_iter().enumerate() {
         for (p, [low, high]) in on.into_iter().enumerate() {
-            let sums = sums[p][row + r].as_mut_ptr();
+            let sums = sums[row + r + p].as_mut_ptr();
             // SAFETY: a row of sums holds two lines.
             unsafe {
                 low.add_to(sums);
@@ -218,11 +233,11 @@ fn fetch(_line: *const f32) {
 
 /// Writes the sums of a panel's outputs; the last panel may have less than its width.
 fn write(b: &Block, start: usize, panel: usize, sums: &[[f32; WIDTH]]) {
-    let (m, first) = (b.w.m, panel * WIDTH);
+    let first = panel * WIDTH;
     for (row, sums) in sums.iter().enumerate() {
-        for (c, sum) in sums.iter().enumerate().take(m - first) {
+        for (c, sum) in sums.iter().enumerate().take(b.w.m - first) {
             // SAFETY: blocks write disjoint outputs.
-            unsafe { b.out.set((start + row) * m + first + c, *sum) };
+            unsafe { b.rows[start + row].y.set(first + c, *sum) };
         }
     }
 }
@@ -354,13 +369,14 @@ mod tests {
     fn run(kernel: fn(&Block), x: &[f32], w: &[f32], k: usize) -> Vec<f32> {
         let w = Panels::of(w, k);
         let mut y = vec![f32::NAN; x.len() / k * w.m];
-        kernel(&Block { x, w: &w, panels: [0, w.m.div_ceil(WIDTH)], out: Out::of(&mut y) });
+        let rows: Vec<Row> = x.chunks(k).zip(y.chunks_mut(w.m)).map(|(x, y)| Row { x, y: Out::of(y) }).collect();
+        kernel(&Block { rows: &rows, w: &w, panels: [0, w.m.div_ceil(WIDTH)] });
         y
     }
 
     #[test]
     fn kernels_equal_sums_in_double_precision_and_each_other() {
-        let shapes = [(1, 1, 1), (1, 300, 40), (3, 5, 7), (4, 32, 16), (13, 33, 31), (7, 100, 257), (70, 65, 1000)];
+        let shapes = [(1, 1, 1), (1, 300, 40), (3, 5, 7), (4, 32, 16), (13, 33, 31), (7, 100, 257), (270, 65, 1000)];
         for (n, m, k) in shapes {
             let (x, w) = (numbers(n * k, 0.1), numbers(m * k, 0.7));
             let all: Vec<_> = kernels().into_iter().map(|(name, f)| (name, run(f, &x, &w, k))).collect();
@@ -380,13 +396,10 @@ mod tests {
     #[test]
     fn a_row_is_the_same_in_every_batch() {
         for (m, k) in [(37, 50), (96, 192), (1031, 300)] {
-            let (x, w) = (numbers(140 * k, 0.3), Panels::of(&numbers(m * k, 0.9), k));
-            let mut whole = vec![0f32; 140 * m];
-            w.product(&x, &mut whole);
-            for n in 1..=140 {
-                let mut y = vec![0f32; n * m];
-                w.product(&x[(140 - n) * k..], &mut y);
-                assert!(y == whole[(140 - n) * m..], "{n} rows of {m} x {k}");
+            let (x, w) = (numbers(300 * k, 0.3), Panels::of(&numbers(m * k, 0.9), k));
+            let whole = w.product(&x);
+            for n in (1..=40).chain([255, 256, 257, 300]) {
+                assert!(w.product(&x[(300 - n) * k..]) == whole[(300 - n) * m..], "{n} rows of {m} x {k}");
             }
         }
     }
@@ -397,9 +410,7 @@ mod tests {
         let (old, new) = (numbers(m * k, 0.2), numbers(m * k, 0.5));
         let mut panels = Panels::of(&old, k);
         panels.fill(&new);
-        let (x, mut y, mut want) = (numbers(3 * k, 0.8), vec![0.0; 3 * m], vec![0.0; 3 * m]);
-        panels.product(&x, &mut y);
-        Panels::of(&new, k).product(&x, &mut want);
-        assert_eq!(y, want);
+        let x = numbers(3 * k, 0.8);
+        assert_eq!(panels.product(&x), Panels::of(&new, k).product(&x));
     }
 }

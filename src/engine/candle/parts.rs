@@ -58,7 +58,7 @@ fn products(total: &Tensor, part: Option<&Tensor>) -> Result<[f64; 3]> {
     let Some(part) = part else { return Ok([0.0, plain::square(std::iter::once(&total))?, 0.0]) };
     let part = part.to_dtype(DType::F32)?;
     let rest = (total - &part)?;
-    let dot = (&part * &rest)?.sum_all()?.to_scalar::<f32>()?;
+    let dot = plain::total(&(&part * &rest)?)?.to_scalar::<f32>()?;
     Ok([plain::square(std::iter::once(&part))?, plain::square(std::iter::once(&rest))?, f64::from(dot)])
 }
 

@@ -1,8 +1,9 @@
 //! Weights as the sampler reads them.
 
 use anyhow::Result;
-use candle_core::{Tensor, TensorId};
+use candle_core::{Tensor, TensorId, bail};
 
+use super::meeting::Member;
 use super::model::Weights;
 use super::ops::{self, host, tensor};
 use super::panel::Panels;
@@ -51,17 +52,38 @@ pub(super) struct Sampled<'a> {
     pub weights: &'a Weights,
     /// Refreshed by `weights`.
     pub ready: &'a Ready,
+    /// Where parts of a pass multiply together; without it each does so alone.
+    pub meeting: Option<&'a Member<'a>>,
 }
 
+/// Numbers of a matrix worth meeting for: it takes some ten times as long to read it from memory.
+const MEETING: usize = 1 << 15;
+
 impl Sampled<'_> {
-    /// y = x w^T for the matrix at `place`: on the CPU every row's result is the same to the last bit whatever rows are
-    /// beside it.
+    /// x [N, K] w^T -> [N, M] for the matrix at `place`: on the CPU every row's result is the same to the last bit whatever
+    /// rows are beside it.
     pub fn product(&self, x: &Tensor, place: usize) -> candle_core::Result<Tensor> {
         let Some(matrix) = &self.ready.matrices[place] else { return ops::linear(x, &self.weights[place]) };
-        let (n, _) = x.dims2()?;
-        let [m, _] = matrix.panels.shape();
-        let mut y = vec![0f32; n * m];
-        matrix.panels.product(&host(x)?, &mut y);
-        tensor(y, (n, m))
+        tensor(self.multiply(&matrix.panels, x)?, (x.dim(0)?, matrix.panels.shape()[0]))
+    }
+
+    /// The same as numbers in host memory.
+    pub fn numbers(&self, x: &Tensor, place: usize) -> candle_core::Result<Vec<f32>> {
+        match &self.ready.matrices[place] {
+            Some(matrix) => self.multiply(&matrix.panels, x),
+            None => ops::numbers(&ops::linear(x, &self.weights[place])?),
+        }
+    }
+
+    fn multiply(&self, w: &Panels, x: &Tensor) -> candle_core::Result<Vec<f32>> {
+        let [m, k] = w.shape();
+        let xs = host(x)?;
+        if xs.len() % k != 0 {
+            bail!("{:?} cannot be multiplied by a matrix of {m} x {k}", x.shape())
+        }
+        Ok(match self.meeting {
+            Some(member) if m * k >= MEETING => member.product(w, &xs),
+            _ => w.product(&xs),
+        })
     }
 }

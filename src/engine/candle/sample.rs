@@ -4,17 +4,21 @@
 //! newcomer's context has in common with any cached sequence, be it its own last turn or another member of its group,
 //! is taken over. A row's numbers never depend on its company, so none of this changes a result.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::draw::{self, Drawn, How};
 use super::kv::{BLOCK, Sequence, Store, common};
+use super::meeting::Meeting;
 use super::model::{Decoder, Packed, Weights};
 use super::ops;
+use super::plain;
 use super::ready::Sampled;
 use crate::core::rng;
 use crate::engine::{Filter, Finish, Finished, Next, Sample, SampleRequest, Sampler};
@@ -28,12 +32,9 @@ const WORTH_WAITING: usize = 16;
 const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
-/// Least tokens of a part of a pass that runs on its own, for every thread that shares the way to memory with it: enough to
-/// make good use of a weight that was loaded from there,
+/// Least tokens of a part of a pass: enough to make good use of a weight that was loaded from the cache,
 const PART_TOKENS: usize = 4;
-/// or in all, from the cache,
-const PART_TOKENS_CACHED: usize = 4;
-/// where models of so many parameters stay.
+/// where models of so many parameters stay. Parts read larger ones together.
 const CACHED: usize = 4 << 20;
 
 /// Samples `first` and everything that `next` asks for thereafter.
@@ -94,8 +95,8 @@ struct Batch<'a> {
     store: Store,
     /// Most tokens of context and reply.
     longest: usize,
-    /// Least tokens of a part of a pass.
-    least: usize,
+    /// Whether parts of a pass multiply together.
+    together: bool,
     rows: Vec<Row<'a>>,
     queue: VecDeque<SampleRequest>,
     /// Caches of ended replies by slot, oldest first: for their next turn, and for what newcomers share with them.
@@ -108,11 +109,10 @@ impl<'a> Batch<'a> {
         let model = decoder.config.max_position_embeddings;
         let longest = if sampler.longest == 0 { model } else { model.min(sampler.longest) };
         let parameters: usize = w.iter().map(Tensor::elem_count).sum();
-        let cached = parameters <= CACHED;
-        let least = if cached { PART_TOKENS_CACHED } else { PART_TOKENS * rayon::current_num_threads() };
+        let together = parameters > CACHED;
         let (rows, queue, idle, done) = Default::default();
-        let store = Store::new(decoder.cache_shape(), &w[decoder.head()]);
-        Self { sampler, store, longest, least, rows, queue, idle, done }
+        let store = Store::new(decoder.cache_shape(), &w[decoder.head()], longest);
+        Self { sampler, store, longest, together, rows, queue, idle, done }
     }
 
     /// Puts requests before those that wait: conversations that have begun are finished first.
@@ -155,6 +155,11 @@ impl<'a> Batch<'a> {
         if self.queue.is_empty() {
             self.idle.clear(); // nobody is left who could use them
         }
+        if self.store.pool().is_some() {
+            // seats between those of the rows are read with them
+            let most = self.idle.len().min(self.rows.len());
+            self.idle.drain(..self.idle.len() - most);
+        }
     }
 
     /// Whether `blocks` more fit beside what the rows can come to hold; idle caches make way. If there are no rows,
@@ -163,12 +168,16 @@ impl<'a> Batch<'a> {
         if self.sampler.cache_bytes == 0 {
             return true;
         }
-        let all = self.sampler.cache_bytes / self.store.shape.block_bytes();
-        let rows: usize = self.rows.iter().map(|r| r.blocks).sum::<usize>() + blocks;
+        let all = self.sampler.cache_bytes / self.store.block_bytes();
+        let own = self.rows.iter().map(|r| r.blocks).chain([blocks]);
+        // on a device every sequence has the room of the longest
+        let room = self.store.pool().and_then(|pool| own.clone().chain([pool.blocks()]).max());
+        let rows: usize = own.map(|own| room.unwrap_or(own)).sum();
         if rows > all && !self.rows.is_empty() {
             return false;
         }
-        while rows + self.idle.iter().map(|(_, c)| c.held()).sum::<usize>() > all {
+        let held = |(_, c): &(usize, Sequence)| room.unwrap_or_else(|| c.held(&self.store));
+        while rows + self.idle.iter().map(held).sum::<usize>() > all {
             if self.idle.pop_front().is_none() {
                 break; // a single row may exceed the limit
             }
@@ -183,15 +192,21 @@ impl<'a> Batch<'a> {
         let how = How { temperature: self.sampler.temperature, filter: self.sampler.filter, top: self.sampler.top };
         let store = &self.store;
         if store.pool().is_some() {
-            // one queue of work for the device; those with a prompt to run would pad the others to its length
-            let mut newcomers: Vec<&mut Row> = rows.extract_if(.., |row| row.pending() > 1).collect();
-            for rows in [&mut newcomers, &mut rows].into_iter().filter(|rows| !rows.is_empty()) {
+            // one queue of work for the device; those with much to run would pad the others to its length
+            let seat = |row: &Row| row.cached.seat().map(|seat| seat.index);
+            rows.sort_by_key(|row| (Reverse(row.pending()), seat(row)));
+            for rows in rows.chunk_by_mut(|a, b| a.pending().ilog2() == b.pending().ilog2()) {
                 run(decoder, from, rows, &how, store)?;
             }
         } else {
-            let parts = parts(&mut rows, rayon::current_num_threads(), self.least);
+            let parts = parts(&mut rows, rayon::current_num_threads());
+            let meeting = (self.together && parts.len() > 1).then(|| Meeting::new(parts.len()));
+            let run = |(part, rows)| {
+                let member = meeting.as_ref().map(|meeting| meeting.member(part));
+                run(decoder, Sampled { meeting: member.as_ref(), ..from }, rows, &how, store)
+            };
             // inside the pool, where a product that is split need not be handed over to it first
-            rayon::scope(|_| parts.into_par_iter().try_for_each(|rows| run(decoder, from, rows, &how, store)))?;
+            rayon::scope(|_| parts.into_par_iter().enumerate().with_max_len(1).try_for_each(run))?;
         }
         self.part();
         Ok(())
@@ -243,15 +258,11 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Splits rows into parts of about equal work: one for a thread, but none of less than `least` tokens. Whole passes side by side need far
-/// less waiting for each other than the products inside one, and give the same numbers.
-fn parts<'r, 'x, 'a>(
-    mut rows: &'r mut [&'x mut Row<'a>],
-    threads: usize,
-    least: usize,
-) -> Vec<&'r mut [&'x mut Row<'a>]> {
+/// Splits rows into parts of about equal work: one for a thread, but none of less than [`PART_TOKENS`]. Whole passes side
+/// by side need far less waiting for each other than the products inside one, and give the same numbers.
+fn parts<'r, 'x, 'a>(mut rows: &'r mut [&'x mut Row<'a>], threads: usize) -> Vec<&'r mut [&'x mut Row<'a>]> {
     let total: usize = rows.iter().map(|r| r.pending()).sum();
-    let quota = total.div_ceil(threads).max(least);
+    let quota = total.div_ceil(threads).max(PART_TOKENS);
     let mut parts = vec![];
     while !rows.is_empty() {
         let mut tokens = 0;
@@ -281,7 +292,13 @@ fn run(decoder: &Decoder, from: Sampled, rows: &mut [&mut Row], how: &How, store
     for (rows, segments) in rows.chunks_mut(at_once).zip(input.segments.chunks(at_once)) {
         let last: Vec<u32> = segments.iter().map(|s| s.end as u32 - 1).collect();
         let last = ops::pick(&hidden, &last)?;
-        draw_all(rows, ops::numbers(&from.product(&last, decoder.head())?)?, how)?;
+        if plain::is(&last) && plain::draws(how) {
+            let logits = from.product(&last, decoder.head())?;
+            let drawn = plain::draw(&logits, how, |row| rows[row].rng.random())?;
+            rows.iter_mut().zip(drawn).try_for_each(|(row, drawn)| row.take(drawn, how))?;
+        } else {
+            draw_all(rows, from.numbers(&last, decoder.head())?, how)?;
+        }
     }
     Ok(())
 }
@@ -293,9 +310,7 @@ fn draw_all(rows: &mut [&mut Row], mut logits: Vec<f32>, how: &How) -> Result<()
         Vec::new,
         |weights, (row, logits)| {
             let drawn = draw::draw(logits, how, weights, &mut row.rng);
-            ensure!(drawn.logp.is_finite(), "the model's logits are not finite numbers; its weights are spoilt");
-            row.take(drawn, how);
-            Ok(())
+            row.take(drawn, how)
         },
     )
 }
@@ -322,7 +337,8 @@ impl<'a> Row<'a> {
         self.ids.len() - self.cached.len()
     }
 
-    fn take(&mut self, drawn: Drawn, how: &How) {
+    fn take(&mut self, drawn: Drawn, how: &How) -> Result<()> {
+        ensure!(drawn.logp.is_finite(), "the model's logits are not finite numbers; its weights are spoilt");
         let sample = &mut self.sample;
         self.ids.push(drawn.id);
         sample.ids.push(drawn.id);
@@ -336,6 +352,7 @@ impl<'a> Row<'a> {
         sample.finish = if closed { Finish::Stop } else { self.cut };
         let ended = closed || sample.ids.len() == self.limit;
         self.state = if ended { State::Ended } else { State::Running };
+        Ok(())
     }
 }
 

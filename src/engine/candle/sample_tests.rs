@@ -116,7 +116,7 @@ proptest! {
         let sampler = Sampler { filter: Filter { top_k, ..Filter::NONE }, top: 2, ..Sampler::new(0.9, &stops) };
         let mut order: Vec<usize> = (0..talks.len()).collect();
         order.sort_by_key(|i| rng::seed(shuffle, "order", &[*i as u64]));
-        let cache_bytes = blocks * engine.decoder.cache_shape().block_bytes();
+        let cache_bytes = blocks * Store::new(engine.decoder.cache_shape(), &engine.live[0], 0).block_bytes();
         let limited = Sampler { concurrent, cache_bytes, ..sampler };
         let want = alone(&mut engine, &sampler, &talks);
         prop_assert_eq!(together(&mut engine, &limited, &talks, &order), want);
@@ -129,7 +129,7 @@ fn memory_stays_under_its_limit() {
     let ready = ready(&engine);
     let stops = Stops::tokens_only(vec![STOP]);
     for blocks in [1, 3, 7] {
-        let cache_bytes = blocks * engine.decoder.cache_shape().block_bytes();
+        let cache_bytes = blocks * Store::new(engine.decoder.cache_shape(), &engine.live[0], 0).block_bytes();
         let sampler = Sampler { cache_bytes, ..Sampler::new(1.0, &stops) };
         let mut batch = Batch::new(&engine.decoder, &engine.live, &sampler);
         batch.ask((0..12).map(|slot| request(slot, &ids(20 + 9 * slot, slot))).collect()).unwrap();
@@ -142,7 +142,7 @@ fn memory_stays_under_its_limit() {
             let idle: usize = batch.idle.iter().map(|(_, c)| c.blocks().len()).sum();
             let rows: usize = batch.rows.iter().map(|r| r.blocks).sum();
             assert!(rows + idle <= blocks || batch.rows.len() == 1, "{rows} and {idle} of {blocks} blocks");
-            batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready }).unwrap();
+            batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready, meeting: None }).unwrap();
             assert!(batch.rows.iter().all(|r| r.cached.blocks().len() <= r.blocks));
             for finished in std::mem::take(&mut batch.done) {
                 if left > 0 {
@@ -153,6 +153,32 @@ fn memory_stays_under_its_limit() {
         }
         assert_eq!(left, 0);
     }
+}
+
+/// The replies to `requests` in a pool of three threads.
+fn replies(engine: &CandleEngine, together: bool, requests: Vec<SampleRequest>) -> BTreeMap<usize, Sample> {
+    let stops = Stops::tokens_only(vec![STOP]);
+    let sampler = Sampler::new(1.0, &stops);
+    let from = Sampled { weights: &engine.live, ready: &ready(engine), meeting: None };
+    let mut batch = Batch { together, ..Batch::new(&engine.decoder, &engine.live, &sampler) };
+    batch.ask(requests).unwrap();
+    batch.admit();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    pool.install(|| {
+        while !batch.rows.is_empty() {
+            batch.pass(&engine.decoder, from).unwrap()
+        }
+    });
+    batch.done.into_iter().map(|f| (f.slot, f.sample)).collect()
+}
+
+#[test]
+fn parts_that_multiply_together_give_the_same_replies() {
+    let engine = engine(4096, 8);
+    let requests = || (0..14).map(|slot| request(slot, &ids(5 + 9 * slot, slot))).collect();
+    let want = replies(&engine, false, requests());
+    assert_eq!(want.len(), 14);
+    assert_eq!(replies(&engine, true, requests()), want);
 }
 
 #[test]
@@ -166,7 +192,7 @@ fn a_group_holds_its_prompt_once() {
     batch.ask((0..5).map(|slot| request(slot, &prompt)).collect()).unwrap();
     batch.admit();
     for _ in 0..3 {
-        batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready }).unwrap();
+        batch.pass(&engine.decoder, Sampled { weights: &engine.live, ready: &ready, meeting: None }).unwrap();
     }
     let [first, others @ ..] = &batch.rows[..] else { panic!("no rows") };
     for other in others {

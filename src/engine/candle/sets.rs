@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ impl CandleEngine {
     /// The weights that compute as `set`, and their decoder.
     pub(super) fn model(&self, set: WeightSet) -> Result<(Decoder, Weights)> {
         match self.sets.get(&set).and_then(|kept| Some((kept.other.clone()?, &kept.weights))) {
-            Some((decoder, weights)) if self.rounds() => Ok((decoder, weights.rounded()?)),
+            Some((decoder, weights)) if self.rounds() => Ok((decoder, weights.rounded(self.live.dtype())?)),
             Some((decoder, weights)) => Ok((decoder, weights.clone())),
             None => Ok((self.decoder.clone(), self.weights(set)?)),
         }
@@ -85,7 +85,7 @@ impl CandleEngine {
         );
         Ok(match self.rounds() {
             true if self.packed.as_ref().is_some_and(|live| live.same(kept)) => self.live.clone(),
-            true => kept.rounded()?,
+            true => kept.rounded(self.live.dtype())?,
             false => kept.clone(),
         })
     }
@@ -133,7 +133,7 @@ impl CandleEngine {
         ensure!(!self.live.frozen(), "adapters cannot be started again");
         let weights = self.weights(set)?;
         if self.rounds() {
-            self.master = Some(weights.clone());
+            self.master = Some(weights.map(|t| t.to_dtype(DType::F32))?);
         }
         self.live = weights;
         self.packed = None;
@@ -281,7 +281,8 @@ pub(super) fn read_tensors(path: &Path, names: &[(String, Vec<usize>)]) -> Resul
 /// a + share * (b - a), in a new tensor.
 fn lerp(a: &Tensor, b: &Tensor, share: f64) -> candle_core::Result<Tensor> {
     if plain::is(a) {
-        return a + ((b - a)? * share)?;
+        let (wide, b) = (plain::wide(a)?, plain::wide(b)?);
+        return (&wide + ((b - &wide)? * share)?)?.to_dtype(a.dtype());
     }
     const CHUNK: usize = 1 << 14;
     let (xs, ys, share) = (host(a)?, host(b)?, share as f32);

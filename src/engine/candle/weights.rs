@@ -87,6 +87,11 @@ impl Weights {
         Ok(weights)
     }
 
+    /// Precision of the decoder's own tensors.
+    pub fn dtype(&self) -> DType {
+        self.tensors.first().map_or(DType::F32, Tensor::dtype)
+    }
+
     /// Whether both are the same numbers in the same storage.
     pub fn same(&self, other: &Self) -> bool {
         let pairs = || self.tensors.iter().zip(&other.tensors);
@@ -111,12 +116,9 @@ impl Weights {
         self.map(|t| t.to_dtype(DType::BF16))
     }
 
-    /// The nearest bf16 numbers, to compute with: as such on a device, in f32 on the CPU.
-    pub fn rounded(&self) -> Result<Self> {
-        self.map(|t| {
-            let rounded = t.to_dtype(DType::BF16)?;
-            if t.device().is_cpu() { rounded.to_dtype(DType::F32) } else { Ok(rounded) }
-        })
+    /// The nearest bf16 numbers, to compute with: `dtype` is bf16 on a device, f32 on the CPU.
+    pub fn rounded(&self, dtype: DType) -> Result<Self> {
+        self.map(|t| t.to_dtype(DType::BF16)?.to_dtype(dtype))
     }
 
     /// The same weights on `device`.

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::{Checkpointing, Dims, Load, Place, Plan, plan};
+use crate::engine::candle::plain::free;
 
 /// `load` with as large a share for activations as `free` bytes leave, and its plan.
 ///
@@ -56,22 +57,8 @@ fn nearest(dims: &Dims, load: &Load, adapter: u64, free: u64) -> Option<(String,
 pub fn available(place: Place) -> Option<u64> {
     match place {
         Place::Cpu => available_here(),
-        Place::Cuda(n) => available_there(n),
+        Place::Cuda(n) => free(n),
     }
-}
-
-/// Of a GPU, what its driver says is free.
-#[cfg(feature = "cuda")]
-fn available_there(gpu: usize) -> Option<u64> {
-    // a context must be current for the driver to answer
-    let _device = candle_core::Device::new_cuda(gpu).ok()?;
-    candle_core::cuda_backend::cudarc::driver::result::mem_get_info().ok().map(|(free, _)| free as u64)
-}
-
-/// There is no GPU in a build without CUDA.
-#[cfg(not(feature = "cuda"))]
-fn available_there(_gpu: usize) -> Option<u64> {
-    None
 }
 
 /// Bytes that a new process may take: what the system has free, and what the group's limit leaves. `None` where

@@ -6,9 +6,9 @@ use std::ops::Range;
 use anyhow::Result;
 use candle_core::{D, Device, Tensor};
 
-use super::{linear, linear_grad_input, linear_grad_weight, narrowed, wide};
+use super::draw::most;
+use super::{linear, linear_grad_input, linear_grad_weight, narrowed, single, wide, wide_zeros};
 use crate::engine::Coefficients;
-use crate::engine::candle::draw::most_likely;
 use crate::engine::candle::loss::{CHUNK, HIDDEN, LEAST_TAIL, Pull, Scored, Targets, pulls};
 
 /// Positions with as many given tokens each, on the device.
@@ -86,17 +86,15 @@ pub(in super::super) fn score(
             tail = host(&(part.hidden(&z, &lse, ids)?.log_sum_exp(D::Minus1)?.unsqueeze(1)? - &lse)?)?;
         }
         let lse = host(&lse)?;
+        let most_asked = targets.positions[part.range.clone()].iter().map(|p| p.top).max().unwrap_or(0);
+        let top = if most_asked > 0 { most(&single(&z)?, most_asked)? } else { vec![vec![]; lse.len()] };
         for (i, position) in targets.positions[part.range.clone()].iter().enumerate() {
             let mut one = Scored { logp: logp[i], entropy: entropy[i], lse: lse[i], ..Scored::default() };
             if k > 0 {
                 one.given = given[i * k..(i + 1) * k].to_vec();
                 one.tail = tail[i].max(LEAST_TAIL);
             }
-            if position.top > 0 {
-                let row = host(&z.narrow(0, i, 1)?)?;
-                one.top =
-                    most_likely(&row, position.top).into_iter().map(|id| (id, row[id as usize] - lse[i])).collect();
-            }
+            one.top = top[i].iter().take(position.top).map(|(id, z)| (*id, z - lse[i])).collect();
             scored.push(one);
         }
     }
@@ -115,7 +113,7 @@ pub(in super::super) fn score_grad(
 ) -> Result<(Tensor, Option<Tensor>)> {
     let pulls = pulls(targets, coefficients)?;
     let mut dhidden = hidden.zeros_like()?;
-    let mut dhead = if head_trained { Some(wide(head)?.zeros_like()?) } else { None };
+    let mut dhead = if head_trained { Some(wide_zeros(head)?) } else { None };
     for range in parts(targets) {
         let part = Part::new(targets, range, hidden.device())?;
         let states = hidden.index_select(&part.from, 0)?;

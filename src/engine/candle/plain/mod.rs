@@ -5,18 +5,26 @@
 //! What is summed over many numbers (norms, softmax, gradients of weights) is summed in f32 where the numbers are bf16.
 
 mod attention;
+mod device;
+mod draw;
 mod loss;
 mod optim;
-mod paged;
+mod padding;
+mod seats;
+mod step;
 #[cfg(test)]
 mod tests;
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 pub(super) use self::attention::{attention, attention_grad};
+pub(super) use self::device::{free, open};
+pub(super) use self::draw::{draw, draws};
 pub(super) use self::loss::{score, score_grad};
-pub(super) use self::optim::{AdamWTensors, square};
-pub(super) use self::paged::{Page, Pool, Step};
+pub(super) use self::optim::{AdamWTensors, square, total};
+pub(super) use self::padding::Padding;
+pub(super) use self::seats::{Pool, Seat};
+pub(super) use self::step::Step;
 
 /// Whether `t` is computed with here.
 pub(super) fn is(t: &Tensor) -> bool {
@@ -29,6 +37,17 @@ pub(super) fn wide(t: &Tensor) -> Result<Tensor> {
         DType::BF16 | DType::F16 => t.to_dtype(DType::F32),
         _ => Ok(t.clone()),
     }
+}
+
+/// In single precision.
+fn single(t: &Tensor) -> Result<Tensor> {
+    t.to_dtype(DType::F32)
+}
+
+/// Zeros of the shape of `like` in the precision sums are made in.
+fn wide_zeros(like: &Tensor) -> Result<Tensor> {
+    let dtype = if like.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+    Tensor::zeros(like.shape(), dtype, like.device())
 }
 
 /// `t` in the precision of `like`.
@@ -63,25 +82,37 @@ pub(super) fn bias_grad(g: &Tensor) -> Result<Tensor> {
     wide(g)?.sum(0)
 }
 
-/// RMSNorm over the last dimension of x; also 1/rms per normalised group, [groups].
-pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<(Tensor, Tensor)> {
-    let rows = wide(x)?.reshape(((), w.elem_count()))?;
-    let inv = (rows.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?.recip()?;
-    let y = narrowed(&rows.broadcast_mul(&inv)?, x)?.broadcast_mul(&narrowed(w, x)?)?;
-    Ok((y.reshape(x.shape())?, inv.squeeze(1)?))
+/// RMSNorm over the last dimension of x. 1/rms is made again on the way back.
+pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<Tensor> {
+    if x.dtype() == DType::F64 {
+        // candle's own has it in single precision
+        let rows = rows(x, w)?;
+        return rows.broadcast_mul(&inverse(&rows, eps)?)?.broadcast_mul(&narrowed(w, x)?)?.reshape(x.shape());
+    }
+    candle_nn::ops::rms_norm(x, &narrowed(w, x)?, eps as f32)
+}
+
+/// x as rows of the length of w, in the precision of sums.
+fn rows(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    wide(x)?.reshape(((), w.elem_count()))
+}
+
+/// 1/rms of every row, [rows, 1].
+fn inverse(rows: &Tensor, eps: f64) -> Result<Tensor> {
+    (rows.sqr()?.mean_keepdim(1)? + eps)?.sqrt()?.recip()
 }
 
 /// Gradients of [`rms_norm`] by input, added to `base` if there is one, and by weight.
 pub(super) fn rms_norm_grad(
     x: &Tensor,
     w: &Tensor,
-    inv: &Tensor,
+    eps: f64,
     g: &Tensor,
     base: Option<&Tensor>,
 ) -> Result<(Tensor, Tensor)> {
-    let rows = |t: &Tensor| wide(t)?.reshape(((), w.elem_count()));
-    let (inv, g) = (inv.unsqueeze(1)?, rows(g)?);
-    let unit = rows(x)?.broadcast_mul(&inv)?;
+    let (unit, g) = (rows(x, w)?, rows(g, w)?);
+    let inv = inverse(&unit, eps)?;
+    let unit = unit.broadcast_mul(&inv)?;
     let dw = (&g * &unit)?.sum(0)?;
     let pulled = g.broadcast_mul(&narrowed(w, &g)?)?;
     let along = (&pulled * &unit)?.mean_keepdim(1)?;
@@ -92,12 +123,7 @@ pub(super) fn rms_norm_grad(
 
 /// Rotates x [N, heads, E]; `cos` and `sin` [N, E/2] are those of the tokens' positions.
 pub(super) fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    let half = x.dim(D::Minus1)? / 2;
-    let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
-    let (cos, sin) = (narrowed(cos, x)?.unsqueeze(1)?, narrowed(sin, x)?.unsqueeze(1)?);
-    let turned = |u: &Tensor, v: &Tensor| Ok::<_, candle_core::Error>((u.broadcast_mul(&cos)?, v.broadcast_mul(&sin)?));
-    let ((ac, bs), (bc, as_)) = (turned(&a, &b)?, turned(&b, &a)?);
-    Tensor::cat(&[(ac - bs)?, (bc + as_)?], D::Minus1)
+    candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0)
 }
 
 /// silu(gate) * up, all [N, F].
@@ -118,7 +144,7 @@ fn sigmoid(x: &Tensor) -> Result<Tensor> {
     (x.neg()?.exp()? + 1.0)?.recip()
 }
 
-/// Adds the gradient of an embedding's rows `ids` [N], dh [N, D], into `dtable` [V, D].
-pub(super) fn embed_grad(dtable: &Tensor, ids: &Tensor, dh: &Tensor) -> Result<Tensor> {
-    dtable.index_add(ids, &wide(dh)?, 0)
+/// Adds the gradient of an embedding's rows `ids` [N], dh [N, D], into `dtable` [V, D]; `None` = zero.
+pub(super) fn embed_grad(table: &Tensor, dtable: Option<Tensor>, ids: &Tensor, dh: &Tensor) -> Result<Tensor> {
+    dtable.map_or_else(|| wide_zeros(table), Ok)?.index_add(ids, &wide(dh)?, 0)
 }

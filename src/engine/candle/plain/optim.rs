@@ -1,6 +1,6 @@
 //! AdamW on tensors: first and second moments beside the weights, on the same device.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
 use crate::engine::candle::cpu::AdamWStep;
 
@@ -39,10 +39,15 @@ impl AdamWTensors {
 
 /// Sum of squares of all tensors, with one wait for the device.
 pub(in super::super) fn square<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Result<f64> {
-    let one = |t: &Tensor| t.to_dtype(DType::F32)?.sqr()?.sum_all();
+    let one = |t: &Tensor| total(&t.to_dtype(DType::F32)?.sqr()?);
     let sums = tensors.map(one).collect::<Result<Vec<_>>>()?;
     if sums.is_empty() {
         return Ok(0.0);
     }
     Ok(Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).sum())
+}
+
+/// Sum of all numbers, row by row first: a sum that is left as a whole keeps a single block of the device busy.
+pub(in super::super) fn total(t: &Tensor) -> Result<Tensor> {
+    if t.rank() > 1 { t.sum(D::Minus1)?.sum_all() } else { t.sum_all() }
 }
