@@ -11,7 +11,6 @@
 mod machine;
 mod model;
 mod play;
-mod weights;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -28,6 +27,9 @@ use crate::text::Text;
 
 /// Version of the JSON object.
 const VERSION: u32 = 1;
+
+/// Most things shown that are wrong in one place, but for the first.
+const MOST: usize = 6;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,6 +75,16 @@ impl Answer {
 
     pub fn details(self, details: Vec<String>) -> Self {
         Self { details, ..self }
+    }
+
+    /// Several things that are wrong, each a sentence.
+    pub fn several(problems: &[String]) -> Self {
+        let (first, rest) = problems.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+        let mut details: Vec<String> = rest.iter().take(MOST).cloned().collect();
+        if let more @ 1.. = rest.len().saturating_sub(MOST) {
+            details.push(format!("and {more} more of the kind"));
+        }
+        Self { status: Status::Fail, details, ..Self::ok(first) }
     }
 
     /// An error is a sentence that says what to do; the remedy is for those that do not.
@@ -232,5 +244,28 @@ mod tests {
         assert!(message.contains("model.safetensors: cut off, 10 bytes are missing"), "{message}");
         let message = &of(&findings, "tokenizer").message;
         assert!(message.contains("chat_template.jinja:2: the chat template does not compile"), "{message}");
+    }
+
+    #[test]
+    fn weights_that_could_not_be_loaded_fail_and_so_does_all_of_a_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recipe = starter();
+        for entry in std::fs::read_dir(&recipe.model.path).unwrap().flatten() {
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        recipe.model.path = folder.path().display().to_string();
+        let config = folder.path().join("config.json");
+        let mut settings: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+        settings["intermediate_size"] = json!(7);
+        std::fs::write(&config, settings.to_string()).unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), "{").unwrap();
+        std::fs::write(folder.path().join("chat_template.jinja"), "{% if %}").unwrap();
+        let findings = findings(recipe);
+        let weights = of(&findings, "weights");
+        assert_eq!((weights.status, weights.details.len()), (Status::Fail, MOST + 1), "{weights:?}");
+        assert!(weights.message.contains("`config.json` asks for [") && weights.details[MOST].ends_with("of the kind"));
+        let tokenizer = of(&findings, "tokenizer");
+        assert!(tokenizer.message.contains("cannot read the tokenizer"), "{tokenizer:?}");
+        assert!(tokenizer.details[0].contains("chat_template.jinja:1: the chat template does not compile"));
     }
 }

@@ -402,8 +402,9 @@ tables! {
 
     /// The model that is trained, and scored as its own teacher.
     pub struct ModelSettings in "model" {
-        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template), `.gguf` file, or hub id such
-        /// as `Qwen/Qwen3-0.6B` (perhaps `@revision`), taken from the local Hugging Face cache.
+        /// Model folder (`config.json`, `*.safetensors`, `tokenizer.json`, chat template), `.gguf` file, folder of
+        /// adapters as PEFT writes them (which are trained on then), or hub id such as `Qwen/Qwen3-0.6B` (perhaps
+        /// `@revision`), taken from the local Hugging Face cache.
         pub path: String = "runs/starter/model".into(), NextRun;
         /// `auto` (the first GPU if there is one and the program was built for it, else the CPU), `cpu` or `cuda:0`.
         pub device: Device = Device::Auto, NextRun;

@@ -12,7 +12,7 @@ mod tests;
 pub mod train;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use tokenizers::Tokenizer;
@@ -21,6 +21,7 @@ use self::bytes::Spelling;
 pub use self::special::Specials;
 pub use self::stop::{StopWatch, Stops};
 pub use self::template::{Place, Template};
+use crate::hub;
 
 /// Who speaks in a chat message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,35 @@ pub const FILES: [&str; 5] = [
     "generation_config.json",
 ];
 
+/// Where the text files of a model lie: PEFT writes adapters without them, those of their model are meant.
+fn home(model: &Path) -> Result<PathBuf> {
+    let adapters = model.join("adapter_config.json");
+    if FILES[..2].iter().any(|name| model.join(name).exists()) || !adapters.is_file() {
+        return Ok(model.to_owned());
+    }
+    let config = special::json(&adapters)?;
+    hub::base(model, config.get("base_model_name_or_path").and_then(|base| base.as_str()).unwrap_or_default())
+}
+
+fn read_tokenizer(folder: &Path) -> Result<Tokenizer> {
+    let path = folder.join("tokenizer.json");
+    let read = Tokenizer::from_file(&path).map_err(|e| anyhow!("{e}"));
+    read.with_context(|| match path.is_file() {
+        true => format!("cannot read the tokenizer {}; download or copy it again", path.display()),
+        false => format!(
+            "cannot read the tokenizer {}: with another kind of tokenizer, save that of `transformers` once more \
+             (`AutoTokenizer.from_pretrained(MODEL).save_pretrained(MODEL)`)",
+            path.display()
+        ),
+    })
+}
+
+fn read_template(folder: &Path) -> Result<(Template, Specials)> {
+    let config = special::json(&folder.join("tokenizer_config.json"))?;
+    let specials = Specials::load(folder, &config)?;
+    Ok((Template::load(folder, &config, specials.names.clone())?, specials))
+}
+
 /// Tokenizer and chat template of a model.
 pub struct Text {
     tokenizer: Tokenizer,
@@ -83,19 +113,30 @@ pub struct Text {
 }
 
 impl Text {
-    /// Loads tokenizer, special tokens and chat template of a model folder ([`FILES`]) or a `.gguf` file.
+    /// Loads tokenizer, special tokens and chat template of a model folder ([`FILES`]) or a `.gguf` file; those of the
+    /// model they belong to, where adapters have none of their own.
     pub fn load(folder: &Path) -> Result<Self> {
+        let folder = &home(folder)?;
         if gguf::is(folder) {
             return gguf::Files::read(folder)?.text(folder);
         }
-        let path = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::from_file(&path)
-            .map_err(|e| anyhow!("{e}"))
-            .with_context(|| format!("cannot read the tokenizer {}", path.display()))?;
-        let config = special::json(&folder.join("tokenizer_config.json"))?;
-        let specials = Specials::load(folder, &config)?;
-        let template = Template::load(folder, &config, specials.names.clone())?;
+        let tokenizer = read_tokenizer(folder)?;
+        let (template, specials) = read_template(folder)?;
         Self::assemble(tokenizer, template, &specials).with_context(|| folder.display().to_string())
+    }
+
+    /// Everything that keeps [`Text::load`] from loading it, each a sentence.
+    pub fn problems(folder: &Path) -> Vec<String> {
+        let found = match home(folder) {
+            Err(error) => [Some(error), None],
+            Ok(home) if gguf::is(&home) => [None, None],
+            Ok(home) => [read_tokenizer(&home).err(), read_template(&home).err()],
+        };
+        let found: Vec<String> = found.into_iter().flatten().map(|error| format!("{error:#}")).collect();
+        if !found.is_empty() {
+            return found;
+        }
+        Self::load(folder).err().map(|error| format!("{error:#}")).into_iter().collect()
     }
 
     /// Puts a tokenizer, a template and what is known of special tokens together, wherever they come from.
@@ -192,6 +233,7 @@ impl Text {
     /// model folder as they are, or made anew where the model is a single file.
     pub fn keep(&self, model: &Path, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let model = &home(model)?;
         if model.is_file() {
             return self.write(folder);
         }

@@ -95,6 +95,24 @@ fn text_can_be_written_anew() {
     }
 }
 
+#[test]
+fn adapters_speak_as_the_model_they_belong_to() {
+    let (folder, text) = text();
+    let adapters = folder.path().join("adapters");
+    std::fs::create_dir(&adapters).unwrap();
+    let base = Path::new("../..").join(folder.path().file_name().unwrap());
+    let config = json!({ "base_model_name_or_path": base });
+    std::fs::write(adapters.join("adapter_config.json"), config.to_string()).unwrap();
+    let chat = [Message::user("go to cabinet 2")];
+    assert_eq!(Text::load(&adapters).unwrap().open(&chat).unwrap(), text.open(&chat).unwrap());
+    text.keep(&adapters, &folder.path().join("kept")).unwrap();
+    assert!(Text::load(&folder.path().join("kept")).is_ok());
+    std::fs::write(adapters.join("adapter_config.json"), r#"{"base_model_name_or_path": "nowhere"}"#).unwrap();
+    let problems = Text::problems(&adapters);
+    assert!(problems.len() == 1 && problems[0].contains("`nowhere` does not exist"), "{problems:?}");
+    assert_eq!(Text::problems(folder.path()), Vec::<String>::new());
+}
+
 /// A SentencePiece-style vocabulary of single characters with byte fallback, as `tokenizers` writes that of Llama 2.
 fn pieces(model: &str, before: serde_json::Value) -> (tempfile::TempDir, Text) {
     let bytes = (0..=255u8).map(|b| format!("<0x{b:02X}>"));

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Answer, Subject, skipped, weights};
+use super::{Answer, Subject, skipped};
 use crate::engine::candle;
 use crate::engine::candle::memory::{Dims, human};
 use crate::env::prompt::Layout;
@@ -18,7 +18,10 @@ pub(super) fn place(subject: &mut Subject) -> Result<Answer> {
 
 pub(super) fn weights(subject: &mut Subject) -> Result<Answer> {
     let Some(place) = &subject.place else { return skipped("model") };
-    let found = weights::inspect(place)?;
+    let found = candle::examine(place)?;
+    if !found.problems.is_empty() {
+        return Ok(Answer::several(&found.problems));
+    }
     let files = if found.files == 1 { "1 file".to_owned() } else { format!("{} files", found.files) };
     let kinds = found.kinds.iter().map(|(kind, count)| format!("{count} of {kind}")).collect::<Vec<_>>().join(", ");
     Ok(Answer::ok(format!("{} tensors in {files}, {}: {kinds}", found.tensors, human(found.bytes))))
@@ -49,7 +52,10 @@ const SAMPLE: &str =
 
 pub(super) fn tokenizer(subject: &mut Subject) -> Result<Answer> {
     let Some(place) = &subject.place else { return skipped("model") };
-    let text = Text::load(place)?;
+    let text = match Text::load(place) {
+        Ok(text) => text,
+        Err(_) => return Ok(Answer::several(&Text::problems(place))),
+    };
     let ids = text.encode(SAMPLE)?;
     let (back, bytes) = (text.decode(&ids)?, text.bytes(&ids).concat());
     let stops = text.stops().iter().map(|id| text.decode(&[*id])).collect::<Result<Vec<_>>>()?.join("` or `");

@@ -124,18 +124,21 @@ impl Architecture {
     /// Whether the numbers make a decoder this engine can run.
     pub fn check(&self) -> Result<()> {
         let sizes = [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-            ("head_dim", self.head_dim),
-            ("max_position_embeddings", self.max_position_embeddings),
+            ("vocab_size", self.vocab_size, 1 << 22),
+            ("hidden_size", self.hidden_size, 1 << 20),
+            ("intermediate_size", self.intermediate_size, 1 << 20),
+            ("num_hidden_layers", self.num_hidden_layers, 1 << 12),
+            ("num_attention_heads", self.num_attention_heads, 1 << 12),
+            ("num_key_value_heads", self.num_key_value_heads, 1 << 12),
+            ("head_dim", self.head_dim, 1 << 10),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 32),
         ];
-        for (name, size) in sizes {
+        for (name, size, most) in sizes {
             ensure!(size > 0, "`{name}` is 0, it must be positive");
+            // far beyond all models, but no product of sizes overflows
+            ensure!(size <= most, "`{name}` is {size}, more than any model has (at most {most}); the file is damaged");
         }
+        ensure!(self.rms_norm_eps >= 0.0, "`rms_norm_eps` is {}, it must not be negative", self.rms_norm_eps);
         ensure!(
             self.num_attention_heads.is_multiple_of(self.num_key_value_heads),
             "`num_attention_heads` is {}, it must be a multiple of `num_key_value_heads`, which is {}",

@@ -6,20 +6,22 @@
 //! | all parameters, bf16 | the same, in bf16 | `master.safetensors` (f32), optimiser, sets |
 //! | adapters | `adapter_config.json` `adapter_model.safetensors` (PEFT) | optimiser, sets |
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{DType, Device};
 
+pub use super::files::Found;
 use super::heap;
+use super::layout::Layout;
 use super::memory::Dtype;
 use super::model::Decoder;
 use super::optim::Moments;
-use super::peft::AdapterConfig;
 use super::ready::Ready;
 use super::sets::{Sets, read_tensors, write_set};
 use super::weights::Weights;
 use super::{Architecture, CandleEngine, Options, Place, files, lora, peft};
+use crate::hub;
 
 const MODEL: &str = "model.safetensors";
 const MASTER: &str = "master.safetensors";
@@ -36,7 +38,7 @@ impl CandleEngine {
     pub fn open(folder: &Path, options: Options) -> Result<Self> {
         if peft::is_adapter(folder) {
             let config = peft::read_config(folder)?;
-            let base = base_of(folder, &config);
+            let base = hub::base(folder, &config.base)?;
             ensure!(
                 !peft::is_adapter(&base),
                 "{}: its base model `{}` is no model; name one in `base_model_name_or_path`",
@@ -178,15 +180,25 @@ impl CandleEngine {
 /// The architecture of the model in `folder`, or of the model that the adapters in it belong to; reads no weights.
 pub fn architecture(folder: &Path) -> Result<Architecture> {
     if peft::is_adapter(folder) {
-        return files::read_architecture(&base_of(folder, &peft::read_config(folder)?));
+        return files::read_architecture(&hub::base(folder, &peft::read_config(folder)?.base)?);
     }
     files::read_architecture(folder)
 }
 
-/// The folder of the model that adapters belong to: as written, or as seen from their own folder.
-fn base_of(folder: &Path, config: &AdapterConfig) -> PathBuf {
-    let beside = folder.join(&config.base);
-    if !config.base.exists() && beside.exists() { beside } else { config.base.clone() }
+/// Looks at all weights of a model, or of adapters and of the model they belong to, and keeps none: what is there, and
+/// everything that would keep it from being loaded.
+///
+/// # Errors
+/// There is nothing to look at; the sentence names the file.
+pub fn examine(folder: &Path) -> Result<Found> {
+    if !peft::is_adapter(folder) {
+        return files::examine(folder);
+    }
+    let config = peft::read_config(folder)?;
+    let base = hub::base(folder, &config.base)?;
+    let layout = Layout::new(&files::read_architecture(&base)?);
+    let (names, _) = lora::plan(&layout, &config.lora)?;
+    Ok(files::examine(&base)?.and(files::examine_file(&folder.join(peft::WEIGHTS), &names)?))
 }
 
 /// Writes a model folder with weights in bf16: half the size, for models that are only loaded. Adapters are merged

@@ -100,6 +100,29 @@ fn adapter_folders_are_read_back() {
         format!("{:#}", CandleEngine::load(folder.path()).err().unwrap())
     };
     assert!(refused("\"use_dora\": false", "\"use_dora\": true").contains("`use_dora` is true"));
+    let merge = "which is not supported; merge the adapters into their model with PEFT";
+    for (key, value) in [
+        ("use_rslora", "true"),
+        ("bias", "\"lora_only\""),
+        ("modules_to_save", "[\"lm_head\"]"),
+        ("rank_pattern", "{\"q_proj\": 8}"),
+        ("alora_invocation_tokens", "[1, 2]"),
+        ("a_setting_of_tomorrow", "1"),
+    ] {
+        let off = text.replace(&format!("\"{key}\""), "\"peft_version\"");
+        std::fs::write(&config, off.replacen('{', &format!("{{\"{key}\": {value},"), 1)).unwrap();
+        let error = format!("{:#}", CandleEngine::load(folder.path()).err().unwrap());
+        assert!(error.contains(&format!("`{key}` is ")) && error.contains(merge), "{error}");
+    }
+    let start = |name: &str| format!("\"init_lora_weights\": \"{name}\"");
+    assert!(
+        refused("\"init_lora_weights\": true", &start("pissa"))
+            .contains("`init_lora_weights` is `pissa`, which changes")
+    );
+    std::fs::write(&config, text.replace("\"init_lora_weights\": true", &start("gaussian"))).unwrap();
+    assert!(CandleEngine::load(folder.path()).is_ok());
+    assert!(refused("\"LORA\"", "\"LOHA\"").contains("`peft_type` is `LOHA`, only `LORA` is supported"));
+    assert!(refused("\"q_proj\",", "").contains("has no place in the adapters"));
     assert!(refused("q_proj", "query").contains("`target_modules` names \"query\""));
     assert!(refused("\"r\": 3", "\"r\": 4").contains("lora_A.weight` has shape [3, 16], expected [4, 16]"));
     let none = Lora { targets: vec![], ..lora() };

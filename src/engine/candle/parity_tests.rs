@@ -86,6 +86,26 @@ fn logits_equal_pytorch() {
     }
 }
 
+/// Files of the `gguf` package, every kind of block that its quantiser or dequantiser knows: `make_gguf.py`.
+#[test]
+fn gguf_files_of_others_equal_pytorch() {
+    for name in ["qwen3", "llama"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
+        let engine = CandleEngine::load(&folder.join(format!("{name}.gguf"))).unwrap();
+        let recorded = files::read_tensors(&folder.join(format!("{name}.safetensors"))).unwrap();
+        for ((tensor, _), w) in engine.names.iter().zip(&engine.live[..]) {
+            let theirs = numbers(&recorded[tensor]);
+            let error = farthest(&numbers(w)[..theirs.len()], &theirs);
+            assert!(error < 1e-6, "{name}: {tensor}: {error}");
+        }
+        assert_eq!(recorded.len(), engine.names.len() + 2, "{name}");
+        let row: Vec<u32> = recorded["row"].to_vec1::<i64>().unwrap().into_iter().map(|id| id as u32).collect();
+        let error = farthest(&logits(&engine, &[row]), &numbers(&recorded["logits"]));
+        println!("{name}: logits differ by at most {error:.1e}");
+        assert!(error < 1e-4, "{name}: {error}");
+    }
+}
+
 #[test]
 fn gradients_equal_pytorch() {
     for name in MODELS {

@@ -1,15 +1,15 @@
 //! Adapter folders as PEFT writes and reads them: `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Tensor};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::files;
 use super::layout::Projection;
 use super::lora::Lora;
-use super::sets::read_tensors;
 
 pub(super) const CONFIG: &str = "adapter_config.json";
 pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
@@ -17,40 +17,70 @@ pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
 /// What an adapter folder says about itself.
 pub(super) struct AdapterConfig {
     pub lora: Lora,
-    /// Folder of the model the adapters belong to, as written.
-    pub base: PathBuf,
+    /// The model the adapters belong to, as written: a path or a hub id.
+    pub base: String,
 }
 
-/// The keys this engine understands. Others are kept by PEFT for other kinds of adapters; those that would change what
-/// is computed are [`refused`].
+/// The keys this engine understands. Of the others, those in [`HARMLESS`] do not change what is computed; all that
+/// remain must be off.
 #[derive(Deserialize)]
 struct Written {
-    peft_type: String,
     base_model_name_or_path: Option<String>,
     r: usize,
     lora_alpha: f64,
     target_modules: Value,
 }
 
-/// Settings that change the computation, with the value under which they do nothing.
-fn refused() -> [(&'static str, Value); 15] {
-    [
-        ("use_rslora", json!(false)),
-        ("use_dora", json!(false)),
-        ("fan_in_fan_out", json!(false)),
-        ("bias", json!("none")),
-        ("lora_bias", json!(false)),
-        ("rank_pattern", json!({})),
-        ("alpha_pattern", json!({})),
-        ("modules_to_save", json!([])),
-        ("layers_to_transform", json!([])),
-        ("layer_replication", json!([])),
-        ("exclude_modules", json!([])),
-        ("target_parameters", json!([])),
-        ("trainable_token_indices", json!([])),
-        ("use_qalora", json!(false)),
-        ("use_bdlora", json!(false)),
-    ]
+/// Where adapters come from, how they were started and trained, and details of what must be off itself.
+const HARMLESS: [&str; 22] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    "corda_config",
+    "ensure_weight_tying",
+    "eva_config",
+    "inference_mode",
+    "init_lora_weights",
+    "layers_pattern",
+    "loftq_config",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_ga_config",
+    "megatron_config",
+    "megatron_core",
+    "peft_type",
+    "peft_version",
+    "qalora_group_size",
+    "r",
+    "revision",
+    "runtime_config",
+    "target_modules",
+    "task_type",
+];
+
+/// Ways to start adapters that leave the model as it is. With the others (`pissa`, `olora`, ...) they belong to a model
+/// that PEFT makes from the named one.
+const STARTS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+
+fn refuse(value: &Value) -> Result<()> {
+    let settings = value.as_object().context("no JSON object")?;
+    for (key, found) in settings.iter().filter(|(key, _)| !HARMLESS.contains(&key.as_str())) {
+        let off = match found {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text == "none",
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        ensure!(off, "`{key}` is {found}, which is not supported; merge the adapters into their model with PEFT");
+    }
+    let start = settings.get("init_lora_weights").and_then(Value::as_str);
+    if let Some(start) = start.filter(|start| !STARTS.contains(start)) {
+        bail!(
+            "`init_lora_weights` is `{start}`, which changes the model the adapters belong to; save them with PEFT's \
+             `path_initial_model_for_weight_conversion`, or merge them into their model"
+        )
+    }
+    Ok(())
 }
 
 /// Whether `folder` holds adapters and no model of its own.
@@ -66,14 +96,12 @@ pub(super) fn read_config(folder: &Path) -> Result<AdapterConfig> {
 
 fn parse(text: &str) -> Result<AdapterConfig> {
     let value: Value = serde_json::from_str(text).context("not valid JSON")?;
-    for (key, off) in refused() {
-        let found = value.get(key).unwrap_or(&Value::Null);
-        ensure!(found.is_null() || *found == off, "`{key}` is {found}, which is not supported");
-    }
+    let kind = value.get("peft_type").and_then(Value::as_str).unwrap_or_default();
+    ensure!(kind == "LORA", "`peft_type` is `{kind}`, only `LORA` is supported");
+    refuse(&value)?;
     let written: Written = serde_json::from_value(value).context("not a LoRA configuration")?;
-    ensure!(written.peft_type == "LORA", "`peft_type` is `{}`, only `LORA` is supported", written.peft_type);
     let lora = Lora { rank: written.r, alpha: written.lora_alpha, targets: targets(&written.target_modules)? };
-    Ok(AdapterConfig { lora, base: written.base_model_name_or_path.unwrap_or_default().into() })
+    Ok(AdapterConfig { lora, base: written.base_model_name_or_path.unwrap_or_default() })
 }
 
 fn targets(value: &Value) -> Result<Vec<Projection>> {
@@ -112,6 +140,24 @@ pub(super) fn write_config(folder: &Path, lora: &Lora, base: &Path) -> Result<()
 
 /// A and B of every adapted matrix, in f32.
 pub(super) fn read_adapters(folder: &Path, names: &[(String, Vec<usize>)]) -> Result<Vec<Tensor>> {
-    let tensors = read_tensors(&folder.join(WEIGHTS), names)?;
-    Ok(tensors.iter().map(|t| t.to_dtype(DType::F32)?.contiguous()).collect::<candle_core::Result<_>>()?)
+    let path = folder.join(WEIGHTS);
+    let mut stored = files::read_tensors(&path)?;
+    let one = |(name, shape): &(String, Vec<usize>)| {
+        let t = stored.remove(name).with_context(|| {
+            format!(
+                "{}: no tensor `{name}`, which `{CONFIG}` asks for; the adapters belong to another model",
+                path.display()
+            )
+        })?;
+        let found = t.dims();
+        ensure!(found == shape, "{}: `{name}` has shape {found:?}, expected {shape:?}", path.display());
+        let t = t.to_dtype(DType::F32)?.contiguous()?;
+        ensure!(files::finite(&t)?, "{}: tensor `{name}` {}", path.display(), files::NOT_FINITE);
+        Ok(t)
+    };
+    let adapters = names.iter().map(one).collect::<Result<Vec<_>>>()?;
+    if let Some(name) = stored.keys().min() {
+        bail!("{}: tensor `{name}` has no place in the adapters that `{CONFIG}` describes", path.display())
+    }
+    Ok(adapters)
 }

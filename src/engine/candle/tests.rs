@@ -208,9 +208,9 @@ fn training_fits_one_row_and_kept_weights_stay() {
     let row = ScoreRow::new(&ids, &mask);
     let mean = |s: &[Scores]| s[0].logp.iter().sum::<f32>() / s[0].logp.len() as f32;
     let before = mean(&engine.score(WeightSet::Live, &[row], 1.0).unwrap());
-    for _ in 0..120 {
+    for _ in 0..20 {
         engine.forward_backward(&[row], 1.0, &mut |s| Ok(nll(s))).unwrap();
-        assert!(!engine.optim_step(&AdamW { lr: 2e-2, ..ADAM }).unwrap().skipped);
+        assert!(!engine.optim_step(&AdamW { lr: 1e-1, ..ADAM }).unwrap().skipped);
     }
     assert!(mean(&engine.score(WeightSet::Live, &[row], 1.0).unwrap()) > -0.1);
     assert_eq!(mean(&engine.score(WeightSet::Reference, &[row], 1.0).unwrap()), before);

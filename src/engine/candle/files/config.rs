@@ -50,17 +50,59 @@ const SPECIAL: [&str; 3] = ["bos_token_id", "eos_token_id", "pad_token_id"];
 
 /// Reads the value of `config.json`. Errors name the setting, what it is and what is supported.
 pub(super) fn parse(value: Value) -> Result<Architecture> {
-    let kind = value.get("model_type").and_then(Value::as_str).unwrap_or("missing").to_string();
-    let Some(family) = Family::of(&kind) else {
-        let known = Family::ALL.map(|f| format!("`{}`", f.model_type())).join(", ");
-        bail!("`model_type` is `{kind}`, supported are {known}; convert the model or choose another")
+    ensure!(value.is_object(), "not the settings of a model: no JSON object");
+    let known = || Family::ALL.map(|f| format!("`{}`", f.model_type())).join(", ");
+    let Some(kind) = value.get("model_type").and_then(Value::as_str) else {
+        bail!("`model_type` is missing, supported are {}; take the `config.json` that belongs to the weights", known())
     };
+    let Some(family) = Family::of(kind) else {
+        bail!("`model_type` is `{kind}`, supported are {}; convert the model or choose another", known())
+    };
+    check_kinds(&value)?;
     let special = SPECIAL.iter().filter_map(|&k| Some((k.to_string(), value.get(k)?.clone()))).collect();
     let raw: Raw = serde_json::from_value(value).with_context(|| format!("not a {} configuration", family.name()))?;
     refuse(&raw)?;
     let architecture = raw.architecture(family, special)?;
     architecture.check()?;
     Ok(architecture)
+}
+
+type Kind = (&'static [&'static str], &'static str, fn(&Value) -> bool);
+
+/// What settings must be: an error of the reader would not say which one is not.
+const KINDS: [Kind; 6] = [
+    (
+        &[
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+            "max_position_embeddings",
+        ],
+        "a whole number",
+        Value::is_u64,
+    ),
+    (&["rms_norm_eps", "rope_theta"], "a number", Value::is_number),
+    (&["attention_bias", "mlp_bias", "tie_word_embeddings", "use_sliding_window"], "true or false", Value::is_boolean),
+    (&["hidden_act"], "a text", Value::is_string),
+    (&["layer_types"], "a list", Value::is_array),
+    (&["rope_scaling", "rope_parameters"], "an object with `rope_type`", Value::is_object),
+];
+
+fn check_kinds(value: &Value) -> Result<()> {
+    for (keys, what, is) in KINDS {
+        let present = keys.iter().filter_map(|key| Some((key, value.get(*key)?)));
+        for (key, found) in present.filter(|(_, found)| !found.is_null()) {
+            ensure!(
+                is(found),
+                "`{key}` is {found}, expected {what}; take the `config.json` that belongs to the weights"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Settings that would change what the model computes in a way this engine does not follow.

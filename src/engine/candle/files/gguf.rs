@@ -4,7 +4,7 @@
 //! hold the rows of q and k in another order (pairs of the rotary embedding side by side instead of half a head
 //! apart), and Llama 3's rope scaling is there as its result only, one divisor per frequency in `rope_freqs.weight`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -14,9 +14,12 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::{Device, Tensor};
 use serde_json::{Map, json};
 
+use super::examine::Found;
+use super::tensors::{NOT_FINITE, finite};
 use crate::engine::candle::arch::{Architecture, Family, RopeScaling};
-use crate::engine::candle::layout::Layout;
+use crate::engine::candle::layout::{Layout, Names};
 use crate::engine::candle::model::Weights;
+use crate::text::gguf;
 
 /// Names of a layer's tensors: Hugging Face, GGUF.
 const PARTS: [(&str, &str); 11] = [
@@ -38,19 +41,16 @@ const ROPE_FACTORS: &str = "rope_freqs.weight";
 /// First context of the Llama 3 models; their files do not say it.
 const LLAMA3_CONTEXT: usize = 8192;
 
-/// Whether a model path means a GGUF file.
-pub fn is(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "gguf")
-}
-
 /// Reads architecture and weights.
 pub fn read(path: &Path) -> Result<(Architecture, Weights)> {
     let read = || -> Result<(Architecture, Weights)> {
         let mut file = GgufFile::open(path)?;
         let architecture = file.architecture()?;
         let names = Layout::new(&architecture).names;
-        let weights: Result<Weights> =
-            names.iter().map(|(name, shape)| file.weight(&architecture, name, shape)).collect();
+        if let Some(stranger) = file.strangers(&names).first() {
+            bail!("{stranger}")
+        }
+        let weights: Result<Weights> = names.iter().map(|entry| file.weight(&architecture, entry)).collect();
         Ok((architecture, weights?))
     };
     read().with_context(|| path.display().to_string())
@@ -61,6 +61,25 @@ pub fn read_architecture(path: &Path) -> Result<Architecture> {
     GgufFile::open(path).and_then(|mut file| file.architecture()).with_context(|| path.display().to_string())
 }
 
+/// Looks at all tensors, one at a time: what is in the file, and everything that keeps it from being used.
+pub fn examine(path: &Path) -> Result<Found> {
+    let place = path.display();
+    let mut file = GgufFile::open(path).with_context(|| place.to_string())?;
+    let mut found = Found { files: 1, bytes: std::fs::metadata(path)?.len(), ..Found::default() };
+    for info in file.content.tensor_infos.values() {
+        found.add(&format!("{:?}", info.ggml_dtype));
+    }
+    // what is wrong with the architecture is told where that is looked at
+    if let Ok(architecture) = file.architecture() {
+        let names = Layout::new(&architecture).names;
+        found.problems = file.strangers(&names);
+        let errors = names.iter().filter_map(|entry| file.weight(&architecture, entry).err());
+        found.problems.extend(errors.map(|e| format!("{e:#}")));
+        found.problems.iter_mut().for_each(|problem| *problem = format!("{place}: {problem}"));
+    }
+    Ok(found)
+}
+
 struct GgufFile {
     content: Content,
     reader: BufReader<File>,
@@ -68,11 +87,7 @@ struct GgufFile {
 
 impl GgufFile {
     fn open(path: &Path) -> Result<Self> {
-        let mut reader = BufReader::new(File::open(path).context("cannot be opened")?);
-        let content = Content::read(&mut reader).context(
-            "cut off, not a GGUF file, or quantised in a way that is not supported (supported: F32, F16, BF16, Q4_0 \
-             to Q8_1, Q2_K to Q8_K)",
-        )?;
+        let (content, reader) = gguf::open(path)?;
         Ok(Self { content, reader })
     }
 
@@ -92,6 +107,13 @@ impl GgufFile {
             "`{kind}.attention.sliding_window` is {window}: sliding windows are not supported"
         );
         let (heads, width) = (meta.need("attention.head_count")?, meta.need("embedding_length")?);
+        let head_dim = meta.size("attention.key_length")?.unwrap_or(width / heads.max(1));
+        for (key, what) in
+            [("attention.value_length", "values as wide as keys"), ("rope.dimension_count", "heads rotated whole")]
+        {
+            let size = meta.size(key)?.unwrap_or(head_dim);
+            ensure!(size == head_dim, "`{kind}.{key}` is {size} with heads of {head_dim}; supported are {what}");
+        }
         let has = |name: &str| self.content.tensor_infos.contains_key(name);
         let table = self.content.tensor_infos.get(EMBED).with_context(|| format!("tensor `{EMBED}` is missing"))?;
         let mut architecture = Architecture {
@@ -102,7 +124,7 @@ impl GgufFile {
             num_hidden_layers: meta.need("block_count")?,
             num_attention_heads: heads,
             num_key_value_heads: meta.size("attention.head_count_kv")?.unwrap_or(heads),
-            head_dim: meta.size("attention.key_length")?.unwrap_or(width / heads.max(1)),
+            head_dim,
             qkv_bias: has("blk.0.attn_q.bias"),
             output_bias: has("blk.0.attn_output.bias"),
             max_position_embeddings: context,
@@ -112,6 +134,7 @@ impl GgufFile {
             rms_norm_eps: meta.real("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6),
             special: special(&self.content.metadata),
         };
+        architecture.check()?;
         let original = meta.size("rope.scaling.original_context_length")?.unwrap_or(LLAMA3_CONTEXT);
         if self.content.tensor_infos.contains_key(ROPE_FACTORS) {
             let factors: Vec<f32> = self.tensor(ROPE_FACTORS)?.flatten_all()?.to_vec1()?;
@@ -126,13 +149,23 @@ impl GgufFile {
     }
 
     fn tensor(&mut self, name: &str) -> Result<Tensor> {
-        let packed = self.content.tensor(&mut self.reader, name, &Device::Cpu).with_context(|| {
-            format!("tensor `{name}` is missing or cut off; the file is incomplete, download or copy it again")
-        })?;
+        let there = self.content.tensor_infos.contains_key(name);
+        ensure!(there, "tensor `{name}` is missing; the file is incomplete, download or copy it again");
+        let packed = self.content.tensor(&mut self.reader, name, &Device::Cpu);
+        let packed = packed.with_context(|| format!("tensor `{name}` cannot be read"))?;
         Ok(packed.dequantize(&Device::Cpu)?)
     }
 
-    fn weight(&mut self, c: &Architecture, name: &str, shape: &[usize]) -> Result<Tensor> {
+    /// Tensors of layers that the architecture has no place for: without them it would compute something else.
+    fn strangers(&self, names: &Names) -> Vec<String> {
+        let known: HashSet<String> = names.iter().filter_map(|(name, _)| gguf_name(name)).collect();
+        let mut all: Vec<&String> = self.content.tensor_infos.keys().collect();
+        all.sort();
+        let strange = all.into_iter().filter(|name| name.starts_with("blk.") && !known.contains(*name));
+        strange.map(|name| format!("tensor `{name}` has no place in the model that the metadata describe; use a model of a supported kind")).collect()
+    }
+
+    fn weight(&mut self, c: &Architecture, (name, shape): &(String, Vec<usize>)) -> Result<Tensor> {
         let theirs = gguf_name(name).with_context(|| format!("tensor `{name}` has no name in GGUF"))?;
         let t = self.tensor(&theirs)?;
         ensure!(
@@ -140,7 +173,8 @@ impl GgufFile {
             "tensor `{theirs}` has shape {:?}, the metadata ask for {shape:?}; the file is damaged",
             t.dims()
         );
-        let heads = match (c.family, name) {
+        ensure!(finite(&t)?, "tensor `{theirs}` {NOT_FINITE}");
+        let heads = match (c.family, name.as_str()) {
             (Family::Llama, n) if n.contains("q_proj") => c.num_attention_heads,
             (Family::Llama, n) if n.contains("k_proj") => c.num_key_value_heads,
             _ => return Ok(t.contiguous()?),
@@ -205,12 +239,8 @@ struct Meta<'a> {
 impl Meta<'_> {
     fn size(&self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.values.get(&format!("{}.{key}", self.prefix)) else { return Ok(None) };
-        let number = match value {
-            Value::I32(n) => u64::try_from(*n).ok(),
-            Value::I64(n) => u64::try_from(*n).ok(),
-            value => value.to_u64().ok(),
-        };
-        let number = number.with_context(|| format!("`{}.{key}` must be one whole number", self.prefix))?;
+        let number =
+            gguf::number(value).with_context(|| format!("`{}.{key}` must be one whole number", self.prefix))?;
         Ok(Some(number as usize))
     }
 

@@ -1,6 +1,9 @@
 //! Models on disk: Hugging Face folders and GGUF files.
 
 mod config;
+mod examine;
+#[cfg(test)]
+mod examine_tests;
 mod gguf;
 mod init;
 mod tensors;
@@ -11,16 +14,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+pub use self::examine::Found;
 pub(super) use self::init::random_weights;
-pub(super) use self::tensors::{read_tensors, read_weights, write_tensors, write_weights};
+pub(super) use self::tensors::{NOT_FINITE, finite, read_tensors, read_weights, write_tensors, write_weights};
 use super::arch::Architecture;
-use super::layout::Layout;
+use super::layout::{Layout, Names};
 use super::model::Weights;
+use crate::text::gguf::is as is_gguf;
 
 /// Reads a model: a Hugging Face folder (`config.json` and safetensors, whole or in shards) or a `.gguf` file. All
 /// weights come as f32.
 pub(super) fn read_model(path: &Path) -> Result<(Architecture, Weights)> {
-    if gguf::is(path) {
+    if is_gguf(path) {
         return gguf::read(path);
     }
     let architecture = read_config(path)?;
@@ -30,7 +35,25 @@ pub(super) fn read_model(path: &Path) -> Result<(Architecture, Weights)> {
 
 /// Reads what kind of model it is, without its weights.
 pub(super) fn read_architecture(path: &Path) -> Result<Architecture> {
-    if gguf::is(path) { gguf::read_architecture(path) } else { read_config(path) }
+    if is_gguf(path) { gguf::read_architecture(path) } else { read_config(path) }
+}
+
+/// Looks at all weights of a model and keeps none: what is there, and everything that would keep it from being loaded.
+/// Without a `config.json` that can be read, a folder's files are looked at alone.
+///
+/// # Errors
+/// There is nothing to look at; the sentence names the file.
+pub(super) fn examine(path: &Path) -> Result<Found> {
+    if is_gguf(path) {
+        return gguf::examine(path);
+    }
+    let names = read_config(path).ok().map(|architecture| Layout::new(&architecture).names);
+    examine::folder(path, names.as_ref())
+}
+
+/// The same for the adapters in one file.
+pub(super) fn examine_file(path: &Path, names: &Names) -> Result<Found> {
+    examine::file(path, names)
 }
 
 /// Reads `config.json`.

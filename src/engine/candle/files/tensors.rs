@@ -9,9 +9,10 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::engine::candle::layout::Names;
 use crate::engine::candle::model::Weights;
+use crate::engine::candle::ops::host;
 
-const MODEL: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub const MODEL: &str = "model.safetensors";
+pub const INDEX: &str = "model.safetensors.index.json";
 
 /// All tensors of a file as they are.
 pub fn read_tensors(path: &Path) -> Result<HashMap<String, Tensor>> {
@@ -37,9 +38,19 @@ pub fn read_weights(path: &Path, names: &Names) -> Result<Weights> {
 pub fn read_folder(folder: &Path, names: &Names) -> Result<Weights> {
     let (whole, index) = (folder.join(MODEL), folder.join(INDEX));
     if whole.exists() || !index.exists() {
+        ensure!(whole.exists(), "{}", nothing(folder));
         return gather(std::slice::from_ref(&whole), &whole, names);
     }
     gather(&shards(folder, &index)?, &index, names)
+}
+
+/// What to say of a folder without weights.
+pub fn nothing(folder: &Path) -> String {
+    format!(
+        "{}: there is neither `{MODEL}` nor `{INDEX}`; download the model again, weights in other formats must be \
+         converted first",
+        folder.display()
+    )
 }
 
 pub fn write_weights(path: &Path, names: &Names, weights: &Weights, half: bool) -> Result<()> {
@@ -53,27 +64,39 @@ pub fn write_weights(path: &Path, names: &Names, weights: &Weights, half: bool) 
 
 /// Files named by the index, each once. One that is missing is told here, before anything large is read.
 fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>> {
+    let holds = read_index(index)?;
+    for (file, tensors) in &holds {
+        let path = folder.join(file);
+        ensure!(path.exists(), "{}", missing(&path, tensors));
+    }
+    Ok(holds.into_keys().map(|file| folder.join(file)).collect())
+}
+
+/// What to say of a shard that is not there.
+pub fn missing(shard: &Path, tensors: &[String]) -> String {
+    format!(
+        "{}: the shard is missing, it holds `{}` and {} more tensors; download or copy it again",
+        shard.display(),
+        tensors[0],
+        tensors.len() - 1
+    )
+}
+
+/// The tensors of every file (at least one each), as the index has them.
+pub fn read_index(index: &Path) -> Result<BTreeMap<String, Vec<String>>> {
     let text = std::fs::read_to_string(index).with_context(|| format!("cannot read {}", index.display()))?;
     let value: serde_json::Value =
         serde_json::from_str(&text).with_context(|| format!("{}: not valid JSON", index.display()))?;
     let map = value.get("weight_map").and_then(|m| m.as_object());
     let map = map.with_context(|| format!("{}: `weight_map` is missing", index.display()))?;
-    let mut holds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut holds: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (tensor, file) in map {
-        let file = file.as_str().filter(|f| !f.contains(['/', '\\']));
+        let file = file.as_str().filter(|f| !f.is_empty() && !f.contains(['/', '\\']));
         let file = file.with_context(|| format!("{}: `{tensor}` is in no file of this folder", index.display()))?;
-        holds.entry(file).or_default().push(tensor);
+        holds.entry(file.to_owned()).or_default().push(tensor.clone());
     }
-    for (file, tensors) in &holds {
-        ensure!(
-            folder.join(file).exists(),
-            "{}: the shard is missing, it holds `{}` and {} more tensors; download or copy it again",
-            folder.join(file).display(),
-            tensors[0],
-            tensors.len() - 1
-        );
-    }
-    Ok(holds.into_keys().map(|file| folder.join(file)).collect())
+    ensure!(!holds.is_empty(), "{}: `weight_map` names no tensor; download or copy it again", index.display());
+    Ok(holds)
 }
 
 /// Takes `names` from `files`, one file in memory at a time. `place` is what errors name.
@@ -84,28 +107,65 @@ fn gather(files: &[PathBuf], place: &Path, names: &Names) -> Result<Weights> {
         let file = open(path)?;
         let stored: BTreeSet<String> = file.tensors().into_iter().map(|(name, _)| name).collect();
         for (slot, entry) in found.iter_mut().zip(names).filter(|(_, (name, _))| stored.contains(name)) {
+            ensure!(slot.is_none(), "{}: {}", path.display(), twice(&entry.0));
             *slot = Some(take(&file, path, entry)?);
         }
         if let Some(name) = stored.iter().find(|name| !known.contains(name.as_str()) && belongs(name)) {
-            bail!(
-                "{}: tensor `{name}` has no place in the model that `config.json` describes; config and weights are \
-                 of different models",
-                path.display()
-            )
+            bail!("{}: {}", path.display(), stranger(name))
         }
     }
     let one = |(t, (name, _)): (Option<Tensor>, &(String, Vec<usize>))| {
-        let hint = match name.as_str() {
-            "lm_head.weight" => "; if the output is the embedding, set `tie_word_embeddings` to true",
-            _ => "; the file is of another model or incomplete",
-        };
-        t.with_context(|| format!("{}: tensor `{name}` is missing, `config.json` asks for it{hint}", place.display()))
+        t.with_context(|| format!("{}: {}", place.display(), absent(name)))
     };
     found.into_iter().zip(names).map(one).collect()
 }
 
+/// What to say of a tensor that no file has.
+pub fn absent(name: &str) -> String {
+    let hint = match name {
+        "lm_head.weight" => "; if the output is the embedding, set `tie_word_embeddings` to true",
+        _ => "; the file is of another model or incomplete",
+    };
+    format!("tensor `{name}` is missing, `config.json` asks for it{hint}")
+}
+
+/// What to say of a tensor that the architecture does not have.
+pub fn stranger(name: &str) -> String {
+    format!(
+        "tensor `{name}` has no place in the model that `config.json` describes; config and weights are of different \
+         models"
+    )
+}
+
+/// What to say of a tensor that two shards have.
+pub fn twice(name: &str) -> String {
+    format!("tensor `{name}` is here and in another shard; the shards are of different models, download them again")
+}
+
+/// What to say of a tensor with another shape.
+pub fn misshapen(name: &str, found: &[usize], asked: &[usize]) -> String {
+    format!(
+        "tensor `{name}` has shape {found:?}, `config.json` asks for {asked:?}; config and weights are of different \
+         models"
+    )
+}
+
+/// What to say of a tensor in another precision.
+pub fn packed(name: &str, kind: &str) -> String {
+    format!("tensor `{name}` is stored as {kind}, supported are f32, bf16, f16; choose the model that is not quantised")
+}
+
+/// Ends what is said of a tensor with such numbers.
+pub const NOT_FINITE: &str = "holds numbers that are infinite or not numbers (NaN): the file is damaged or its training broke down; download it \
+     again or take an earlier one";
+
+/// Whether all numbers of an f32 tensor on the CPU are finite.
+pub fn finite(t: &Tensor) -> Result<bool> {
+    Ok(host(&t.contiguous()?)?.iter().all(|x| x.is_finite()))
+}
+
 /// Whether leaving a tensor out would change what the model computes.
-fn belongs(name: &str) -> bool {
+pub fn belongs(name: &str) -> bool {
     name.starts_with("model.layers.") && !name.ends_with("rotary_emb.inv_freq")
 }
 
@@ -113,10 +173,8 @@ fn open(path: &Path) -> Result<BufferedSafetensors> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let size = bytes.len();
     BufferedSafetensors::new(bytes).with_context(|| {
-        format!(
-            "{}: cut off or not a safetensors file ({size} bytes are there); download or copy it again",
-            path.display()
-        )
+        let what = if size == 0 { "empty" } else { "cut off or not a safetensors file" };
+        format!("{}: {what} ({size} bytes are there); download or copy it again", path.display())
     })
 }
 
@@ -125,21 +183,13 @@ fn load(file: &BufferedSafetensors, path: &Path, name: &str) -> Result<Tensor> {
 }
 
 fn take(file: &BufferedSafetensors, path: &Path, (name, shape): &(String, Vec<usize>)) -> Result<Tensor> {
+    use safetensors::Dtype::{BF16, F16, F32, F64};
+    let stored = file.get(name).with_context(|| format!("{}: tensor `{name}` cannot be read", path.display()))?;
+    ensure!(stored.shape() == shape, "{}: {}", path.display(), misshapen(name, stored.shape(), shape));
+    let known = matches!(stored.dtype(), F32 | BF16 | F16 | F64);
+    ensure!(known, "{}: {}", path.display(), packed(name, &format!("{:?}", stored.dtype())));
     let t = load(file, path, name)?;
-    ensure!(
-        t.dims() == shape,
-        "{}: tensor `{name}` has shape {:?}, `config.json` asks for {shape:?}; config and weights are of different \
-         models",
-        path.display(),
-        t.dims()
-    );
-    if !matches!(t.dtype(), DType::F32 | DType::BF16 | DType::F16 | DType::F64) {
-        bail!(
-            "{}: tensor `{name}` is stored as {:?}, supported are f32, bf16, f16; choose the model that is not \
-             quantised",
-            path.display(),
-            t.dtype()
-        )
-    }
-    Ok(t.to_dtype(DType::F32)?.contiguous()?)
+    let t = t.to_dtype(DType::F32)?.contiguous()?;
+    ensure!(finite(&t)?, "{}: tensor `{name}` {NOT_FINITE}", path.display());
+    Ok(t)
 }

@@ -12,10 +12,10 @@ use crate::engine::candle::arch::{Family, RopeScaling};
 use crate::engine::candle::parity_tests::folder;
 
 /// A copy of a fixture to be damaged.
-struct Broken(tempfile::TempDir);
+pub struct Broken(pub tempfile::TempDir);
 
 impl Broken {
-    fn of(name: &str) -> Self {
+    pub fn of(name: &str) -> Self {
         let target = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(folder(name)).unwrap() {
             let path = entry.unwrap().path();
@@ -24,7 +24,7 @@ impl Broken {
         Self(target)
     }
 
-    fn set(self, key: &str, value: Value) -> Self {
+    pub fn set(self, key: &str, value: Value) -> Self {
         let path = self.0.path().join("config.json");
         let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         config[key] = value;
@@ -32,7 +32,7 @@ impl Broken {
         self
     }
 
-    fn cut(self, file: &str, part: f64) -> Self {
+    pub fn cut(self, file: &str, part: f64) -> Self {
         let path = self.0.path().join(file);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..(bytes.len() as f64 * part) as usize]).unwrap();
@@ -40,7 +40,7 @@ impl Broken {
     }
 
     /// What loading says, which must name all of `parts`.
-    fn says(self, parts: &[&str]) {
+    pub fn says(self, parts: &[&str]) {
         let error = format!("{:#}", read_model(self.0.path()).err().expect("a broken model was loaded"));
         for part in parts {
             assert!(error.contains(part), "`{part}` is not in: {error}");
@@ -87,7 +87,9 @@ fn damaged_weights_are_named() {
     Broken::of("qwen2_tied").cut("model.safetensors", 0.99).says(&["model.safetensors", "cut off"]);
     let missing = Broken::of("qwen2_tied");
     fs::remove_file(missing.0.path().join("model.safetensors")).unwrap();
-    missing.says(&["cannot read", "model.safetensors"]);
+    missing.says(&["there is neither `model.safetensors` nor `model.safetensors.index.json`", "converted first"]);
+    let empty = Broken::of("qwen2_tied").cut("model.safetensors", 0.0);
+    empty.says(&["model.safetensors: empty (0 bytes are there); download or copy it again"]);
     let missing = Broken::of("qwen2_tied");
     fs::remove_file(missing.0.path().join("config.json")).unwrap();
     missing.says(&["cannot read", "config.json", ".gguf"]);
@@ -111,6 +113,21 @@ fn weights_of_another_model_are_named() {
     tensors.insert(name.into(), tensors[name].to_dtype(DType::U8).unwrap());
     write_tensors(&path, &tensors).unwrap();
     packed.says(&[name, "U8", "bf16"]);
+}
+
+#[test]
+fn settings_of_the_wrong_kind_are_named() {
+    let llama = |key: &str, value: Value| Broken::of("llama").set(key, value);
+    llama("num_hidden_layers", json!(2.5)).says(&["config.json: `num_hidden_layers` is 2.5, expected a whole number"]);
+    llama("hidden_size", json!(-3)).says(&["`hidden_size` is -3, expected a whole number"]);
+    llama("rope_theta", json!("x")).says(&["`rope_theta` is \"x\", expected a number"]);
+    llama("rope_parameters", json!("linear")).says(&["`rope_parameters` is \"linear\", expected an object"]);
+    llama("hidden_size", json!(10u64.pow(15))).says(&["`hidden_size` is 1000000000000000, more than any model has"]);
+    llama("rms_norm_eps", json!(-1.0)).says(&["`rms_norm_eps` is -1, it must not be negative"]);
+    llama("model_type", json!(null)).says(&["`model_type` is missing", "`qwen3`"]);
+    let list = Broken::of("llama");
+    fs::write(list.0.path().join("config.json"), "[1]").unwrap();
+    list.says(&["config.json: not the settings of a model"]);
 }
 
 /// A fixture as a GGUF file, as llama.cpp's converter lays it out.
@@ -202,7 +219,18 @@ fn gguf_files_that_cannot_be_used_say_why() {
     let other = |meta: &mut Vec<(String, Meta)>| meta.retain(|(k, _)| !k.contains("original_context_length"));
     let (_folder, path) = as_gguf("llama3_rope", other);
     says(&path, &["`rope_freqs.weight`", "Hugging Face folder"]);
+    let (_folder, path) = as_gguf("llama", |meta| meta.push(("llama.rope.dimension_count".into(), Meta::U32(4))));
+    says(&path, &["`llama.rope.dimension_count` is 4 with heads of 8; supported are heads rotated whole"]);
+    let (_folder, path) = as_gguf("llama", |meta| meta.retain(|(k, _)| k != "llama.attention.head_count"));
+    says(&path, &["`llama.attention.head_count` is missing"]);
+    let (_folder, path) = as_gguf("llama_bias", |meta| {
+        let layers = meta.iter_mut().find(|(k, _)| k == "llama.block_count").unwrap();
+        layers.1 = Meta::U32(1);
+    });
+    says(&path, &["tensor `blk.1.attn_k.bias` has no place in the model that the metadata describe"]);
+    assert!(examine(&path).unwrap().problems.len() > 8);
     let (_folder, path) = as_gguf("llama", |_| {});
+    assert_eq!(examine(&path).unwrap().problems, Vec::<String>::new());
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 2000]).unwrap();
     says(&path, &["model.gguf", "cut off"]);
