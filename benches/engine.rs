@@ -26,7 +26,11 @@ fn run(d: usize, layers: usize, ff: usize, vocab: usize) {
     let ids: Vec<Vec<u32>> =
         (0..ROWS).map(|r| (0..TOKENS).map(|t| ((t * 31 + r * 7) % vocab) as u32).collect()).collect();
     let mask = vec![true; TOKENS];
-    report("train", ROWS * TOKENS, || train(&mut engine, &ids, &mask));
+    // the same rate for any number of rows: cost grows linearly with tokens
+    for rows in [ROWS / 4, ROWS, 4 * ROWS] {
+        let ids: Vec<Vec<u32>> = ids.iter().cycle().take(rows).cloned().collect();
+        report(&format!("train {rows}"), rows * TOKENS, || train(&mut engine, &ids, &mask));
+    }
     report("score", ROWS * TOKENS, || score(&mut engine, &ids, &mask));
     report("decode 16", ROWS * 128, || decode(&mut engine, &ids[..]));
     let many: Vec<Vec<u32>> = (0..4).flat_map(|_| ids.clone()).collect();

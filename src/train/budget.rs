@@ -28,7 +28,9 @@ const SPARE_GPU: u64 = 1 << 30;
 /// It needs more than `free` bytes; the message names the nearest settings that fit. `None` = nothing is refused.
 pub fn options(recipe: &Recipe, model: &Path, place: Place, free: Option<u64>) -> Result<(Options, Plan)> {
     let architecture = candle::architecture(model)?;
-    let (dims, load) = (Dims::from(&architecture), load(recipe, &architecture, place)?);
+    let lora = adapters(recipe, model)?;
+    let load = load(recipe, &architecture, lora.as_ref(), place)?;
+    let dims = Dims::from(&architecture);
     let small = Lora { rank: 16, alpha: 16.0, targets: recipe.model.lora.targets.clone() };
     let spare = if place == Place::Cpu { SPARE } else { SPARE_GPU };
     let (load, plan) = match free {
@@ -38,7 +40,7 @@ pub fn options(recipe: &Recipe, model: &Path, place: Place, free: Option<u64>) -
     let options = Options {
         dtype: recipe.model.dtype,
         place,
-        lora: adapters(recipe),
+        lora,
         seed: recipe.run.seed,
         checkpointing: recipe.optim.checkpoint_layers,
         tape_bytes: load.tape_bytes,
@@ -46,18 +48,19 @@ pub fn options(recipe: &Recipe, model: &Path, place: Place, free: Option<u64>) -
     Ok((options, plan))
 }
 
-/// The adapters that are trained: the recipe's, else those its method makes.
-fn adapters(recipe: &Recipe) -> Option<Lora> {
+/// The adapters that are trained: those in the folder `model`, the recipe's, or those its method makes.
+fn adapters(recipe: &Recipe, model: &Path) -> Result<Option<Lora>> {
     let made = |generate: Generate| Lora {
         rank: generate.rank as usize,
         alpha: f64::from(generate.rank),
         targets: vec![Projection::Q, Projection::V],
     };
-    recipe.model.lora.adapters().or_else(|| recipe.method.build().needs().generate.map(made))
+    let asked = || recipe.model.lora.adapters().or_else(|| recipe.method.build().needs().generate.map(made));
+    Ok(candle::adapters(model)?.or_else(asked))
 }
 
 /// The work of a recipe's steps, in numbers; row lengths are bounds by turns and context.
-pub fn load(recipe: &Recipe, architecture: &Architecture, place: Place) -> Result<Load> {
+fn load(recipe: &Recipe, architecture: &Architecture, lora: Option<&Lora>, place: Place) -> Result<Load> {
     let (rollout, optim) = (&recipe.rollout, &recipe.optim);
     let turns = env::open_world(recipe.env.name(), &recipe.env.table())?.max_turns() as usize;
     let episodes = (rollout.groups * rollout.members) as usize;
@@ -71,7 +74,7 @@ pub fn load(recipe: &Recipe, architecture: &Architecture, place: Place) -> Resul
     Ok(Load {
         dtype: recipe.model.dtype,
         place,
-        adapter: adapters(recipe).map(|lora| lora.parameters(architecture)),
+        adapter: lora.map(|lora| lora.parameters(architecture)),
         checkpointing: optim.checkpoint_layers,
         kept,
         teacher,
@@ -116,6 +119,8 @@ fn beside(recipe: &Recipe) -> (usize, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Engine;
+    use crate::engine::candle::CandleEngine;
     use crate::engine::candle::memory::Dtype;
 
     #[test]
@@ -131,5 +136,19 @@ mod tests {
         let (options, plan) = super::options(&recipe, &model, Place::Cpu, Some(8 << 30)).unwrap();
         assert_eq!(options.lora.map(|lora| lora.rank), Some(4));
         assert!(plan.peak() < full);
+    }
+
+    #[test]
+    fn an_adapter_folder_is_planned_as_what_is_trained_in_it() {
+        let recipe = Recipe::default();
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join(&recipe.model.path);
+        let lora = Lora { rank: 3, alpha: 6.0, targets: vec![Projection::Q] };
+        let options = Options { lora: Some(lora.clone()), ..Options::default() };
+        let folder = tempfile::tempdir().unwrap();
+        CandleEngine::open(&model, options).unwrap().save(folder.path(), false).unwrap();
+        let plan = |place| super::options(&recipe, place, Place::Cpu, None).unwrap();
+        let ((adapters, less), (_, full)) = (plan(folder.path()), plan(&model));
+        assert_eq!(adapters.lora, Some(lora));
+        assert!(less.peak() < full.peak(), "no moments of what is frozen");
     }
 }

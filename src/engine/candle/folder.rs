@@ -20,7 +20,7 @@ use super::optim::Moments;
 use super::ready::Ready;
 use super::sets::{Sets, read_tensors, write_set};
 use super::weights::Weights;
-use super::{Architecture, CandleEngine, Options, Place, files, lora, peft};
+use super::{Architecture, CandleEngine, Lora, Options, Place, files, lora, peft};
 use crate::hub;
 
 const MODEL: &str = "model.safetensors";
@@ -183,6 +183,11 @@ pub fn architecture(folder: &Path) -> Result<Architecture> {
         return files::read_architecture(&hub::base(folder, &peft::read_config(folder)?.base)?);
     }
     files::read_architecture(folder)
+}
+
+/// The adapters in `folder`, if it holds such: they are what is trained there, whatever a recipe says.
+pub fn adapters(folder: &Path) -> Result<Option<Lora>> {
+    peft::is_adapter(folder).then(|| Ok(peft::read_config(folder)?.lora)).transpose()
 }
 
 /// Looks at all weights of a model, or of adapters and of the model they belong to, and keeps none: what is there, and

@@ -43,7 +43,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 
 pub use self::arch::{Architecture, Family, RopeScaling};
-pub use self::folder::{Found, architecture, examine, export};
+pub use self::folder::{Found, adapters, architecture, examine, export};
 use self::layout::Names;
 pub use self::layout::Projection;
 pub use self::lora::Lora;
