@@ -65,6 +65,7 @@ fn measure(architecture: &Architecture, mode: &str) -> Result<()> {
         dtype: options.dtype,
         adapter: options.lora.as_ref().map(|lora| lora.parameters(architecture)),
         checkpointing: options.checkpointing,
+        averages: 0,
         kept: usize::from(options.lora.is_none()),
         rows: ROWS,
         row_tokens: TOKENS,

@@ -28,7 +28,7 @@ const GRADIENT_DROPPERS: &[&str] = &[
     "LayerNorm::",
 ];
 
-/// A line that says so may use them: sampling needs no gradient.
+/// A line that says so may use them: sampling needs no gradient, and one that is written out needs no history.
 const ALLOWED: &str = "// no gradient";
 
 #[test]

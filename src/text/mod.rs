@@ -71,7 +71,8 @@ pub const FILES: [&str; 5] = [
 /// Where the text files of a model lie: PEFT writes adapters without them, those of their model are meant.
 fn home(model: &Path) -> Result<PathBuf> {
     let adapters = model.join("adapter_config.json");
-    if FILES[..2].iter().any(|name| model.join(name).exists()) || !adapters.is_file() {
+    let own = FILES[..2].iter().chain(&["config.json"]).any(|name| model.join(name).exists());
+    if own || !adapters.is_file() {
         return Ok(model.to_owned());
     }
     let config = special::json(&adapters)?;

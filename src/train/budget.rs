@@ -17,8 +17,8 @@ use crate::method::needs::{Generate, TeacherWeights};
 /// known only once the game is played.
 const OPENING_TOKENS: usize = 512;
 const OBSERVATION_TOKENS: usize = 64;
-/// Memory that is left to everything else in the process: text, records, the allocator's slack.
-const SPARE: u64 = 64 << 20;
+/// Memory that is left to everything else in the process: text, records, and what the engine lets the allocator keep.
+const SPARE: u64 = 320 << 20;
 /// The same on a GPU: its kernels and the workspace of its matrix products.
 const SPARE_GPU: u64 = 1 << 30;
 
@@ -70,13 +70,14 @@ fn load(recipe: &Recipe, architecture: &Architecture, lora: Option<&Lora>, place
         Layout::History => (episodes * turns, rollout.history as usize + 1),
     };
     let shown = if rollout.layout == Layout::Transcript { turns } else { 1 };
-    let (kept, teacher) = beside(recipe);
+    let ([kept, averages], teacher) = beside(recipe);
     Ok(Load {
         dtype: recipe.model.dtype,
         place,
         adapter: lora.map(|lora| lora.parameters(architecture)),
         checkpointing: optim.checkpoint_layers,
         kept,
+        averages,
         teacher,
         rows: rows.div_ceil(optim.minibatches.max(1) as usize),
         row_tokens: (OPENING_TOKENS + seen * turn).min(architecture.max_position_embeddings),
@@ -92,18 +93,19 @@ fn load(recipe: &Recipe, architecture: &Architecture, lora: Option<&Lora>, place
     })
 }
 
-/// Sets of the trained model's size that come to differ from the live one, and the numbers of a teacher from elsewhere.
-fn beside(recipe: &Recipe) -> (usize, u64) {
+/// Sets of the trained model's size that come to differ from the live one, those of them that are averages, and the numbers of a teacher from elsewhere.
+fn beside(recipe: &Recipe) -> ([usize; 2], u64) {
     let record = Record::of(&recipe.record);
     let stages: Vec<_> = recipe.method.build().stages().into_iter().map(|needs| record.with(needs)).collect();
     let teachers: Vec<_> = stages.iter().filter_map(|needs| Some(needs.teacher.as_ref()?.weights.clone())).collect();
     let any = |of: fn(&TeacherWeights) -> bool| teachers.iter().any(of);
     let first = any(|t| matches!(t, TeacherWeights::Initial | TeacherWeights::TrustRegion(_)));
+    let average = any(|t| matches!(t, TeacherWeights::Ema(_)));
     let kept = [
         // both are the weights the run began with
         first || stages.iter().any(|needs| needs.reference || needs.initial),
         any(|t| matches!(t, TeacherWeights::TrustRegion(_))),
-        any(|t| matches!(t, TeacherWeights::Ema(_))),
+        average,
         any(|t| matches!(t, TeacherWeights::Staged)),
     ];
     let numbers = |weights: &TeacherWeights| match weights {
@@ -113,7 +115,8 @@ fn beside(recipe: &Recipe) -> (usize, u64) {
         }
         _ => 0,
     };
-    (kept.into_iter().filter(|differs| *differs).count(), teachers.iter().map(numbers).max().unwrap_or(0))
+    let kept = kept.into_iter().filter(|differs| *differs).count();
+    ([kept, usize::from(average)], teachers.iter().map(numbers).max().unwrap_or(0))
 }
 
 #[cfg(test)]

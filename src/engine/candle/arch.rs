@@ -131,7 +131,7 @@ impl Architecture {
             ("num_attention_heads", self.num_attention_heads, 1 << 12),
             ("num_key_value_heads", self.num_key_value_heads, 1 << 12),
             ("head_dim", self.head_dim, 1 << 10),
-            ("max_position_embeddings", self.max_position_embeddings, 1 << 32),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 24),
         ];
         for (name, size, most) in sizes {
             ensure!(size > 0, "`{name}` is 0, it must be positive");

@@ -11,9 +11,12 @@ const OWN: i32 = 32 << 20;
 /// back comes page by page, which takes a twentieth of the time of sampling. Only glibc hands so much back.
 pub(super) fn keep() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: both set a number that the allocator looks at.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        // SAFETY: each sets a number that the allocator looks at, under its lock.
+        ONCE.call_once(|| unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, OWN);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
+        });
     }
 }

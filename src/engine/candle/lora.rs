@@ -29,7 +29,8 @@ pub struct Lora {
 }
 
 impl Lora {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
+        ensure!(self.rank <= 1 << 20, "the rank of the adapters is {}, more than any have", self.rank);
         ensure!(self.rank > 0, "the rank of the adapters is 0, it must be at least 1");
         ensure!(!self.targets.is_empty(), "the adapters have no targets, name at least one matrix such as `q_proj`");
         ensure!(self.alpha.is_finite(), "`alpha` of the adapters is not a finite number");

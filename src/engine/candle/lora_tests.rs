@@ -123,6 +123,11 @@ fn adapter_folders_are_read_back() {
     assert!(CandleEngine::load(folder.path()).is_ok());
     assert!(refused("\"LORA\"", "\"LOHA\"").contains("`peft_type` is `LOHA`, only `LORA` is supported"));
     assert!(refused("\"q_proj\",", "").contains("has no place in the adapters"));
+    let strangers = super::examine(folder.path()).unwrap().problems;
+    assert!(
+        strangers.len() == 4 && strangers[0].contains("has no place in what `adapter_config.json`"),
+        "{strangers:?}"
+    );
     assert!(refused("q_proj", "query").contains("`target_modules` names \"query\""));
     assert!(refused("\"r\": 3", "\"r\": 4").contains("lora_A.weight` has shape [3, 16], expected [4, 16]"));
     let none = Lora { targets: vec![], ..lora() };

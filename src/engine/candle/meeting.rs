@@ -33,16 +33,18 @@ pub(super) struct Meeting {
     patience: Duration,
 }
 
-/// What a part wants multiplied in this round.
+/// What a part wants multiplied in this round, and by what.
 #[derive(Default)]
 struct Brought {
+    w: AtomicPtr<Panels>,
     x: AtomicPtr<f32>,
     y: AtomicPtr<f32>,
     rows: AtomicUsize,
 }
 
 impl Brought {
-    fn put(&self, x: &[f32], y: &mut Vec<f32>, rows: usize) {
+    fn put(&self, w: &Panels, x: &[f32], y: &mut Vec<f32>, rows: usize) {
+        self.w.store(std::ptr::from_ref(w).cast_mut(), Relaxed);
         self.x.store(x.as_ptr().cast_mut(), Relaxed);
         self.y.store(y.as_mut_ptr(), Relaxed);
         self.rows.store(rows, Relaxed);
@@ -109,8 +111,10 @@ impl Meeting {
         }
     }
 
-    /// The rows of all parts, for a matrix [M, K]. To be called with a share in hand.
-    fn rows(&self, [m, k]: [usize; 2]) -> Vec<Row<'_>> {
+    /// The rows of all parts, which all came to `w`. To be called with a share in hand.
+    fn rows(&self, w: &Panels) -> Vec<Row<'_>> {
+        let [m, k] = w.shape();
+        assert!(self.brought.iter().all(|b| std::ptr::eq(b.w.load(Relaxed), w)), "parts of a pass took other ways");
         let rows = |brought: &Brought| {
             let (x, y) = (brought.x.load(Relaxed), brought.y.load(Relaxed));
             // SAFETY: the part that brought them waits in `Member::product`, where they are borrowed, until all is finished.
@@ -124,6 +128,15 @@ impl Meeting {
 fn wait(looks: &mut usize) {
     *looks += 1;
     if looks.is_multiple_of(LOOKS) { yield_now() } else { spin_loop() }
+}
+
+/// A part that has begun must finish: others write into its rows, and wait for its share.
+struct Unfinished;
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        std::process::abort()
+    }
 }
 
 /// A part at the meeting. It must come to the same products in the same order as the others do; one that leaves early
@@ -142,18 +155,20 @@ impl Member<'_> {
         let n = x.len() / k;
         let round = self.round.fetch_add(1, Relaxed);
         let mut y = Vec::with_capacity(n * m);
-        meeting.brought[self.part].put(x, &mut y, n);
+        meeting.brought[self.part].put(w, x, &mut y, n);
         if !meeting.all_come(round) {
             return w.product(x);
         }
         let mut rows = None;
+        let unfinished = Unfinished;
         while let Some(share) = meeting.take(round) {
             // not before a share is taken: until that is finished, nobody takes back what was brought
-            let rows = rows.get_or_insert_with(|| meeting.rows([m, k]));
+            let rows = rows.get_or_insert_with(|| meeting.rows(w));
             w.share(rows, share, meeting.shares());
             meeting.finished.fetch_add(1, Release);
         }
         meeting.finish(round);
+        std::mem::forget(unfinished);
         // SAFETY: all shares together have written all of it.
         unsafe { y.set_len(n * m) };
         y
@@ -188,18 +203,21 @@ mod tests {
     }
 
     /// Goes through the matrices `times` times, at the meeting, and holds what comes out against products made alone.
-    fn attend(member: Member, times: usize) {
+    fn attend(member: Member, matrices: &[Panels], times: usize) {
         let x = rows(member.part);
-        for w in matrices().iter().cycle().take(4 * times) {
+        for w in matrices.iter().cycle().take(4 * times) {
             assert!(member.product(w, &x) == w.product(&x));
         }
     }
 
     #[test]
     fn every_part_gets_its_own_rows() {
+        let all = &matrices();
         for parts in [1, 2, 5] {
             let meeting = &Meeting::patient(parts, Duration::from_secs(600));
-            std::thread::scope(|s| (0..parts).for_each(|part| drop(s.spawn(move || attend(meeting.member(part), 10)))));
+            std::thread::scope(|s| {
+                (0..parts).for_each(|part| drop(s.spawn(move || attend(meeting.member(part), all, 10))))
+            });
             assert_eq!(meeting.finished.load(Acquire), 40 * meeting.shares(), "somebody went on alone");
         }
     }
@@ -207,9 +225,9 @@ mod tests {
     #[test]
     fn a_part_that_leaves_keeps_nobody() {
         let meeting = &Meeting::patient(3, Duration::from_secs(600));
-        let times = [5, 2, 5];
+        let (all, times) = (&matrices(), [5, 2, 5]);
         std::thread::scope(|s| {
-            (0..3).for_each(|part| drop(s.spawn(move || attend(meeting.member(part), times[part]))))
+            (0..3).for_each(|part| drop(s.spawn(move || attend(meeting.member(part), all, times[part]))))
         });
         assert_eq!(meeting.finished.load(Acquire), 8 * meeting.shares());
     }
@@ -217,9 +235,9 @@ mod tests {
     #[test]
     fn a_part_that_does_not_come_keeps_nobody() {
         let meeting = Meeting::patient(2, Duration::ZERO);
-        attend(meeting.member(0), 2);
+        attend(meeting.member(0), &matrices(), 2);
         assert_eq!(meeting.finished.load(Acquire), 0);
         // too late
-        attend(meeting.member(1), 2);
+        attend(meeting.member(1), &matrices(), 2);
     }
 }

@@ -243,19 +243,27 @@ impl Engine for CandleEngine {
         // device's is too small to hold what was before an update beside what comes after it.
         let mut seen = HashMap::new();
         let mut ashore = |weights: &Weights| weights.ashore(&mut seen);
+        let live = ashore(&self.live)?;
+        let whole = resumable.then_some(self);
+        let sets = whole.iter().flat_map(|all| all.sets.iter());
+        let sets = sets.map(|(set, kept)| Ok((*set, kept.with(&mut ashore)?))).collect::<Result<_>>()?;
         let copy = CandleEngine {
             decoder: self.decoder.clone(),
             options: self.options.clone(),
             origin: self.origin.clone(),
             names: self.names.clone(),
-            live: ashore(&self.live)?,
-            master: self.master.as_ref().map(&mut ashore).transpose()?,
-            packed: self.packed.as_ref().map(&mut ashore).transpose()?,
-            sets: self.sets.iter().map(|(set, kept)| Ok((*set, kept.with(&mut ashore)?))).collect::<Result<_>>()?,
+            // where it is not written, it still says that the live weights are rounded
+            master: match whole {
+                Some(all) => all.master.as_ref().map(&mut ashore).transpose()?,
+                None => self.master.as_ref().map(|_| live.clone()),
+            },
+            packed: whole.and_then(|all| all.packed.as_ref()).map(&mut ashore).transpose()?,
+            live,
+            sets,
             ready: Ready::default(),
             ema_decay: self.ema_decay,
             grads: vec![],
-            moments: self.moments.ashore()?,
+            moments: whole.map(|all| all.moments.ashore()).transpose()?.unwrap_or_default(),
         };
         let folder = folder.to_path_buf();
         Ok(Box::new(move || copy.save(&folder, resumable)))

@@ -101,6 +101,7 @@ fn parse(text: &str) -> Result<AdapterConfig> {
     refuse(&value)?;
     let written: Written = serde_json::from_value(value).context("not a LoRA configuration")?;
     let lora = Lora { rank: written.r, alpha: written.lora_alpha, targets: targets(&written.target_modules)? };
+    lora.check()?;
     Ok(AdapterConfig { lora, base: written.base_model_name_or_path.unwrap_or_default() })
 }
 

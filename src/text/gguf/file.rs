@@ -30,6 +30,8 @@ pub fn open(path: &Path) -> Result<(Content, BufReader<File>)> {
 
 /// Deepest lists in lists.
 const DEPTH: usize = 8;
+/// Longest list: vocabularies have some 100,000 entries.
+const MOST: u64 = 1 << 24;
 /// Most dimensions of a tensor.
 const DIMENSIONS: u32 = 4;
 
@@ -87,7 +89,9 @@ impl Head {
             1 => VersionedMagic::GgufV1,
             2 => VersionedMagic::GgufV2,
             3 => VersionedMagic::GgufV3,
-            other if other.swap_bytes() <= 3 => bail!("its bytes are in big-endian order, supported is little-endian"),
+            other if (1..=3).contains(&other.swap_bytes()) => {
+                bail!("its bytes are in big-endian order, supported is little-endian")
+            }
             other => bail!("GGUF of version {other}, supported are 1, 2 and 3; convert the model again"),
         })
     }
@@ -147,7 +151,8 @@ impl Head {
     fn list(&mut self, depth: usize) -> Result<Value> {
         ensure!(depth < DEPTH, "lists in lists in lists; the file is damaged");
         let (kind, length) = (self.u32()?, self.length()?);
-        // every item has a byte: a length that lies ends at the end of the file, and nothing is reserved for it
+        // every item has a byte, and takes 32 in memory
+        ensure!(length <= MOST.min(self.size - self.at), "a list of {length}; {}", self.cut());
         (0..length).map(|_| self.value(kind, depth + 1)).collect::<Result<_>>().map(Value::Array)
     }
 

@@ -240,11 +240,14 @@ fn vocabulary(tokens: &[String]) -> Map<String, serde_json::Value> {
     tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect()
 }
 
+/// Bytes of the longest piece that others are joined to: trainers make far shorter ones.
+const LONGEST: usize = 256;
+
 /// Every pair of pieces that makes a piece, best score first.
 fn merges(tokens: &[String], scores: &[f32]) -> Vec<[String; 2]> {
     let ids: std::collections::HashMap<&str, usize> = tokens.iter().enumerate().map(|(i, t)| (t.as_str(), i)).collect();
     let mut merges: Vec<(f32, [usize; 2])> = vec![];
-    for (piece, &score) in tokens.iter().zip(scores) {
+    for (piece, &score) in tokens.iter().zip(scores).filter(|(piece, _)| piece.len() <= LONGEST) {
         for (at, _) in piece.char_indices().skip(1) {
             if let (Some(&a), Some(&b)) = (ids.get(&piece[..at]), ids.get(&piece[at..])) {
                 merges.push((score, [a, b]));

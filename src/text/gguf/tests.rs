@@ -171,6 +171,10 @@ fn damaged_heads_are_told_by_what_is_wrong() {
     says(&with(4, &[0, 0, 0, 3]), "big-endian");
     says(&head(20, 32), "tensor `blk.0.x`: packed as IQ4_NL (type 20), supported are F32, F16, BF16, Q4_0");
     says(&head(77, 32), "packed as type 77");
+    // the setting becomes a list of so many bytes
+    let list = |length: u64| with(49, &[&[9, 0, 0, 0, 0, 0, 0, 0][..], &length.to_le_bytes()].concat());
+    says(&list(1 << 40), "`general.alignment`: a list of 1099511627776; cut off within its head");
+    says(&list(u64::MAX), "a list of ");
     says(&head(12, 32), "rows of 32 numbers, which cannot be packed in blocks of 256");
     says(&head(0, 0), "`general.alignment` is no size");
     let whole = head(0, 32);

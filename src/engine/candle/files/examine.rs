@@ -4,7 +4,7 @@
 //! <https://huggingface.co/docs/safetensors>) and numbers a tensor at a time, so a model that does not fit into memory
 //! can be looked at too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -12,7 +12,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::tensors::{self, INDEX, MODEL, NOT_FINITE, absent, belongs, misshapen, missing, packed, stranger, twice};
+use super::tensors::{
+    self, CONFIG, INDEX, MODEL, NOT_FINITE, absent, belongs, misshapen, missing, packed, stranger, twice,
+};
 use crate::engine::candle::layout::Names;
 
 /// What is in the files of a model.
@@ -48,12 +50,13 @@ impl Found {
 /// Looks at a folder: one file, or the shards of its index.
 pub fn folder(folder: &Path, names: Option<&Names>) -> Result<Found> {
     let (whole, index) = (folder.join(MODEL), folder.join(INDEX));
-    let mut look = Look::new(names);
+    let mut look = Look::new(names, CONFIG);
     if whole.exists() {
         look.file(&whole);
         return Ok(look.done(&whole));
     }
     ensure!(index.exists(), "{}", tensors::nothing(folder));
+    let mut lost = vec![];
     for (file, holds) in tensors::read_index(&index)? {
         let path = folder.join(file);
         if !path.exists() {
@@ -61,24 +64,28 @@ pub fn folder(folder: &Path, names: Option<&Names>) -> Result<Found> {
             look.found.problems.push(missing(&path, &holds));
             continue;
         }
-        let Some(there) = look.file(&path) else {
-            look.told(&holds);
-            continue;
-        };
-        for lost in holds.iter().filter(|name| !there.contains(name)) {
-            look.seen.insert(lost.clone());
-            look.found.problems.push(format!(
-                "{}: tensor `{lost}` is missing, which `{INDEX}` says is in it; download the file again",
-                path.display()
-            ));
+        match look.file(&path) {
+            Some(there) => {
+                lost.extend(holds.into_iter().filter(|name| !there.contains(name)).map(|name| (path.clone(), name)));
+            }
+            None => look.told(&holds),
         }
+    }
+    // in another shard it would be found
+    lost.retain(|(_, name)| look.needs(name) && !look.seen.contains(name));
+    for (path, lost) in lost {
+        look.found.problems.push(format!(
+            "{}: tensor `{lost}` is missing, which `{INDEX}` says is in it; download the file again",
+            path.display()
+        ));
+        look.told(&[lost]);
     }
     Ok(look.done(&index))
 }
 
-/// Looks at one file that must hold these tensors.
+/// Looks at the file of adapters, which must hold these tensors and no others.
 pub fn file(path: &Path, names: &Names) -> Result<Found> {
-    let mut look = Look::new(Some(names));
+    let mut look = Look { alone: true, ..Look::new(Some(names), "adapter_config.json") };
     look.file(path);
     Ok(look.done(path))
 }
@@ -96,18 +103,29 @@ struct Look<'a> {
     found: Found,
     /// Shapes by names, where they are known.
     asked: Option<HashMap<&'a str, &'a [usize]>>,
-    /// Tensors that are there, or whose absence has been told.
-    seen: std::collections::HashSet<String>,
+    /// What asks for them.
+    config: &'static str,
+    /// Whether nothing else may be there.
+    alone: bool,
+    /// Tensors that are there.
+    seen: HashSet<String>,
+    /// Tensors whose absence has been told.
+    told: HashSet<String>,
 }
 
 impl<'a> Look<'a> {
-    fn new(names: Option<&'a Names>) -> Self {
+    fn new(names: Option<&'a Names>, config: &'static str) -> Self {
         let asked = names.map(|names| names.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect());
-        Self { found: Found::default(), asked, seen: Default::default() }
+        let (seen, told) = Default::default();
+        Self { found: Found::default(), asked, config, alone: false, seen, told }
     }
 
     fn told(&mut self, tensors: &[String]) {
-        self.seen.extend(tensors.iter().cloned());
+        self.told.extend(tensors.iter().cloned());
+    }
+
+    fn needs(&self, name: &str) -> bool {
+        self.asked.as_ref().is_none_or(|asked| asked.contains_key(name))
     }
 
     /// Looks at one file; gives the names of its tensors if it could be read.
@@ -135,9 +153,11 @@ impl<'a> Look<'a> {
     /// What is wrong with a tensor.
     fn trouble(&self, name: &str, entry: &Entry, file: &mut File, begin: u64) -> Result<Option<String>> {
         let Some(asked) = &self.asked else { return Ok(None) };
-        let Some(asked) = asked.get(name) else { return Ok(belongs(name).then(|| stranger(name))) };
+        let Some(asked) = asked.get(name) else {
+            return Ok((self.alone || belongs(name)).then(|| stranger(name, self.config)));
+        };
         if entry.shape != *asked {
-            return Ok(Some(misshapen(name, &entry.shape, asked)));
+            return Ok(Some(misshapen(name, &entry.shape, asked, self.config)));
         }
         let Some((width, broken)) = number(&entry.dtype) else { return Ok(Some(packed(name, &entry.dtype))) };
         let [from, to] = entry.data_offsets;
@@ -166,9 +186,11 @@ impl<'a> Look<'a> {
         // a file that could not be read has been told, and what it holds is not known
         let all_read = self.found.files > 0 || self.found.problems.is_empty();
         let mut lost: Vec<&str> = self.asked.iter().flatten().map(|(name, _)| *name).collect();
-        lost.retain(|name| all_read && !self.seen.contains(*name));
+        lost.retain(|name| all_read && !self.seen.contains(*name) && !self.told.contains(*name));
         lost.sort_unstable();
-        self.found.problems.extend(lost.iter().map(|name| format!("{}: {}", place.display(), absent(name))));
+        self.found
+            .problems
+            .extend(lost.iter().map(|name| format!("{}: {}", place.display(), absent(name, self.config))));
         self.found
     }
 }
@@ -198,6 +220,11 @@ fn head(file: &mut File) -> Result<(BTreeMap<String, Entry>, u64)> {
     let end = entries.values().map(|entry| entry.data_offsets[1]).max().unwrap_or(0);
     let lacks = end.saturating_add(8 + length).saturating_sub(have);
     ensure!(lacks == 0, "cut off, {lacks} bytes are missing; download or copy it again");
+    let mut places: Vec<[u64; 2]> = entries.values().map(|entry| entry.data_offsets).collect();
+    places.sort_unstable();
+    let adjoin =
+        places.first().is_none_or(|first| first[0] == 0) && places.windows(2).all(|pair| pair[0][1] == pair[1][0]);
+    ensure!(adjoin && end + 8 + length == have, DAMAGED);
     Ok((entries, 8 + length))
 }
 

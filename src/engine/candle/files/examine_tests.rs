@@ -64,12 +64,16 @@ fn all_that_is_wrong_with_weights_is_told() {
         let one = tensors.values().next().unwrap().clone();
         tensors.extend([(strange, one), (name.clone(), taken.take().unwrap())]);
     });
-    says(&moved, &["says is in it", "is here and in another shard", "`model.layers.0.self_attn.sinks` has no place"]);
+    says(&moved, &["`model.layers.0.self_attn.sinks` has no place"]);
     moved.says(&["`model.layers.0.self_attn.sinks` has no place"]);
     let narrow = Broken::of("qwen2_tied").set("intermediate_size", json!(24));
     assert_eq!(examine(narrow.0.path()).unwrap().problems.len(), 6, "three matrices in two layers");
     says(&Broken::of("qwen2_tied").cut("model.safetensors", 0.0), &["model.safetensors: empty"]);
     let few = Broken::of("qwen2_tied").set("tie_word_embeddings", json!(false));
+    let longer = Broken::of("qwen2_tied");
+    let path = longer.0.path().join("model.safetensors");
+    fs::write(&path, [fs::read(&path).unwrap(), vec![0; 3]].concat()).unwrap();
+    says(&longer, &["not safetensors, or damaged"]);
     says(&few, &["tensor `lm_head.weight` is missing, `config.json` asks for it; if the output is the embedding"]);
     let untold = Broken::of("qwen2_untied");
     let index = r#"{"weight_map": {"a": 3}}"#;

@@ -226,7 +226,7 @@ fn llama3(c: &Architecture, factors: &[f32], original: usize) -> Result<RopeScal
 /// Ids of special tokens as `config.json` names them.
 fn special(metadata: &HashMap<String, Value>) -> Map<String, serde_json::Value> {
     let keys = [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")];
-    let id = |short: &str| metadata.get(&format!("tokenizer.ggml.{short}_token_id"))?.to_u64().ok();
+    let id = |short: &str| gguf::number(metadata.get(&format!("tokenizer.ggml.{short}_token_id"))?);
     keys.iter().filter_map(|(key, short)| Some((key.to_string(), json!(id(short)?)))).collect()
 }
 

@@ -12,6 +12,8 @@ use crate::engine::candle::model::Weights;
 use crate::engine::candle::ops::host;
 
 pub const MODEL: &str = "model.safetensors";
+/// Describes the model.
+pub const CONFIG: &str = "config.json";
 pub const INDEX: &str = "model.safetensors.index.json";
 
 /// All tensors of a file as they are.
@@ -111,30 +113,27 @@ fn gather(files: &[PathBuf], place: &Path, names: &Names) -> Result<Weights> {
             *slot = Some(take(&file, path, entry)?);
         }
         if let Some(name) = stored.iter().find(|name| !known.contains(name.as_str()) && belongs(name)) {
-            bail!("{}: {}", path.display(), stranger(name))
+            bail!("{}: {}", path.display(), stranger(name, CONFIG))
         }
     }
     let one = |(t, (name, _)): (Option<Tensor>, &(String, Vec<usize>))| {
-        t.with_context(|| format!("{}: {}", place.display(), absent(name)))
+        t.with_context(|| format!("{}: {}", place.display(), absent(name, CONFIG)))
     };
     found.into_iter().zip(names).map(one).collect()
 }
 
 /// What to say of a tensor that no file has.
-pub fn absent(name: &str) -> String {
+pub fn absent(name: &str, config: &str) -> String {
     let hint = match name {
         "lm_head.weight" => "; if the output is the embedding, set `tie_word_embeddings` to true",
         _ => "; the file is of another model or incomplete",
     };
-    format!("tensor `{name}` is missing, `config.json` asks for it{hint}")
+    format!("tensor `{name}` is missing, `{config}` asks for it{hint}")
 }
 
 /// What to say of a tensor that the architecture does not have.
-pub fn stranger(name: &str) -> String {
-    format!(
-        "tensor `{name}` has no place in the model that `config.json` describes; config and weights are of different \
-         models"
-    )
+pub fn stranger(name: &str, config: &str) -> String {
+    format!("tensor `{name}` has no place in what `{config}` describes; config and weights are of different models")
 }
 
 /// What to say of a tensor that two shards have.
@@ -143,16 +142,18 @@ pub fn twice(name: &str) -> String {
 }
 
 /// What to say of a tensor with another shape.
-pub fn misshapen(name: &str, found: &[usize], asked: &[usize]) -> String {
+pub fn misshapen(name: &str, found: &[usize], asked: &[usize], config: &str) -> String {
     format!(
-        "tensor `{name}` has shape {found:?}, `config.json` asks for {asked:?}; config and weights are of different \
+        "tensor `{name}` has shape {found:?}, `{config}` asks for {asked:?}; config and weights are of different \
          models"
     )
 }
 
 /// What to say of a tensor in another precision.
 pub fn packed(name: &str, kind: &str) -> String {
-    format!("tensor `{name}` is stored as {kind}, supported are f32, bf16, f16; choose the model that is not quantised")
+    format!(
+        "tensor `{name}` is stored as {kind}, supported are f64, f32, bf16, f16; choose the model that is not quantised"
+    )
 }
 
 /// Ends what is said of a tensor with such numbers.
@@ -185,7 +186,7 @@ fn load(file: &BufferedSafetensors, path: &Path, name: &str) -> Result<Tensor> {
 fn take(file: &BufferedSafetensors, path: &Path, (name, shape): &(String, Vec<usize>)) -> Result<Tensor> {
     use safetensors::Dtype::{BF16, F16, F32, F64};
     let stored = file.get(name).with_context(|| format!("{}: tensor `{name}` cannot be read", path.display()))?;
-    ensure!(stored.shape() == shape, "{}: {}", path.display(), misshapen(name, stored.shape(), shape));
+    ensure!(stored.shape() == shape, "{}: {}", path.display(), misshapen(name, stored.shape(), shape, CONFIG));
     let known = matches!(stored.dtype(), F32 | BF16 | F16 | F64);
     ensure!(known, "{}: {}", path.display(), packed(name, &format!("{:?}", stored.dtype())));
     let t = load(file, path, name)?;

@@ -75,6 +75,8 @@ pub struct Load {
     pub checkpointing: Checkpointing,
     /// Sets kept beside the live weights that will differ from them and from each other.
     pub kept: usize,
+    /// Those of them that are averages, which are kept in f32 and rounded to be computed with.
+    pub averages: usize,
     /// Numbers of a teacher from another folder; 0 = there is none.
     pub teacher: u64,
     /// Rows of one forward-backward pass.
@@ -242,13 +244,15 @@ fn weights(dims: &Dims, load: &Load) -> Vec<Item> {
         (None, Dtype::F32) => (all * F32, "f32"),
         (None, Dtype::Bf16) => (all * 2, "bf16"),
     };
-    let master = if load.dtype == Dtype::Bf16 && load.adapter.is_none() { all * F32 } else { 0 };
+    let rounded = load.dtype == Dtype::Bf16 && load.adapter.is_none();
+    let averages = if rounded { load.averages as u64 * all * F32 } else { 0 };
+    let master = if rounded { all * F32 } else { 0 };
     let again = if load.place == Place::Cpu { (all + adapter) * F32 } else { 0 };
     vec![
         item("weights", all * load.computing() + adapter * F32, format!("{} parameters", all + adapter)),
         item("weights to sample with", again, "once more, in the order in which sampling reads them".into()),
         item("master weights", master, "f32, beside the rounded ones that compute".into()),
-        item("kept weight sets", load.kept as u64 * each, format!("{} in {what}", load.kept)),
+        item("kept weight sets", load.kept as u64 * each + averages, format!("{} in {what}", load.kept)),
         item("teacher", load.teacher * load.computing(), "weights of another model".into()),
         item("position tables", (dims.context * dims.head_dim) as u64 * F32, format!("{} positions", dims.context)),
     ]
@@ -268,9 +272,9 @@ fn rollout(dims: &Dims, load: &Load) -> Vec<Item> {
     let tokens = load.slots * load.row_tokens.next_multiple_of(BLOCK);
     let part = PASS_TOKENS.min(tokens) as u64;
     let most = if load.cache_bytes == 0 { u64::MAX } else { load.cache_bytes };
-    // a device's cache grows by a quarter
-    let room = if load.place == Place::Cpu { 0 } else { tokens / 4 };
-    let cache = ((per_token * (tokens + room)) as u64 * load.computing()).min(most);
+    // a device's cache grows by a quarter, in seats and in their length
+    let [more, of] = if load.place == Place::Cpu { [1, 1] } else { [25, 16] };
+    let cache = ((per_token * tokens) as u64 * load.computing()).min(most) * more / of;
     let logits = (load.slots * dims.vocab) as u64;
     let logits = if load.place == Place::Cpu { logits } else { 5 * logits.min(LOGITS as u64) };
     let exact = |name, bytes, note| Item { name, bytes, when: When::Rollout, note };
@@ -337,6 +341,7 @@ pub(super) mod tests {
             adapter: None,
             checkpointing: Checkpointing::Auto,
             kept: 1,
+            averages: 0,
             teacher: 0,
             rows: 16,
             row_tokens: 256,
@@ -364,6 +369,7 @@ pub(super) mod tests {
         assert_eq!(bytes(&Load { teacher: 500, ..full }, "teacher"), 2000);
         let half = Load { dtype: Dtype::Bf16, ..full };
         assert_eq!((bytes(&half, "kept weight sets"), bytes(&half, "master weights")), (2 * n, 4 * n));
+        assert_eq!(bytes(&Load { averages: 1, ..half }, "kept weight sets"), 6 * n);
         let lora = Load { adapter: Some(1000), ..full };
         assert_eq!((bytes(&lora, "kept weight sets"), bytes(&lora, "optimiser")), (4000, 8000));
         assert_eq!(bytes(&full, "key-value cache"), 16 * 256 * 2 * 4 * 64 * 8 * 4);
@@ -387,8 +393,8 @@ pub(super) mod tests {
         assert_eq!((bytes("weights"), bytes("master weights")), (1_192_099_840, 2_384_199_680));
         assert_eq!((bytes("optimiser"), bytes("gradients")), (4_768_399_360, 2_384_199_680));
         assert_eq!((bytes("kept weight sets"), bytes("weights to sample with")), (2_384_199_680, 0));
-        // 2 x 28 x 8 x 128 numbers of a token, 64 x 1024 tokens and a quarter, two bytes
-        assert_eq!(bytes("key-value cache"), 9_395_240_960);
+        // 2 x 28 x 8 x 128 numbers of a token, 64 x 1024 tokens, a quarter more seats that are a quarter longer, two bytes
+        assert_eq!(bytes("key-value cache"), 11_744_051_200);
         // 512 positions, seven f32 numbers a logit
         assert_eq!(bytes("logits"), 512 * 151_936 * 28);
         // a block of 256 queries against 4096 tokens, 16 heads, five f32 numbers a score

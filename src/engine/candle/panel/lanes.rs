@@ -12,6 +12,9 @@ pub(super) trait Lanes: Copy {
     /// `to` holds [`LANES`] numbers.
     unsafe fn add_to(self, to: *mut f32);
     /// self + x * w, lane by lane.
+    ///
+    /// # Safety
+    /// The processor has the instructions of this kind of lanes.
     unsafe fn add_product(self, x: f32, w: Self) -> Self;
 }
 

@@ -6,9 +6,9 @@
 //! about as much as two steps.
 //!
 //! Every output is a chain of fused multiply-adds over 256 steps of k, to which those over the next 256 are added, and so
-//! on. A row's result therefore is the same to the last bit whatever other rows are beside it and however many threads work. (A blocked product, as the `gemm`
-//! crate's, chooses its blocks and with them its order of summation by the number of rows.) AVX-512, AVX2 and 64-bit Arm
-//! agree to the last bit too; without fused multiply-add the last bits differ.
+//! on. A row's result therefore is the same to the last bit whatever other rows are beside it and however many threads work.
+//! (A blocked product, as the `gemm` crate's, chooses its blocks and with them its order of summation by the number of
+//! rows.) AVX-512, AVX2 and 64-bit Arm agree to the last bit too; without fused multiply-add the last bits differ.
 
 mod lanes;
 #[cfg(test)]

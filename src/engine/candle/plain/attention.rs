@@ -2,7 +2,7 @@
 //! matrix products, a block of queries at a time. The backward pass makes the probabilities again.
 
 use candle_core::{D, DType, Result, Tensor};
-use candle_nn::ops::softmax_last_dim;
+use candle_nn::ops::softmax_last_dim; // no gradient: `attention_grad`
 
 use super::padding::{Padding, unseen};
 use super::{narrowed, wide, wide_zeros};
@@ -58,7 +58,7 @@ impl<'a> Padded<'a> {
 
 /// Queries in a block where `heads` heads of all rows have `keys` keys each.
 pub(super) fn block(heads: usize, keys: usize) -> usize {
-    (SCORES as usize / (heads * keys).max(1)).clamp(16, QUERIES)
+    (SCORES as usize / (heads * keys).max(1)).clamp(1, QUERIES)
 }
 
 /// softmax(scores / sqrt(E) + mask) over the last dimension, in the precision of sums. The mask is [1, m], which is
@@ -67,7 +67,7 @@ pub(super) fn softmax(scores: &Tensor, size: usize, mask: impl FnOnce(DType) -> 
     let scaled = (wide(scores)? * scale(size))?;
     let mask = mask(scaled.dtype())?;
     let flat = scaled.reshape(((), mask.dim(1)?))?;
-    softmax_last_dim(&flat.broadcast_add(&mask)?.reshape(scores.shape())?)
+    softmax_last_dim(&flat.broadcast_add(&mask)?.reshape(scores.shape())?) // no gradient: `attention_grad`
 }
 
 fn scale(size: usize) -> f64 {

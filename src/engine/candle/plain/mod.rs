@@ -91,7 +91,7 @@ pub(super) fn rms_norm(x: &Tensor, w: &Tensor, eps: f64) -> Result<Tensor> {
         let rows = rows(x, w)?;
         return rows.broadcast_mul(&inverse(&rows, eps)?)?.broadcast_mul(&narrowed(w, x)?)?.reshape(x.shape());
     }
-    candle_nn::ops::rms_norm(x, &narrowed(w, x)?, eps as f32)
+    candle_nn::ops::rms_norm(x, &narrowed(w, x)?, eps as f32) // no gradient: `rms_norm_grad`
 }
 
 /// x as rows of the length of w, in the precision of sums.
@@ -125,7 +125,7 @@ pub(super) fn rms_norm_grad(
 
 /// Rotates x [N, heads, E]; `cos` and `sin` [N, E/2] are those of the tokens' positions.
 pub(super) fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
-    candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0)
+    candle_nn::rotary_emb::rope_thd(&x.unsqueeze(0)?, cos, sin)?.squeeze(0) // no gradient: the inverse rotation
 }
 
 /// silu(gate) * up, all [N, F].

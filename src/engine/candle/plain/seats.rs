@@ -48,9 +48,6 @@ impl std::fmt::Debug for Seat {
     }
 }
 
-/// Seats a pool begins with.
-const FIRST: usize = 8;
-
 /// One step of growth: what is copied is little beside what is read for every token.
 fn more(n: usize) -> usize {
     n + n / 4
@@ -96,7 +93,7 @@ impl Pool {
     pub fn seat(self: &Arc<Self>) -> Result<Arc<Seat>> {
         let mut inner = self.lock();
         if inner.free.is_empty() {
-            let (seats, room) = (more(inner.seats).max(inner.seats + FIRST), inner.room.max(BLOCK));
+            let (seats, room) = (more(inner.seats).max(inner.seats + 1), inner.room.max(BLOCK));
             self.resize(&mut inner, seats, room)?;
         }
         let index = inner.free.pop_first().unwrap_or_default();

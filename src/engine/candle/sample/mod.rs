@@ -34,9 +34,9 @@ const WORTH_WAITING: usize = 16;
 pub(super) const LOGITS: usize = 1 << 24;
 /// Logits worth waking a thread for.
 const DRAWN: usize = 1 << 14;
-/// Least tokens of a part of a pass: enough to make good use of a weight that was loaded from the cache,
+/// Least tokens of a part of a pass: enough to make good use of a weight that was loaded from the cache.
 const PART_TOKENS: usize = 4;
-/// where models of so many parameters stay. Parts read larger ones together.
+/// Models of so many parameters stay in the cache; parts of a pass read larger ones together.
 const CACHED: usize = 4 << 20;
 
 /// Samples `first` and everything that `next` asks for thereafter.
