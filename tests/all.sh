@@ -3,6 +3,7 @@
 # Needs a Rust toolchain only; works from any folder; leaves nothing behind but target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+trap 'echo "tests/all.sh: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 # Property tests draw the same inputs every time here: a failure is the change's. A plain `cargo test` draws anew.
 export PROPTEST_RNG_SEED=20261
 
