@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use super::free::here;
 use super::{Checkpointing, Dims, Load, Place, Plan, plan};
 use crate::engine::candle::plain::free;
 
@@ -56,21 +57,9 @@ fn nearest(dims: &Dims, load: &Load, adapter: u64, free: u64) -> Option<(String,
 /// Bytes that are free where a run computes; `None` where that cannot be found out.
 pub fn available(place: Place) -> Option<u64> {
     match place {
-        Place::Cpu => available_here(),
+        Place::Cpu => here(),
         Place::Cuda(n) => free(n),
     }
-}
-
-/// Bytes that a new process may take: what the system has free, and what the group's limit leaves. `None` where
-/// neither can be read.
-fn available_here() -> Option<u64> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
-    let line = |text: &str| text.lines().find(|line| line.starts_with("MemAvailable:")).map(str::to_owned);
-    let kib = read("/proc/meminfo").as_deref().and_then(line)?;
-    let system = kib.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10;
-    let limit = number("/sys/fs/cgroup/memory.max").zip(number("/sys/fs/cgroup/memory.current"));
-    Some(limit.map_or(system, |(limit, used)| system.min(limit.saturating_sub(used))))
 }
 
 /// `1.5 GiB`, `20 MiB`.

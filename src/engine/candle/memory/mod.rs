@@ -6,6 +6,7 @@
 //! for one chunk of positions at a time.
 
 mod fit;
+mod free;
 
 use serde::{Deserialize, Serialize};
 
