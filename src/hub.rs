@@ -138,9 +138,14 @@ impl Hub {
     }
 }
 
-/// The first file that a model folder needs and this one has not. A link into blobs that are gone counts as missing.
+/// The first file that a model folder, or one of adapters, needs and this one has not. A link into blobs that are gone
+/// counts as missing.
 fn lacks(folder: &Path) -> Result<Option<String>> {
     let has = |name: &str| folder.join(name).is_file();
+    if has("adapter_config.json") && !has("config.json") {
+        let weights = "adapter_model.safetensors";
+        return Ok((!has(weights)).then(|| weights.to_owned()));
+    }
     if let Some(file) = ["config.json", "tokenizer.json"].into_iter().find(|file| !has(file)) {
         return Ok(Some(file.into()));
     }

@@ -66,6 +66,16 @@ fn what_is_missing_is_named() {
     assert!(said("org/tiny-1.5").contains("lacks `tokenizer.json`"));
 }
 
+#[test]
+fn adapters_need_no_model_beside_them() {
+    let cache = cache(&[("adapter_config.json", ""), ("adapter_model.safetensors", "")]);
+    let snapshot = hub(cache.path()).find(&id("org/tiny-1.5")).unwrap();
+    assert!(snapshot.ends_with(COMMIT));
+    fs::remove_file(snapshot.join("adapter_model.safetensors")).unwrap();
+    let error = hub(cache.path()).find(&id("org/tiny-1.5")).unwrap_err().to_string();
+    assert!(error.contains("lacks `adapter_model.safetensors`"), "{error}");
+}
+
 #[cfg(not(feature = "hub"))]
 #[test]
 fn a_build_that_cannot_download_says_so() {
