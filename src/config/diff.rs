@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::recipe::{Recipe, TABLES};
+use super::recipe::{Recipe, tables};
 use crate::core::event::{KeyChange, Scope};
 use crate::method::METHODS;
 
@@ -53,7 +53,7 @@ pub fn resumed(old: &Recipe, new: &Recipe) -> Recipe {
 
 /// When a change of `key` takes effect. Constants of the method: from the next step.
 pub fn scope_of(key: &str) -> Scope {
-    let field = TABLES.iter().flat_map(|table| table.fields).find(|field| field.key == key);
+    let field = tables().flat_map(|table| table.fields).find(|field| field.key == key);
     match field {
         Some(field) => field.scope,
         None if key.starts_with("method.") => Scope::NextStep,

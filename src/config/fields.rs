@@ -61,8 +61,8 @@ macro_rules! tables {
             }
         )+
 
-        /// Every table of a recipe but `[method.*]`, in the order of the printed sample.
-        pub const TABLES: &[$crate::config::fields::Table] = &[ $(
+        /// These tables, in the order of the printed sample.
+        pub(super) const TABLES: &[$crate::config::fields::Table] = &[ $(
             $crate::config::fields::Table {
                 name: $table,
                 about: concat!($($about, "\n"),+),

@@ -28,7 +28,7 @@ pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, EvolveSettings, Generator,
     HouseholdSettings, JudgeBy, JudgeSettings, LearnSettings, ModelSettings, OptimSettings, Recipe, RecordSettings,
     RecordedTokens, Retrieval, Rewarded, RolloutSettings, Rooms, RunSettings, SearchSettings, ShopSettings,
-    SkillSettings, SokobanSettings, Summariser, TABLES,
+    SkillSettings, SokobanSettings, Summariser, tables,
 };
 pub use suggest::closest;
 pub use teacher::same_tokens;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::diff::leaves;
 use super::fields::{Field, method_doc};
-use super::recipe::{Recipe, TABLES};
+use super::recipe::{Recipe, tables};
 use crate::core::event::Scope;
 
 /// Every key with its explanation and its default.
@@ -16,7 +16,7 @@ pub fn sample() -> String {
 pub fn render(recipe: &Recipe) -> String {
     let values = leaves(recipe);
     let mut out = String::from(HEADER);
-    for table in TABLES {
+    for table in tables() {
         if table.name == METHOD_BEFORE {
             method_table(recipe, &mut out);
         }
@@ -107,7 +107,7 @@ fn line(out: &mut String, text: std::fmt::Arguments) {
 #[cfg(test)]
 mod tests {
     use super::{explanation, render, sample};
-    use crate::config::{DEFAULT_TEXT, Overrides, Recipe, TABLES, parse};
+    use crate::config::{DEFAULT_TEXT, Overrides, Recipe, parse, tables};
 
     #[test]
     fn the_sample_reads_back_as_the_default() {
@@ -127,7 +127,7 @@ mod tests {
         let text = sample();
         let lines: Vec<&str> = text.lines().collect();
         let own = format!("env.{}", Recipe::default().env.name());
-        let tables = TABLES.iter().filter(|t| !t.name.starts_with("env.") || t.name == own);
+        let tables = tables().filter(|t| !t.name.starts_with("env.") || t.name == own);
         for field in tables.flat_map(|t| t.fields) {
             let name = field.key.rsplit('.').next().unwrap();
             let last = format!("# {}", explanation(field).lines().last().unwrap().trim());

@@ -1,6 +1,6 @@
 //! Turns what the TOML reader says into sentences for people, with a suggestion where one is near.
 
-use super::recipe::TABLES;
+use super::recipe::tables;
 
 /// A refusal in our words, and the word it is about (to find it in a `--set` argument).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ fn key_hint(name: &str, known: &[&str]) -> String {
     if let Some(near) = closest(name, known) {
         return format!(", did you mean `{near}`?");
     }
-    let elsewhere = TABLES.iter().flat_map(|t| t.fields).find(|f| f.key.rsplit('.').next() == Some(name));
+    let elsewhere = tables().flat_map(|t| t.fields).find(|f| f.key.rsplit('.').next() == Some(name));
     match elsewhere {
         Some(field) => format!(", did you mean `{}`?", field.key),
         None if known.is_empty() => ", this table has no keys".into(),

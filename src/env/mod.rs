@@ -4,7 +4,7 @@
 //! game of it. How a game is put into a prompt ([`prompt`]) and how a reply becomes an action ([`projection`]) is
 //! kept apart from the games, so that one game can be shown in the style of any paper.
 //!
-//! A new kind of environment is one folder here, one row in [`KINDS`], one settings struct in `config/recipe.rs`, and
+//! A new kind of environment is one folder here, one row in [`KINDS`], one settings struct in `config/recipe/env.rs`, and
 //! one `envs/NAME.toml` with its styles of prompts.
 
 pub mod analysis;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
 use super::{Options, Usage};
-use crate::config::{self, TABLES, closest};
+use crate::config::{self, closest, tables};
 use crate::core::Task;
 use crate::core::exit::Exit;
 use crate::env::bench::{Rate, measure};
@@ -186,7 +186,7 @@ fn page(kind: &Kind, world: &dyn World) -> Result<String> {
     }
     let table = format!("env.{}", kind.name);
     writeln!(out, "\n[{table}]")?;
-    for field in TABLES.iter().filter(|t| t.name == table).flat_map(|t| t.fields) {
+    for field in tables().filter(|t| t.name == table).flat_map(|t| t.fields) {
         writeln!(out, "{}", field.key.rsplit('.').next().unwrap_or(field.key))?;
         field.doc.trim_end().lines().for_each(|line| out.push_str(&format!("    {}\n", line.trim())));
     }
