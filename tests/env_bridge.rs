@@ -122,6 +122,21 @@ fn many_games_are_open_at_once() {
     }
 }
 
+#[test]
+fn a_game_that_waits_for_a_full_server_can_be_told_to_stop() {
+    let url =
+        odd_server(|_| Some(r#"{"type": "error", "data": {"code": "CAPACITY_REACHED", "message": "1 of 1"}}"#.into()));
+    let world: Arc<dyn World> = Arc::from(at(&url, "wait = 600.0"));
+    let task = world.task(Split::Train, 0).unwrap();
+    let waiting = thread::spawn({
+        let world = Arc::clone(&world);
+        move || world.open(&task).unwrap().failure().map(str::to_owned)
+    });
+    world.stop_waiting(true);
+    let failure = waiting.join().unwrap().unwrap();
+    assert!(failure.contains("CAPACITY_REACHED: 1 of 1"), "{failure}");
+}
+
 /// A server that shakes hands and then does as `then` says with each message.
 fn odd_server(then: fn(&str) -> Option<String>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -421,6 +436,16 @@ fn bridged_games_are_trained_on_and_failed_ones_are_left_out() {
     assert_eq!(numbers(&events, "env/errors"), [Some(1.0); 2]);
     let alarm = |e: &RunEvent| matches!(e, RunEvent::Alerted { rule, .. } if rule == "env/errors > 0");
     assert!(events.iter().any(alarm), "{events:?}");
+}
+
+#[test]
+fn games_that_end_by_the_turn_limit_give_their_seat_back() {
+    // one seat, and a server that would go on
+    let url = serve("sokoban", "max_turns = 9", 1);
+    let own = "env.bridge={max_turns=1,wait=5.0}".to_owned();
+    let events = train(&[own, format!("env.bridge.url='{url}'"), "method.grpo={}".into()]);
+    assert_eq!(numbers(&events, "env/errors"), [Some(0.0); 2]);
+    assert_eq!(numbers(&events, "turns/mean"), [Some(1.0); 2]);
 }
 
 #[test]

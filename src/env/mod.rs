@@ -85,6 +85,9 @@ pub trait World: Send + Sync {
         false
     }
 
+    /// From now on, games that would wait until somebody has room for them fail instead (or, with `false`, wait again).
+    fn stop_waiting(&self, _stop: bool) {}
+
     /// The prompts in that style. Fails if the kind's file cannot be read or has no such style.
     fn prompts(&self) -> Result<Prompts> {
         let file = file(self.kind())?;
@@ -147,6 +150,10 @@ pub trait Env: Send {
     fn goal(&self) -> Option<&str> {
         None
     }
+
+    /// The episode is over for whoever plays it, by a limit of theirs perhaps: what is kept elsewhere for the game is given
+    /// back. It is not stepped any more.
+    fn leave(&mut self) {}
 
     /// Why the environment itself failed, e.g. a server that is down; such an episode is recorded as an environment
     /// error, never as a lost one. `None` while all is well.

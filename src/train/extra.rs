@@ -69,7 +69,7 @@ fn taught(
         if abort.load(Ordering::Relaxed) {
             bail!(Aborted)
         }
-        sink.live(episode);
+        episode.into_iter().for_each(|episode| sink.live(episode));
         Ok(())
     })?;
     for (p, seat) in more.iter_mut().zip(&seats) {

@@ -226,7 +226,7 @@ impl Trainer {
             if abort.load(Ordering::Relaxed) {
                 bail!(Aborted)
             }
-            sink.live(episode);
+            episode.into_iter().for_each(|episode| sink.live(episode));
             if over > told {
                 told = over;
                 sink.event(progress(step, Phase::Rollout, over, total));

@@ -87,8 +87,9 @@ pub struct Played {
     pub penalty: f32,
 }
 
-/// Told when an episode begins and after every turn: the episode, and how many are over. An error stops the rollout.
-pub type Watch<'a> = dyn FnMut(&Episode, usize) -> Result<()> + 'a;
+/// Told when an episode begins and after every turn: the episode, and how many are over; without an episode now and then
+/// while games elsewhere are waited for. An error stops the rollout.
+pub type Watch<'a> = dyn FnMut(Option<&Episode>, usize) -> Result<()> + 'a;
 
 /// Plays all seats to the end. Every episode goes at its own pace: its environment steps as soon as its reply ends,
 /// and its next reply joins those that are being sampled.
@@ -110,13 +111,13 @@ pub fn play(table: &mut Table, seats: &[Seat], sampling: &Sampling, watch: &mut 
     let first = games.iter().filter_map(|game| game.request(&scene)).collect();
     let mut over = games.iter().filter(|game| !game.playing()).count();
     for game in &games {
-        watch(&game.episode, over)?;
+        watch(Some(&game.episode), over)?;
     }
     table.engine.sample_as(table.weights, &sampler, first, &mut |finished| {
         let game = &mut games[finished.slot];
         game.turn(&scene, finished.sample)?;
         over += usize::from(!game.playing());
-        watch(&game.episode, over)?;
+        watch(Some(&game.episode), over)?;
         Ok(game.request(&scene).into_iter().collect())
     })?;
     Ok(games.into_iter().map(Game::finish).collect())
@@ -184,6 +185,7 @@ impl Game {
         game.prompt(scene)?;
         game.episode.prompt = scene.text.render(&game.opening, true)?;
         game.close_if_full(scene);
+        game.leave_if_over();
         Ok(game)
     }
 
@@ -278,7 +280,15 @@ impl Game {
             let failure = self.env.failure().map(str::to_owned);
             self.episode.last_observation = failure.unwrap_or(step.observation);
         }
+        self.leave_if_over();
         Ok(())
+    }
+
+    /// Others may be waiting for what the environment keeps for this game.
+    fn leave_if_over(&mut self) {
+        if !self.playing() {
+            self.env.leave();
+        }
     }
 
     /// Prepares the context of the next reply.

@@ -1,6 +1,9 @@
+use std::sync::{Condvar, Mutex};
+
 use super::*;
 use crate::core::Split;
 use crate::engine::candle::{Architecture, CandleEngine, Family};
+use crate::env::Terms;
 use crate::text::train;
 
 /// A model that knows nothing, and what it plays.
@@ -55,7 +58,7 @@ impl House {
         };
         let played = play(&mut table, &seats, sampling, &mut |episode, ended| {
             turns += 1;
-            assert!(episode.turns.len() <= 20 && ended >= over);
+            assert!(episode.is_none_or(|e| e.turns.len() <= 20) && ended >= over);
             over = ended;
             Ok(())
         });
@@ -140,4 +143,64 @@ fn stop_strings_close_replies_and_keep_the_chat_in_form() {
             assert!((row.ids[t - 1] == end) != (row.ids[t] == end), "at {t}");
         }
     }
+}
+
+/// A world elsewhere that has no room for anybody.
+struct Full {
+    world: Box<dyn World>,
+    stopped: Mutex<bool>,
+    told: Condvar,
+}
+
+impl World for Full {
+    fn kind(&self) -> &str {
+        self.world.kind()
+    }
+
+    fn size(&self, split: Split) -> u64 {
+        self.world.size(split)
+    }
+
+    fn task(&self, split: Split, index: u64) -> Result<Task> {
+        self.world.task(split, index)
+    }
+
+    fn open(&self, task: &Task) -> Result<Box<dyn Env>> {
+        let stopped = self.stopped.lock().unwrap();
+        drop(self.told.wait_while(stopped, |stopped| !*stopped).unwrap());
+        self.world.open(task)
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        self.world.terms()
+    }
+
+    fn is_remote(&self) -> bool {
+        true
+    }
+
+    fn stop_waiting(&self, stop: bool) {
+        *self.stopped.lock().unwrap() = stop;
+        self.told.notify_all();
+    }
+}
+
+#[test]
+fn a_rollout_that_waits_for_room_can_be_given_up() {
+    let mut house = House::open();
+    let world = crate::env::open_world("household", &toml::Table::new()).unwrap();
+    let world = Full { world, stopped: Mutex::new(false), told: Condvar::new() };
+    let seats = house.seats();
+    let mut table = Table {
+        engine: &mut house.engine,
+        weights: WeightSet::Live,
+        text: &house.text,
+        world: &world,
+        prompts: &house.prompts,
+    };
+    let error = play(&mut table, &seats, &sampling(Layout::Transcript), &mut |episode, over| {
+        anyhow::ensure!((episode, over) == (None, 0));
+        anyhow::bail!("given up")
+    });
+    assert_eq!(error.unwrap_err().to_string(), "given up");
 }

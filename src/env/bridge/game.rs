@@ -76,7 +76,7 @@ impl Bridged {
                     }
                     Err(fault) if fault.is_full() => {
                         lease.refused();
-                        if start.elapsed() > self.desk.wait {
+                        if start.elapsed() > self.desk.wait || self.desk.pool.is_stopped() {
                             return Err(fault);
                         }
                         None
@@ -91,7 +91,7 @@ impl Bridged {
                 Err(fault) => Some(fault),
             };
             if let Some(fault) = fault {
-                if lost == self.desk.retries {
+                if lost == self.desk.retries || self.desk.pool.is_stopped() {
                     return Err(fault);
                 }
                 lost += 1;
@@ -242,6 +242,10 @@ impl Env for Bridged {
             over: self.over,
             failure: self.failure.clone(),
         })
+    }
+
+    fn leave(&mut self) {
+        self.end();
     }
 
     fn failure(&self) -> Option<&str> {

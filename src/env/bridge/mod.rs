@@ -175,4 +175,8 @@ impl World for BridgeWorld {
     fn is_remote(&self) -> bool {
         true
     }
+
+    fn stop_waiting(&self, stop: bool) {
+        self.desk.pool.stop_waiting(stop);
+    }
 }

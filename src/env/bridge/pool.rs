@@ -4,6 +4,7 @@
 //! come back: any number of games can be begun, and a server that allows one session plays them one after the other.
 //! A server that says it is full lowers what is allowed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ pub struct Pool {
     wait: Duration,
     state: Mutex<State>,
     freed: Condvar,
+    stopped: AtomicBool,
 }
 
 struct State {
@@ -39,14 +41,34 @@ impl Pool {
     /// A pool of at most `most` sessions; nothing is opened yet.
     pub fn new(connect: Connect, most: usize, wait: Duration) -> Arc<Pool> {
         let state = State { idle: Vec::new(), lent: 0, most: most.max(1), alive: Instant::now() };
-        Arc::new(Pool { connect, wait, state: Mutex::new(state), freed: Condvar::new() })
+        Arc::new(Pool {
+            connect,
+            wait,
+            state: Mutex::new(state),
+            freed: Condvar::new(),
+            stopped: AtomicBool::new(false),
+        })
     }
 
-    /// Takes a session. Fails if none can be opened, or none comes back while nothing happens for too long.
+    /// Whether nobody is to wait for a session any more; whoever does now is told soon.
+    pub fn stop_waiting(&self, stop: bool) {
+        self.stopped.store(stop, Ordering::Relaxed);
+    }
+
+    /// Whether nobody is to wait.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Takes a session. Fails if none can be opened, none comes back while nothing happens for too long, or nobody is to
+    /// wait.
     pub fn lease(self: &Arc<Self>) -> Result<Lease, Fault> {
         let mut state = self.state();
         loop {
             if state.idle.is_empty() && state.lent >= state.most {
+                if self.is_stopped() {
+                    return Err(Fault::Broken(format!("all {} sessions are in use", state.most)));
+                }
                 if state.alive.elapsed() > self.wait {
                     let seconds = self.wait.as_secs_f64();
                     let reason =

@@ -14,6 +14,8 @@ use super::link::{Fault, Link, MOST_BYTES};
 pub struct Socket {
     socket: WebSocket<Timed>,
     timeout: Duration,
+    /// Whether every message was answered.
+    sound: bool,
 }
 
 impl Socket {
@@ -37,7 +39,7 @@ impl Socket {
         let stream = Timed { stream, deadline: Instant::now() + timeout };
         let limits = WebSocketConfig::default().max_message_size(Some(MOST_BYTES)).max_frame_size(Some(MOST_BYTES));
         match tungstenite::client::client_with_config(url, stream, Some(limits)) {
-            Ok((socket, _)) => Ok(Socket { socket, timeout }),
+            Ok((socket, _)) => Ok(Socket { socket, timeout, sound: true }),
             Err(HandshakeError::Failure(error)) => {
                 Err(Fault::Broken(format!("`{url}` does not open a session: {error}")))
             }
@@ -68,6 +70,7 @@ impl Link for Socket {
         // a server that refuses a session says why before it closes: what it said is read even if sending failed
         let answer = self.answer();
         let seconds = self.timeout.as_secs_f64();
+        self.sound &= answer.is_ok();
         match (sent, answer) {
             (_, Ok(answer)) => Ok(answer),
             (_, Err(tungstenite::Error::Io(error))) if late(&error) => {
@@ -78,10 +81,14 @@ impl Link for Socket {
     }
 }
 
+/// The server is asked to end the session, and waited for while it does: one that finds the connection gone logs an error.
 impl Drop for Socket {
     fn drop(&mut self) {
         self.socket.get_mut().deadline = Instant::now() + FAREWELL;
-        let _ = self.socket.send(Message::text(r#"{"type":"close"}"#));
+        let mut open = self.socket.send(Message::text(r#"{"type":"close"}"#)).is_ok() && self.sound;
+        while open {
+            open = self.socket.read().is_ok();
+        }
         let _ = self.socket.close(None);
     }
 }

@@ -2,18 +2,20 @@
 //! goes on sampling the others' replies. Replies depend on nothing but their context and seed, so episodes are the same
 //! as if they were played one after the other.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, Scope};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::{Game, Played, Scene, Seat, Watch};
 use crate::engine::{Engine, SampleRequest, Sampler};
+use crate::env::World;
 
 /// A game that comes back from its thread.
 type Arrival = (usize, Result<Game>);
 
-/// Plays all seats to the end. A thread's wait is bounded by the environment's own time limits.
+/// Plays all seats to the end. Once it is given up, threads wait for at most one answer of the environment.
 pub(super) fn play(
     engine: &mut dyn Engine,
     scene: &Scene,
@@ -21,8 +23,10 @@ pub(super) fn play(
     seats: &[Seat],
     watch: &mut Watch,
 ) -> Result<Vec<Played>> {
+    scene.world.stop_waiting(false);
     thread::scope(|scope| {
-        // it lives in here: on an error all games end before their threads are waited for
+        // they live in here: on an error all games end before their threads are waited for
+        let _end = End(scene.world);
         let mut hall = Hall::new(scope, seats.len());
         for (slot, seat) in seats.iter().enumerate() {
             hall.send(slot, move || Game::open(scene, seat, slot));
@@ -44,6 +48,15 @@ pub(super) fn play(
             })?;
         }
     })
+}
+
+/// At the end of a rollout nobody waits for a game any more.
+struct End<'a>(&'a dyn World);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.stop_waiting(true);
+    }
 }
 
 /// Where games wait for their next reply.
@@ -74,9 +87,14 @@ impl<'scope, 'env> Hall<'scope, 'env> {
 
     /// Waits for a game and returns what it asks for.
     fn wait(&mut self, scene: &Scene, watch: &mut Watch) -> Result<Option<SampleRequest>> {
-        // the hall holds a sender itself, so the channel is open
-        let arrival = self.door.recv()?;
-        self.welcome(arrival, scene, watch)
+        loop {
+            match self.door.recv_timeout(GLANCE) {
+                Ok(arrival) => return self.welcome(arrival, scene, watch),
+                Err(RecvTimeoutError::Timeout) => watch(None, self.over)?,
+                // the hall holds a sender itself, so the channel is open
+                Err(error @ RecvTimeoutError::Disconnected) => return Err(error.into()),
+            }
+        }
     }
 
     /// What the games ask for that have come back by now.
@@ -93,10 +111,13 @@ impl<'scope, 'env> Hall<'scope, 'env> {
         let game = game?;
         self.over += usize::from(!game.playing());
         if !game.episode.turns.is_empty() || !game.playing() {
-            watch(&game.episode, self.over)?;
+            watch(Some(&game.episode), self.over)?;
         }
         let request = game.request(scene);
         self.games[slot] = Some(game);
         Ok(request)
     }
 }
+
+/// How long nothing may happen until the rollout is asked whether it is to go on.
+const GLANCE: Duration = Duration::from_millis(200);
