@@ -226,6 +226,29 @@ fn a_run_is_whole_and_does_the_same_again() {
     let folder = duplicate(&runs().whole, "holed");
     fs::remove_file(folder.rollouts(2)).unwrap();
     assert_eq!(wiring::verify(&folder, false).unwrap(), sdlab::core::Exit::Failed);
+    // a bit of every file of a step counts, also where it can still be read
+    let whole = &runs().whole;
+    for (n, path) in [whole.tokens(2), whole.rollouts(1), whole.eval_rollouts(4)].iter().enumerate() {
+        let folder = duplicate(whole, &format!("flipped-{n}"));
+        let path = folder.path().join(path.strip_prefix(whole.path()).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(wiring::verify(&folder, false).unwrap(), sdlab::core::Exit::Failed, "{}", path.display());
+    }
+}
+
+#[test]
+fn steps_without_records_are_told() {
+    let folder = duplicate(&runs().whole, "unrecorded");
+    config::set_in_file(&folder.config(), "run.steps", "5").unwrap();
+    fs::write(folder.events(), "").unwrap();
+    wiring::train_here(&folder, None, Asserts::default()).unwrap();
+    let records = Source::open(&folder).unwrap().all().unwrap();
+    let told = |r: &Record| matches!(&r.event, RunEvent::Warned { message, .. } if message.contains("no record of 4 of the steps 1 to 4"));
+    assert!(records.iter().any(told), "{records:?}");
+    assert_eq!(wiring::verify(&folder, false).unwrap(), sdlab::core::Exit::Failed);
 }
 
 #[test]

@@ -78,6 +78,11 @@ pub struct FileHash {
 }
 
 impl Manifest {
+    /// The step that the run was forked after; 0 = it began anew.
+    pub fn begins_after(&self) -> u64 {
+        self.notes.get("forked_from").and_then(|from| from.get("step")?.as_u64()).unwrap_or(0)
+    }
+
     /// What this process can find out by itself: command line, versions, environment, and the git state of `place`
     /// (the folder the run is started in). The rest is for the caller to fill in.
     pub fn gather(folder: &RunFolder, config: &str, place: &Path, created_ms: u64) -> Manifest {

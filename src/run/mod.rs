@@ -17,6 +17,7 @@ mod parquet_columns;
 mod parquet_rows;
 mod process;
 mod supersede;
+mod written;
 
 pub mod absorb;
 pub mod bank;
@@ -48,3 +49,4 @@ pub use source::{Source, up_to};
 pub use status::{Heartbeat, Life};
 pub use store::Store;
 pub use supersede::set_aside;
+pub use written::check_written;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::append::LineFile;
@@ -12,6 +13,7 @@ use super::finite::{clean_episode, clean_event, non_finite_signals, step_of};
 use super::folder::RunFolder;
 use super::live::LiveWriter;
 use super::parquet_rows::{encode_episodes, encode_tokens};
+use super::written::note;
 use crate::core::{Episode, Record, RunEvent, TokenRecord};
 
 /// Milliseconds since the Unix epoch.
@@ -106,9 +108,9 @@ impl Recorder {
         let mut bad = tokens.iter().map(non_finite_signals).sum();
         let rollouts = self.folder.rollouts(step);
         let path = self.folder.tokens(step);
-        atomic_write(&path, &encode_tokens(step, tokens).map_err(RunError::damaged(&path))?)?;
+        self.file(&path, &encode_tokens(step, tokens).map_err(RunError::damaged(&path))?)?;
         let episodes = clean_all(episodes, &mut bad);
-        atomic_write(&rollouts, &encode_episodes(&episodes, tokens).map_err(RunError::damaged(&rollouts))?)?;
+        self.file(&rollouts, &encode_episodes(&episodes, tokens).map_err(RunError::damaged(&rollouts))?)?;
         self.live = None;
         let live = self.folder.live_rollouts(step);
         match fs::remove_file(&live) {
@@ -123,12 +125,18 @@ impl Recorder {
         let mut bad = 0;
         let path = self.folder.eval_rollouts(step);
         let episodes = clean_all(episodes, &mut bad);
-        atomic_write(&path, &encode_episodes(&episodes, &[]).map_err(RunError::damaged(&path))?)?;
+        self.file(&path, &encode_episodes(&episodes, &[]).map_err(RunError::damaged(&path))?)?;
         self.warn_of_numbers(step, bad, "evaluation rollouts")
     }
 
     fn with(folder: &RunFolder, events: LineFile) -> Recorder {
         Recorder { folder: folder.clone(), events, live: None, clock: Box::new(now_ms), tap: None, last_ms: 0 }
+    }
+
+    /// A file of a closed step, and its checksum.
+    fn file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        atomic_write(path, bytes)?;
+        note(&self.folder, path, bytes)
     }
 
     /// The record is read back from its line before the line is written: what cannot be read is never written, and

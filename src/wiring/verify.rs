@@ -14,7 +14,7 @@ use crate::hub;
 use crate::method::needs::Extra;
 use crate::run::manifest::{hash_file, sha256_hex};
 use crate::run::view::RunView;
-use crate::run::{Manifest, Recorder, RunFolder, Source, Store, sums};
+use crate::run::{Manifest, Recorder, RunFolder, Source, Store, check_written, sums};
 use crate::session::{Halt, Job, Training};
 
 /// Checks a run and prints a line for each check. Done = nothing is wrong.
@@ -104,9 +104,11 @@ fn records(folder: &RunFolder) -> Result<String> {
     })?;
     ensure!(count > 0, "there are none");
     ensure!(source.damaged() == 0, "{} lines of `events.jsonl` cannot be read", source.damaged());
-    let gap = view.steps.windows(2).find(|pair| pair[1].step != pair[0].step + 1);
-    if let Some(pair) = gap {
-        bail!("after step {} comes step {}", pair[0].step, pair[1].step);
+    let began = Manifest::read(folder)?.begins_after();
+    let steps = std::iter::once(began).chain(view.steps.iter().map(|step| step.step));
+    let gap = steps.clone().zip(steps.skip(1)).find(|(step, next)| *next != step + 1);
+    if let Some((step, next)) = gap {
+        bail!("after step {step} comes step {next}");
     }
     let late = if late == 0 { String::new() } else { format!("; the clock went back {late} times") };
     Ok(format!("{count}, up to step {} without a gap{late}", view.last_step()))
@@ -133,7 +135,8 @@ fn rollouts(folder: &RunFolder) -> Result<String> {
     if let Some(step) = recorded.iter().find(|step| **step > last + 1) {
         bail!("there are some of step {step}, but the records end with step {last}");
     }
-    Ok(format!("{episodes} with {tokens} tokens can be read"))
+    let same = check_written(folder)?;
+    Ok(format!("{episodes} with {tokens} tokens can be read; {same} files have their checksums"))
 }
 
 fn checkpoints(folder: &RunFolder) -> Result<String> {
