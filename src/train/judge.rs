@@ -1,6 +1,7 @@
 //! The judge: who says what a turn did for the outcome, or what went wrong at which turn. The policy itself, a model
 //! behind an OpenAI-compatible endpoint, or, for tests, the environment's expert. Wording is ours.
 
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,7 +47,7 @@ pub fn ask(trainer: &mut Trainer, step: u64, played: &mut [Played]) -> Result<As
     }
     let questions: Vec<String> = asked.iter().map(|&i| question(&played[i].episode, wanted)).collect();
     let answers = match settings.by {
-        JudgeBy::Endpoint => questions.iter().map(|q| remote(&settings, q)).collect::<Result<Vec<_>>>()?,
+        JudgeBy::Endpoint => answers(&questions, |question| patient(&settings, question))?,
         _ => own(trainer, step, &questions, &settings)?,
     };
     let mut unread = 0;
@@ -77,6 +78,40 @@ fn own(trainer: &mut Trainer, step: u64, questions: &[String], settings: &JudgeS
     let samples = sample_all(&mut *trainer.engine, &sampler, requests)?;
     samples.iter().map(|sample| trainer.text.decode(&sample.ids)).collect()
 }
+
+/// What the endpoint says, asked again where it fails.
+fn patient(settings: &JudgeSettings, question: &str) -> Result<String> {
+    for pause in PAUSES {
+        if let Ok(answer) = remote(settings, question) {
+            return Ok(answer);
+        }
+        thread::sleep(pause);
+    }
+    remote(settings, question)
+}
+
+/// All answers. An episode without one is not judged; a judge that fails two episodes in a row, or the only one, is not
+/// there.
+fn answers(questions: &[String], ask: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
+    let (mut found, mut failed) = (Vec::with_capacity(questions.len()), questions.len() == 1);
+    for question in questions {
+        match ask(question) {
+            Ok(answer) => {
+                found.push(answer);
+                failed = false;
+            }
+            Err(error) if failed => return Err(error),
+            Err(_) => {
+                found.push(String::new());
+                failed = true;
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Between attempts.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 /// A model behind an endpoint answers.
 fn remote(settings: &JudgeSettings, question: &str) -> Result<String> {
@@ -181,6 +216,23 @@ fn read(answer: &str, wanted: Verdict, turns: usize) -> Option<Vec<TurnVerdict>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_failure_costs_one_verdict_and_two_in_a_row_mean_that_nobody_is_there() {
+        let all = |asked: &[&str]| {
+            let questions: Vec<String> = asked.iter().map(|text| text.to_string()).collect();
+            answers(&questions, |question| match question {
+                "bad" => anyhow::bail!("no answer"),
+                _ => Ok(question.to_owned()),
+            })
+        };
+        assert_eq!(all(&["a", "bad", "b", "bad"]).unwrap(), ["a", "", "b", ""]);
+        assert_eq!(all(&["bad", "a"]).unwrap(), ["", "a"]);
+        for gone in [&["bad"][..], &["a", "bad", "bad"]] {
+            assert_eq!(all(gone).unwrap_err().to_string(), "no answer");
+        }
+        assert!(all(&[]).unwrap().is_empty());
+    }
 
     #[test]
     fn answers_are_read_and_nonsense_is_not() {

@@ -122,7 +122,8 @@ tables! {
         pub url: String = String::new(), NextRun;
         /// Name of its model.
         pub model: String = String::new(), NextRun;
-        /// Seconds to wait for an answer, > 0; a slower one fails the step.
+        /// Seconds to wait for an answer, > 0. A judge that fails is asked twice more; then the episode is not judged, and
+        /// after two such episodes in a row the step fails.
         pub timeout: f64 = 120.0, NextRun;
         /// Most tokens of an answer, >= 1.
         pub max_tokens: u32 = 512, NextRun;
