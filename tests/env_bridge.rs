@@ -436,6 +436,11 @@ fn bridged_games_are_trained_on_and_failed_ones_are_left_out() {
     assert_eq!(numbers(&events, "env/errors"), [Some(1.0); 2]);
     let alarm = |e: &RunEvent| matches!(e, RunEvent::Alerted { rule, .. } if rule == "env/errors > 0");
     assert!(events.iter().any(alarm), "{events:?}");
+    let told = |e: &&RunEvent| {
+        let text = "4 of 4 environments failed, the first: ";
+        matches!(e, RunEvent::Warned { message, .. } if message.starts_with(text) && message.contains("cannot be reached"))
+    };
+    assert_eq!(events.iter().filter(told).count(), 1, "the same once: {events:?}");
 }
 
 #[test]

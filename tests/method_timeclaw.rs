@@ -239,6 +239,8 @@ fn trainer() -> Trainer {
         habits: Default::default(),
         generator: None,
         done: 0,
+        updating: false,
+        trouble: String::new(),
     }
 }
 

@@ -45,6 +45,11 @@ pub trait Job {
     /// is on disk: now, or in a later call of [`Job::land`].
     fn save(&mut self, out: Out) -> Result<()>;
 
+    /// Whether the state is that after [`Job::done`] steps, also where a step has failed: then it can be saved.
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     /// Finishes what goes on in the background, as far as it is ready; with `wait`, all of it.
     fn land(&mut self, _out: Out, _wait: bool) -> Result<()> {
         Ok(())

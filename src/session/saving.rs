@@ -1,6 +1,6 @@
 //! Checkpoints and other files: what cannot be written must not cost the run.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::job::Job;
 use super::journal::WRITE_RULE;
@@ -29,6 +29,18 @@ impl Session<'_> {
     pub(super) fn land(&mut self, job: &mut dyn Job) {
         if let Err(error) = guarded(|| job.land(&mut |event| self.hear(event), false)) {
             self.hold_for(job, &error);
+        }
+    }
+
+    /// Saves what was done before a step failed, if that can be done, and says so with the error.
+    pub(super) fn rescue(&mut self, job: &mut dyn Job, error: anyhow::Error) -> anyhow::Error {
+        if !job.is_whole() || job.done() == 0 {
+            return error;
+        }
+        let saved = self.save(job).and_then(|()| guarded(|| job.land(&mut |event| self.hear(event), true)));
+        match saved {
+            Ok(()) => anyhow!("{error:#}; the state after step {} is saved, the run can be resumed", job.done()),
+            Err(second) => anyhow!("{error:#}; and the state after step {} cannot be saved: {second:#}", job.done()),
         }
     }
 

@@ -205,7 +205,7 @@ impl<'a> Session<'a> {
         self.standing.state = State::Running;
         match guarded(|| job.step(&mut |event| self.hear(event), halt.interrupt())) {
             Err(error) if halt.asked() >= Some(Urgency::Now) => Ok(Some(End::Aborted(format!("{error:#}")))),
-            Err(error) => Err(error),
+            Err(error) => Err(self.rescue(job, error)),
             Ok(()) if job.done() == before && !halt.interrupt().load(Ordering::SeqCst) => {
                 bail!("internal error: step {} ended without being done", before + 1)
             }

@@ -403,6 +403,6 @@ fn a_lost_record_is_written_later_and_pauses_the_run() {
 #[test]
 fn a_panic_in_the_job_ends_the_run_in_order() {
     let story = play(recipe(2), |step, _| assert_eq!(step, 1, "boom"));
-    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "Failed 1"], Exit::Failed));
+    assert_eq!((without_progress(&story), story.exit), (vec!["step 1", "saved 1", "Failed 1"], Exit::Failed));
     assert_eq!(story.last.state, State::Finished);
 }

@@ -1,5 +1,6 @@
 //! Training as a session's job: from a recipe and a run folder to a [`Trainer`] that is driven step by step.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -23,7 +24,7 @@ use crate::env::prompt::Layout;
 use crate::hub;
 use crate::method::METHODS;
 use crate::method::needs::Verdict;
-use crate::run::{Manifest, RunFolder, set_aside};
+use crate::run::{Manifest, RunFolder, Source, set_aside};
 use crate::skill::{Bank, Placement, SkillBook};
 use crate::text::{Message, Text};
 use crate::train::checkpoint::{Found, Keep, Notes};
@@ -117,6 +118,27 @@ impl Training {
         self.best = checkpoint::successes(&self.folder).into_iter().map(|(_, success)| success).reduce(f64::max);
     }
 
+    /// Says which steps the state that is resumed has behind it and the records have not.
+    fn tell_gap(&self, done: u64, out: Out) -> Result<()> {
+        let mut recorded = BTreeSet::new();
+        Source::open(&self.folder)?.for_each(|record| {
+            if let RunEvent::Stepped { step, .. } = record.event {
+                recorded.insert(step);
+            }
+        })?;
+        let began = Manifest::read(&self.folder).map_or(0, |manifest| manifest.begins_after());
+        let missing = (began + 1..=done).filter(|step| !recorded.contains(step)).count();
+        if missing > 0 {
+            let message = format!(
+                "`events.jsonl` has no record of {missing} of the steps {} to {done}: curves and reports lack them, the \
+                 training itself goes on exactly",
+                began + 1
+            );
+            out(RunEvent::Warned { step: done, message });
+        }
+        Ok(())
+    }
+
     /// Sets aside what was recorded beyond the state that is resumed.
     fn set_aside(&self, done: u64, out: Out) -> Result<()> {
         let files = set_aside(&self.folder, done, self.evaluated)?;
@@ -155,6 +177,9 @@ impl Job for Training {
         }
         self.learned = LearnedFiles::begin(self.folder.skills(), &trainer.skills)?;
         self.set_aside(trainer.done, out)?;
+        if found.is_some() {
+            self.tell_gap(trainer.done, out)?;
+        }
         describe(&self.folder, &self.recipe, &self.place, &trainer, &plan)?;
         trainer.text.keep(&self.place, &text_folder(&self.folder))?;
         if let Some(message) = without_reward(&trainer) {
@@ -230,6 +255,10 @@ impl Job for Training {
         let folder = self.folder.clone();
         let pending = checkpoint::prepare(self.trainer()?, &folder, &text, notes, keep)?;
         self.saver.start(pending, out)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.trainer.as_ref().is_some_and(|trainer| !trainer.updating)
     }
 
     fn land(&mut self, out: Out, wait: bool) -> Result<()> {
@@ -329,6 +358,8 @@ fn open(recipe: &Recipe, model: &Path, options: Options) -> Result<Trainer> {
         habits: Habits::default(),
         generator: None,
         done: 0,
+        updating: false,
+        trouble: String::new(),
     })
 }
 

@@ -144,6 +144,10 @@ pub struct Trainer {
     pub generator: Option<generate::Generator>,
     /// Completed steps.
     pub done: u64,
+    /// Whether a step has begun to change what is trained and has not ended.
+    pub updating: bool,
+    /// Why environments failed, as it was last told.
+    pub trouble: String,
 }
 
 impl Trainer {
@@ -151,6 +155,7 @@ impl Trainer {
     pub fn step(&mut self, sink: &mut dyn Sink, abort: &AtomicBool) -> Result<()> {
         let step = self.done + 1;
         let mut clock = StepMetrics::start();
+        self.updating = false;
         weights::hand_off(self, step)?;
         let tasks = self.tasks(step)?;
         self.engine.keep(WeightSet::StepStart)?;
@@ -163,6 +168,7 @@ impl Trainer {
             _ => self.rollout(step, &tasks, sink, abort)?,
         };
         clock.lap(Phase::Rollout);
+        self.tell_trouble(step, &played, sink);
         if self.needs().off_policy {
             teacher::as_plain(self, &mut played)?;
         }
@@ -184,6 +190,7 @@ impl Trainer {
         // the teacher has spoken: the updates need no copy of the weights before them
         self.engine.forget(WeightSet::StepStart);
         self.credit(step, &mut played, &mut lessons, &mut sums)?;
+        self.updating = true;
         self.update(step, &mut lessons, &mut sums, &mut clock, sink)?;
         lesson::add(&mut sums, &metrics::totals(&played));
         self.method.adapt(&sums);
@@ -197,7 +204,7 @@ impl Trainer {
         metrics.extend(self.learning.metrics(self.skills.shelf().len()));
         played.extend(extra);
         self.record(step, played, &lessons, sink);
-        self.done = step;
+        (self.done, self.updating) = (step, false);
         sink.event(RunEvent::Stepped { step, metrics, skills });
         Ok(())
     }
@@ -238,6 +245,25 @@ impl Trainer {
             p.episode.skills = seat.skills.map(|context| context.ids).unwrap_or_default();
         }
         Ok(played)
+    }
+
+    /// Says why environments failed, where that is not what was said before.
+    fn tell_trouble(&mut self, step: u64, played: &[Played], sink: &mut dyn Sink) {
+        let failed: Vec<&Episode> =
+            played.iter().map(|p| &p.episode).filter(|e| e.ending == Ending::EnvError).collect();
+        let Some(first) = failed.first() else { return };
+        // the task it begins with is another one each time
+        let reason = first.last_observation.split_once("`: ").map_or(&*first.last_observation, |(_, reason)| reason);
+        if reason != self.trouble {
+            let message = format!(
+                "{} of {} environments failed, the first: {}",
+                failed.len(),
+                played.len(),
+                first.last_observation
+            );
+            self.trouble = reason.to_owned();
+            sink.event(RunEvent::Warned { step, message });
+        }
     }
 
     /// Who plays what: members of a group play the same task, some of them with skills, and each without other tools, if
