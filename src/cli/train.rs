@@ -71,6 +71,9 @@ fn resume(folder: &Path, options: &Options) -> Result<RunFolder> {
         return Err(not_a_run().into());
     }
     let run = RunFolder::open(&folder.to_string_lossy(), Path::new("."))?;
+    if !session::is_served(run.path()) {
+        config::load_run(&run.config())?;
+    }
     let Overrides { set, steps, seed, .. } = options.overrides();
     let own = [steps.map(|n| format!("run.steps={n}")), seed.map(|n| format!("run.seed={n}"))];
     for change in set.into_iter().chain(own.into_iter().flatten()) {

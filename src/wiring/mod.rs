@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::batch::{self, BatchPrinter};
-use crate::config::{self, Overrides, Recipe, Watch};
+use crate::config::{self, Recipe, Watch};
 use crate::core::RunEvent;
 use crate::core::event::Status;
 use crate::core::exit::Exit;
@@ -90,7 +90,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
         // a run that is continued may have evaluated for the last time before
         Source::open(folder)?.for_each(|record| asserts.hear(&record.event))?;
     }
-    let recipe = config::load(Some(&folder.config()), &Overrides::default())?;
+    let recipe = config::load_run(&folder.config())?;
     let past = past(folder)?;
     let recorder = Recorder::open(folder)?;
     let recorder: SharedRecorder = Rc::new(RefCell::new(match tap {
