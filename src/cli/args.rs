@@ -224,7 +224,7 @@ pub struct Start {
     /// Continue this run, by name or folder
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "fork"])]
     pub(super) resume: Option<String>,
-    /// Start a new run from a checkpoint of this one; any key may be changed
+    /// Start a new run from a checkpoint of this one; any key may be changed but `model.path` and `[model.lora]`
     #[arg(long, value_name = "RUN[@STEP]", conflicts_with = "recipe")]
     pub(super) fork: Option<String>,
 }

@@ -33,7 +33,7 @@ pub fn set_in_file(path: &Path, key: &str, value: &str) -> Result<Recipe, Config
     Ok(recipe)
 }
 
-fn replace(path: &Path, text: &str) -> Result<(), ConfigError> {
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), ConfigError> {
     let failed = |what: &str, e: std::io::Error| ConfigError::new(path.display().to_string(), format!("{what}: {e}"));
     let fresh = path.with_extension("toml.new");
     std::fs::write(&fresh, text).map_err(|e| failed("cannot be written", e))?;

@@ -92,13 +92,13 @@ pub(super) fn read(text: &str) -> Result<Recipe, (Option<std::ops::Range<usize>>
 }
 
 /// One argument that changes a key.
-struct Argument {
+pub(super) struct Argument {
     label: String,
-    text: String,
+    pub text: String,
 }
 
 impl Argument {
-    fn parts(&self) -> Result<(&str, &str), ConfigError> {
+    pub fn parts(&self) -> Result<(&str, &str), ConfigError> {
         let parts = self.text.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
         parts.filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
             ConfigError::in_argument(&self.label, &self.text, 0..self.text.len(), "expected `key=value`")
@@ -106,7 +106,7 @@ impl Argument {
     }
 
     /// Marks the word the reason is about if it is part of the key, else the value.
-    fn error(&self, reason: impl Into<Reason>) -> ConfigError {
+    pub fn error(&self, reason: impl Into<Reason>) -> ConfigError {
         let reason = reason.into();
         let split = self.text.find('=').unwrap_or(self.text.len());
         let in_key = reason.word.as_deref().and_then(|word| {
@@ -122,7 +122,7 @@ impl Argument {
 }
 
 /// All overrides as arguments, in the order they apply.
-fn arguments(overrides: &Overrides) -> Vec<Argument> {
+pub(super) fn arguments(overrides: &Overrides) -> Vec<Argument> {
     let several = overrides.set.len() > 1;
     let set = overrides.set.iter().enumerate().map(|(i, text)| Argument {
         label: if several { format!("--set (number {})", i + 1) } else { "--set".into() },

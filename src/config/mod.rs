@@ -24,7 +24,7 @@ pub use edit::{set, set_in_file};
 pub use error::ConfigError;
 pub use fields::{Field, Table};
 pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, load_to_train, parse, parse_alone};
-pub use of_run::load_run;
+pub use of_run::{adjust, adjust_fork, load_run};
 pub use print::{render, sample};
 pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, EvolveSettings, Generator,
