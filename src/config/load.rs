@@ -8,6 +8,7 @@ use super::check::violation;
 use super::edit;
 use super::error::ConfigError;
 use super::recipe::Recipe;
+use super::shape::misshapen;
 use super::suggest::{Reason, explain};
 use super::teacher::misfit;
 use super::unmet::unmet;
@@ -88,6 +89,9 @@ pub fn parse_alone(name: &str, text: &str, overrides: &Overrides) -> Result<Reci
 
 /// The recipe a text says, unchecked; else why not, and the bytes it is about.
 pub(super) fn read(text: &str) -> Result<Recipe, (Option<std::ops::Range<usize>>, Reason)> {
+    if let Some((span, reason)) = misshapen(text) {
+        return Err((Some(span), reason.into()));
+    }
     toml::from_str(text).map_err(|error| (error.span(), explain(error.message())))
 }
 

@@ -14,6 +14,7 @@ mod load;
 mod of_run;
 mod print;
 mod recipe;
+mod shape;
 mod suggest;
 mod teacher;
 mod unmet;
