@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
+use sdlab::config::{Overrides, Recipe, render};
 use sdlab::core::RunEvent;
 use sdlab::run::{Recorder, RunFolder};
 use sdlab::session::{Control, Order, Reply};
@@ -30,8 +31,12 @@ fn without_a_terminal_the_screen_is_refused_in_one_sentence() {
 }
 
 #[test]
-fn the_printed_configuration_is_the_explained_default() {
-    assert_eq!(said(&["--print-config"]), (0, sdlab::config::sample(), String::new()));
+fn the_printed_configuration_is_what_would_be_trained() {
+    let built_in = sdlab::config::load(None, &Overrides::default()).unwrap();
+    assert_ne!(built_in, Recipe::default(), "else this test tells nothing");
+    assert_eq!(said(&["--print-config"]), (0, render(&built_in), String::new()));
+    let (code, text, _) = said(&["--print-config", "--steps", "7"]);
+    assert_eq!((code, text), (0, render(&built_in).replace("\nsteps = 40\n", "\nsteps = 7\n")));
     let (code, text, _) = said(&["--print-config", "runs/grpo.toml", "--set", "optim.lr=0.5"]);
     assert_eq!(code, 0);
     assert!(text.contains("\nlr = 0.5\n") && text.contains("[method.grpo]"), "{text}");
