@@ -122,6 +122,26 @@ fn options_that_a_command_does_not_read_are_refused() {
 }
 
 #[test]
+fn pretrain_refuses_what_cannot_be_trained_before_it_trains() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("made");
+    for (option, value, range) in [
+        ("--layers", "0", "a whole number, at least 1"),
+        ("--lr", "NaN", "a finite number greater than 0"),
+        ("--vocab", "10", "a whole number, at least 263"),
+        ("--width", "65", "a multiple of 64, at least 64"),
+        ("--minutes", "inf", "more than 0 and at most 1000000"),
+        ("--skilled", "1.5", "a share from 0 to 1"),
+        ("--show", "0", "a whole number, at least 1"),
+        ("--games", "0", "a whole number, at least 1"),
+    ] {
+        let said = said(&["pretrain", "--out", out.to_str().unwrap(), option, value]);
+        assert_eq!(said, refusal(&format!("{option} {value}: expected {range}")));
+    }
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn help_has_examples_and_exit_codes() {
     let (code, out, _) = said(&["--help"]);
     assert_eq!(code, 0);
