@@ -1,5 +1,6 @@
 //! The program as a script sees it: whole outputs and exit codes.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
@@ -139,6 +140,49 @@ fn pretrain_refuses_what_cannot_be_trained_before_it_trains() {
         assert_eq!(said, refusal(&format!("{option} {value}: expected {range}")));
     }
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+/// A run of two steps that has recorded nothing but them, with the bank of its recipe.
+fn two_steps(root: &Path) -> RunFolder {
+    let bank = root.join("bank");
+    std::fs::create_dir(&bank).unwrap();
+    let text = "category = \"general\"\n[[skill]]\nid = \"look\"\ntitle = \"T\"\ntext = \"x\"\n";
+    std::fs::write(bank.join("a.toml"), text).unwrap();
+    let folder = RunFolder::create(root, "a").unwrap();
+    std::fs::write(folder.config(), format!("[skills]\nbank = '{}'\n", bank.display())).unwrap();
+    let mut recorder = Recorder::create(&folder).unwrap();
+    recorder.record(started()).unwrap();
+    for step in 1..=2 {
+        recorder.record(RunEvent::Stepped { step, metrics: Default::default(), skills: vec![] }).unwrap();
+    }
+    recorder.sync().unwrap();
+    folder
+}
+
+#[test]
+fn a_step_that_a_run_has_not_reached_has_no_skills() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    let run = folder.path().to_str().unwrap();
+    let sentence = refusal("the run `a` has no step 99 yet, its last is 2");
+    assert_eq!(said(&["skills", "list", "--run", run, "--step", "99"]), sentence);
+    assert_eq!(said(&["skills", "report", run, "--step", "99"]), sentence);
+    assert_eq!(said(&["skills", "list", "--run", run, "--step", "2"]).0, 0);
+    assert_eq!(said(&["skills", "report", run, "--step", "2"]).0, 0);
+}
+
+#[test]
+fn a_skill_of_the_recipes_bank_is_disabled_there() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    let (run, bank) = (folder.path().to_str().unwrap(), root.path().join("bank"));
+    let (code, out, error) = said(&["skills", "disable", "look", "--run", run]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    let ways = format!("edit `{0}/a.toml`, or `sdlab skills disable look --bank {0}`", bank.display());
+    assert!(error.contains(&ways), "{error}");
+    let (code, _, error) = said(&["skills", "disable", "lok", "--run", run]);
+    assert!(code == 2 && error.contains("no skill is called `lok`, did you mean `look`?"), "{error}");
+    assert_eq!(said(&["skills", "disable", "look", "--bank", bank.to_str().unwrap()]).0, 0);
 }
 
 #[test]

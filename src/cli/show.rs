@@ -134,6 +134,7 @@ pub(super) fn report(folder: &RunFolder, out: Option<PathBuf>) -> Result<Exit> {
 
 pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {
     match closest(name, known) {
+        None if known.is_empty() => Usage(format!("no {what} is called `{name}`, there is none at all")),
         Some(near) => Usage(format!("no {what} is called `{name}`, did you mean `{near}`?")),
         None => Usage(format!("no {what} is called `{name}`, there is {}", known.join(", "))),
     }
