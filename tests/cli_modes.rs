@@ -186,6 +186,19 @@ fn a_skill_of_the_recipes_bank_is_disabled_there() {
 }
 
 #[test]
+fn an_export_that_fails_leaves_no_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    let out = root.path().join("out");
+    for format in ["model", "adapter"] {
+        let (code, _, error) =
+            said(&["export", folder.path().to_str().unwrap(), out.to_str().unwrap(), "--to", format]);
+        assert!(code == 1 && error.contains("has no checkpoint yet"), "{error}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
 fn help_has_examples_and_exit_codes() {
     let (code, out, _) = said(&["--help"]);
     assert_eq!(code, 0);
