@@ -199,6 +199,27 @@ fn an_export_that_fails_leaves_no_folder() {
 }
 
 #[test]
+fn a_run_is_not_resumed_with_what_it_would_ignore_or_from_an_emptied_file() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    std::fs::create_dir_all(folder.checkpoint(2)).unwrap();
+    let (run, config) = (folder.path().to_str().unwrap(), folder.config());
+    let before = std::fs::read_to_string(&config).unwrap();
+    let (code, out, error) = said(&["--batch", "train", "--resume", run, "--set", "optim.lr=1", "--seed", "5"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    let way = format!(
+        "`run.seed` cannot change within a run: start a new one from its checkpoint, `--fork {run} --set run.seed=5`"
+    );
+    assert!(error.starts_with(&format!("error: --seed: {way}")), "{error}");
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), before, "all or nothing");
+    std::fs::write(&config, "").unwrap();
+    let (code, _, error) = said(&["--batch", "train", "--resume", run, "--set", "skills.top_k=5"]);
+    assert!(code == 2 && error.starts_with(&format!("error: {}: no key is left", config.display())), "{error}");
+    assert_eq!(said(&["--batch", run]).0, 2);
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), "");
+}
+
+#[test]
 fn help_has_examples_and_exit_codes() {
     let (code, out, _) = said(&["--help"]);
     assert_eq!(code, 0);
