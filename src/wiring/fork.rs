@@ -30,7 +30,7 @@ pub fn fork(from: &RunFolder, step: Option<u64>, overrides: &Overrides) -> Resul
         return Err(nothing_to_do(found.step, recipe.run.steps).into());
     }
     // the name of the old run is taken
-    if recipe.run.name == config::parse(&source, &text, &Overrides::default())?.run.name {
+    if !overrides.set.iter().any(|change| names_run(change)) {
         recipe.run.name.clear();
     }
     let folder = create_run(&recipe, &format!("fork of {source}"))?;
@@ -39,6 +39,11 @@ pub fn fork(from: &RunFolder, step: Option<u64>, overrides: &Overrides) -> Resul
     manifest.notes.insert("forked_from".into(), serde_json::json!({ "run": from.name(), "step": found.step }));
     manifest.write(&folder)?;
     Ok(folder)
+}
+
+fn names_run(change: &str) -> bool {
+    let key = change.split('=').next().unwrap_or_default();
+    matches!(key.trim(), "run.name" | "run")
 }
 
 fn nothing_to_do(step: u64, total: u64) -> ConfigError {
