@@ -1,8 +1,10 @@
 //! The program as a script sees it: whole outputs and exit codes.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
+use sdlab::config::{Overrides, Recipe, render};
 use sdlab::core::RunEvent;
 use sdlab::run::{Recorder, RunFolder};
 use sdlab::session::{Control, Order, Reply};
@@ -30,8 +32,12 @@ fn without_a_terminal_the_screen_is_refused_in_one_sentence() {
 }
 
 #[test]
-fn the_printed_configuration_is_the_explained_default() {
-    assert_eq!(said(&["--print-config"]), (0, sdlab::config::sample(), String::new()));
+fn the_printed_configuration_is_what_would_be_trained() {
+    let built_in = sdlab::config::load(None, &Overrides::default()).unwrap();
+    assert_ne!(built_in, Recipe::default(), "else this test tells nothing");
+    assert_eq!(said(&["--print-config"]), (0, render(&built_in), String::new()));
+    let (code, text, _) = said(&["--print-config", "--steps", "7"]);
+    assert_eq!((code, text), (0, render(&built_in).replace("\nsteps = 40\n", "\nsteps = 7\n")));
     let (code, text, _) = said(&["--print-config", "runs/grpo.toml", "--set", "optim.lr=0.5"]);
     assert_eq!(code, 0);
     assert!(text.contains("\nlr = 0.5\n") && text.contains("[method.grpo]"), "{text}");
@@ -114,6 +120,103 @@ fn options_that_a_command_does_not_read_are_refused() {
         said(&["methods", "--set", "a=1"]),
         refusal("`--set` means nothing to this command: it is about training")
     );
+}
+
+#[test]
+fn pretrain_refuses_what_cannot_be_trained_before_it_trains() {
+    let root = tempfile::tempdir().unwrap();
+    let out = root.path().join("made");
+    for (option, value, range) in [
+        ("--layers", "0", "a whole number, at least 1"),
+        ("--lr", "NaN", "a finite number greater than 0"),
+        ("--vocab", "10", "a whole number, at least 263"),
+        ("--width", "65", "a multiple of 64, at least 64"),
+        ("--minutes", "inf", "more than 0 and at most 1000000"),
+        ("--skilled", "1.5", "a share from 0 to 1"),
+        ("--show", "0", "a whole number, at least 1"),
+        ("--games", "0", "a whole number, at least 1"),
+    ] {
+        let said = said(&["pretrain", "--out", out.to_str().unwrap(), option, value]);
+        assert_eq!(said, refusal(&format!("{option} {value}: expected {range}")));
+    }
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+/// A run of two steps that has recorded nothing but them, with the bank of its recipe.
+fn two_steps(root: &Path) -> RunFolder {
+    let bank = root.join("bank");
+    std::fs::create_dir(&bank).unwrap();
+    let text = "category = \"general\"\n[[skill]]\nid = \"look\"\ntitle = \"T\"\ntext = \"x\"\n";
+    std::fs::write(bank.join("a.toml"), text).unwrap();
+    let folder = RunFolder::create(root, "a").unwrap();
+    std::fs::write(folder.config(), format!("[skills]\nbank = '{}'\n", bank.display())).unwrap();
+    let mut recorder = Recorder::create(&folder).unwrap();
+    recorder.record(started()).unwrap();
+    for step in 1..=2 {
+        recorder.record(RunEvent::Stepped { step, metrics: Default::default(), skills: vec![] }).unwrap();
+    }
+    recorder.sync().unwrap();
+    folder
+}
+
+#[test]
+fn a_step_that_a_run_has_not_reached_has_no_skills() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    let run = folder.path().to_str().unwrap();
+    let sentence = refusal("the run `a` has no step 99 yet, its last is 2");
+    assert_eq!(said(&["skills", "list", "--run", run, "--step", "99"]), sentence);
+    assert_eq!(said(&["skills", "report", run, "--step", "99"]), sentence);
+    assert_eq!(said(&["skills", "list", "--run", run, "--step", "2"]).0, 0);
+    assert_eq!(said(&["skills", "report", run, "--step", "2"]).0, 0);
+}
+
+#[test]
+fn a_skill_of_the_recipes_bank_is_disabled_there() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    let (run, bank) = (folder.path().to_str().unwrap(), root.path().join("bank"));
+    let (code, out, error) = said(&["skills", "disable", "look", "--run", run]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    let ways = format!("edit `{0}/a.toml`, or `sdlab skills disable look --bank {0}`", bank.display());
+    assert!(error.contains(&ways), "{error}");
+    let (code, _, error) = said(&["skills", "disable", "lok", "--run", run]);
+    assert!(code == 2 && error.contains("no skill is called `lok`, did you mean `look`?"), "{error}");
+    assert_eq!(said(&["skills", "disable", "look", "--bank", bank.to_str().unwrap()]).0, 0);
+}
+
+#[test]
+fn an_export_that_fails_leaves_no_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    let out = root.path().join("out");
+    for format in ["model", "adapter"] {
+        let (code, _, error) =
+            said(&["export", folder.path().to_str().unwrap(), out.to_str().unwrap(), "--to", format]);
+        assert!(code == 1 && error.contains("has no checkpoint yet"), "{error}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn a_run_is_not_resumed_with_what_it_would_ignore_or_from_an_emptied_file() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = two_steps(root.path());
+    std::fs::create_dir_all(folder.checkpoint(2)).unwrap();
+    let (run, config) = (folder.path().to_str().unwrap(), folder.config());
+    let before = std::fs::read_to_string(&config).unwrap();
+    let (code, out, error) = said(&["--batch", "train", "--resume", run, "--set", "optim.lr=1", "--seed", "5"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    let way = format!(
+        "`run.seed` cannot change within a run: start a new one from its checkpoint, `--fork {run} --set run.seed=5`"
+    );
+    assert!(error.starts_with(&format!("error: --seed: {way}")), "{error}");
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), before, "all or nothing");
+    std::fs::write(&config, "").unwrap();
+    let (code, _, error) = said(&["--batch", "train", "--resume", run, "--set", "skills.top_k=5"]);
+    assert!(code == 2 && error.starts_with(&format!("error: {}: no key is left", config.display())), "{error}");
+    assert_eq!(said(&["--batch", run]).0, 2);
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), "");
 }
 
 #[test]

@@ -194,3 +194,58 @@ my.toml:2:13: `0.5` is out of range, use a finite number > 1, or 0 to switch it 
 "#
     );
 }
+
+#[test]
+fn a_method_by_name_alone() {
+    assert_eq!(
+        refusal("method = \"grpo\"\n"),
+        r#"
+my.toml:1:10: write it as a table: `[method.grpo]`
+  |
+1 | method = "grpo"
+  |          ^^^^^^
+"#
+    );
+    assert!(refusal("env = 'shop'\n").contains("my.toml:1:7: write it as a table: `[env.shop]`"));
+    assert!(refusal("method = 'gropo'\n").contains("did you mean `grpo`?"));
+    assert!(refusal("method = 3\n").contains("my.toml:1:10: expected a table, such as `[method.sdar]`"));
+    let stages = "[method.sparse-to-dense]\nstages = ['opd']\n";
+    assert!(!refusal(stages).contains("variant"), "{}", refusal(stages));
+    let argument = Overrides { set: vec!["method=grpo".into()], ..Overrides::default() };
+    let error = parse("my.toml", "[method.sdar]\n", &argument).unwrap_err().to_string();
+    assert!(error.starts_with("--set: write it as a table: `[method.grpo]`\n"), "{error}");
+}
+
+#[test]
+fn a_list_for_a_table() {
+    assert_eq!(
+        refusal("[run]\n\n[[rollout]]\ngroups = 3\n"),
+        r#"
+my.toml:3:1: `rollout` is a table, not a list: write `[rollout]` and a key a line
+  |
+3 | [[rollout]]
+  | ^^^^^^^^^^^
+"#
+    );
+    for (text, place, name) in [
+        ("optim = [0.001, 0.9]", "1:9", "optim"),
+        ("rollout = [3, 2]", "1:11", "rollout"),
+        ("[model]\nlora = [1]", "2:8", "model.lora"),
+        ("[method]\nsdar = [1]", "2:8", "method.sdar"),
+        ("[env]\nshop = [1]", "2:8", "env.shop"),
+    ] {
+        let said = refusal(text);
+        assert!(said.starts_with(&format!("\nmy.toml:{place}: `{name}` is a table, not a list")), "{said}");
+    }
+    assert!(refusal("[alerts]\nrules = [['a']]").contains("my.toml:2:10: a rule is a table"));
+}
+
+#[test]
+fn a_schedule_of_another_form() {
+    let forms = "a number, or `{ linear = { from = 0.5, to = 0.0, steps = 100 } }` (or `cosine`)";
+    let said = refusal("[method.sdar]\ncoef = \"a\"\n");
+    assert!(said.starts_with(&format!("\nmy.toml:2:8: expected {forms}, found string \"a\"\n")), "{said}");
+    let said = refusal("[method.sdar]\ncoef = { fom = 1 }\n");
+    assert!(said.starts_with("\nmy.toml:2:") && said.contains("`fom` is no schedule, expected"), "{said}");
+    assert!(refusal("[method.sdar]\ncoef = -1\n").contains("my.toml:2:8: `-1` is out of range"));
+}

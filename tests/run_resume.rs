@@ -216,6 +216,9 @@ fn a_fork_goes_on_from_the_checkpoint_under_another_recipe() {
     let view = view(&fork);
     assert_eq!((view.resumed_steps, view.steps.len(), view.last_step()), (2, 1, 3));
     assert_eq!(Store::new(&fork).episodes(3).unwrap().len(), 6);
+    let done = Overrides { steps: Some(2), ..Overrides::default() };
+    let idle = wiring::fork(&runs.whole, Some(2), &done).unwrap_err().to_string();
+    assert!(idle.starts_with("--fork: the checkpoint is of step 2, and the new run would end with step 2"), "{idle}");
     let missing = wiring::fork(&runs.whole, Some(3), &overrides).unwrap_err();
     assert!(format!("{missing:#}").contains("no usable checkpoint of step 3, there is 2, 4"), "{missing:#}");
 }

@@ -66,7 +66,7 @@ pub struct Options {
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,
 
-    /// Print the recipe with every key explained, and do nothing else
+    /// Print the recipe that would be trained, with every key explained, and do nothing else
     #[arg(long, global = true, help_heading = TRAINING)]
     pub(super) print_config: bool,
 }
@@ -224,7 +224,7 @@ pub struct Start {
     /// Continue this run, by name or folder
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "fork"])]
     pub(super) resume: Option<String>,
-    /// Start a new run from a checkpoint of this one; any key may be changed
+    /// Start a new run from a checkpoint of this one; any key may be changed but `model.path` and `[model.lora]`
     #[arg(long, value_name = "RUN[@STEP]", conflicts_with = "recipe")]
     pub(super) fork: Option<String>,
 }
@@ -263,7 +263,7 @@ Examples:
   sdlab replay runs/starter                   look at a saved run
   sdlab ctl household-sdar-1 pause
   sdlab env play sokoban --task 7             play a game by hand
-  sdlab --print-config                        every key of a recipe, explained
+  sdlab --print-config                        every key of the built-in recipe, explained
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or recipe, 3 done but an assertion failed or an
 `error` alert fired, 75 stopped and resumable, 130 and 143 signals.";

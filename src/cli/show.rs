@@ -12,11 +12,9 @@ use crate::export::{self, Format, Pick};
 use crate::method::{METHODS, MethodConfig, MethodInfo};
 use crate::run::RunFolder;
 
-/// `sdlab --print-config`: the explained defaults, or the explained recipe where one is named or changed.
+/// `sdlab --print-config`: the recipe that the same arguments would train, every key explained.
 pub(super) fn config(recipe: Option<&Path>, overrides: &Overrides) -> Result<Exit> {
-    let plain = recipe.is_none() && *overrides == Overrides::default();
-    let text = if plain { config::sample() } else { config::render(&config::load(recipe, overrides)?) };
-    print(&text)
+    print(&config::render(&config::load(recipe, overrides)?))
 }
 
 /// `sdlab methods list|show NAME`.
@@ -136,6 +134,7 @@ pub(super) fn report(folder: &RunFolder, out: Option<PathBuf>) -> Result<Exit> {
 
 pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Usage {
     match closest(name, known) {
+        None if known.is_empty() => Usage(format!("no {what} is called `{name}`, there is none at all")),
         Some(near) => Usage(format!("no {what} is called `{name}`, did you mean `{near}`?")),
         None => Usage(format!("no {what} is called `{name}`, there is {}", known.join(", "))),
     }

@@ -111,11 +111,26 @@ fn list(cards: &[SkillCard]) -> String {
 fn cards(of: &Which, options: &Options) -> Result<Vec<SkillCard>> {
     Ok(match &of.run {
         Some(run) => {
-            let view = view(&options.open(run)?)?;
-            view.bank.at(of.step.unwrap_or(u64::MAX)).into_iter().cloned().collect()
+            let folder = options.open(run)?;
+            let view = view(&folder)?;
+            view.bank.at(reached(&folder, &view, of.step)?).into_iter().cloned().collect()
         }
         None => Bank::open(&folder(of, options)?)?.cards(),
     })
+}
+
+/// The step up to which a run is meant.
+///
+/// # Errors
+/// It has not come that far.
+fn reached(folder: &RunFolder, view: &RunView, step: Option<u64>) -> Result<u64> {
+    let last = view.last_step().max(view.resumed_steps);
+    match step {
+        Some(step) if step > last => {
+            Err(Usage(format!("the run `{}` has no step {step} yet, its last is {last}", folder.name())).into())
+        }
+        step => Ok(step.unwrap_or(u64::MAX)),
+    }
 }
 
 fn folder(of: &Which, options: &Options) -> Result<String> {
@@ -242,21 +257,50 @@ fn write_bank(bank: &Bank, to: &Path) -> Result<Exit> {
 /// Sets or removes `disabled` of a skill in its file; everything else of the file stays as it is.
 fn disable(name: &str, off: bool, of: &Which, options: &Options) -> Result<Exit> {
     let folder = match &of.run {
-        Some(run) => options.open(run)?.skills(),
+        Some(run) => learned(name, &options.open(run)?)?,
         None => PathBuf::from(folder(of, options)?),
     };
-    let known = file::ids(&folder)?;
-    if !known.iter().any(|id| id == name) {
-        return Err(unknown("skill", name, &known.iter().map(String::as_str).collect::<Vec<_>>()).into());
-    }
+    refuse_unknown(name, &file::ids(&folder)?)?;
     let path = file::switch(&folder, name, off)?;
     let done = if off { "disabled" } else { "enabled" };
     print(&format!("{name} is {done} in {}\n", path.display()))
 }
 
+/// The folder of what a run learned, which holds the skill `name`.
+///
+/// # Errors
+/// It does not: the skill is one of the recipe's own bank, which other runs read, too, or there is none of that name.
+fn learned(name: &str, run: &RunFolder) -> Result<PathBuf> {
+    let own = run.skills();
+    // it appears with the first skill
+    let mut known = if own.is_dir() { file::ids(&own)? } else { vec![] };
+    let bank = PathBuf::from(config::load_run(&run.config())?.skills.bank);
+    if known.iter().any(|id| id == name) || bank.as_os_str().is_empty() {
+        return refuse_unknown(name, &known).map(|()| own);
+    }
+    if let Ok(path) = file::file_of(&bank, name) {
+        let (file, bank) = (path.display(), bank.display());
+        let message = format!(
+            "`{name}` is not of the run's own skills but of the bank that its recipe names, which other runs read, too: \
+             edit `{file}`, or `sdlab skills disable {name} --bank {bank}`"
+        );
+        return Err(Usage(message).into());
+    }
+    known.extend(file::ids(&bank).unwrap_or_default());
+    refuse_unknown(name, &known).map(|()| own)
+}
+
+fn refuse_unknown(name: &str, known: &[String]) -> Result<()> {
+    if known.iter().any(|id| id == name) {
+        return Ok(());
+    }
+    Err(unknown("skill", name, &known.iter().map(String::as_str).collect::<Vec<_>>()).into())
+}
+
 /// `sdlab skills report RUN`.
 fn report(folder: &RunFolder, step: Option<u64>, json: bool) -> Result<Exit> {
-    let report = Absorption::of(&view(folder)?, step.unwrap_or(u64::MAX));
+    let view = view(folder)?;
+    let report = Absorption::of(&view, reached(folder, &view, step)?);
     if json {
         return print(&(serde_json::to_string_pretty(&report)? + "\n"));
     }

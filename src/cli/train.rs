@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Options, Start, Usage, need_terminal};
 use crate::config::{self, Overrides};
@@ -71,13 +71,10 @@ fn resume(folder: &Path, options: &Options) -> Result<RunFolder> {
         return Err(not_a_run().into());
     }
     let run = RunFolder::open(&folder.to_string_lossy(), Path::new("."))?;
-    let Overrides { set, steps, seed, .. } = options.overrides();
-    let own = [steps.map(|n| format!("run.steps={n}")), seed.map(|n| format!("run.seed={n}"))];
-    for change in set.into_iter().chain(own.into_iter().flatten()) {
-        let (key, value) =
-            change.split_once('=').ok_or_else(|| Usage(format!("`--set {change}`: expected `key=value`")))?;
-        config::set_in_file(&run.config(), key.trim(), value.trim())
-            .context("the run's configuration stays as it was")?;
+    let (overrides, served) = (options.overrides(), session::is_served(run.path()));
+    // what a trainer makes of its file is its own affair, as long as nothing is to be written into it
+    if !served || overrides != (Overrides { root: overrides.root.clone(), ..Overrides::default() }) {
+        config::adjust(&run.config(), &overrides, served || !run.checkpoints().is_empty())?;
     }
     Ok(run)
 }

@@ -6,6 +6,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::error::ConfigError;
 use super::load::{Overrides, parse, read};
+use super::of_run::{refuse_emptied, text_of};
 use super::recipe::Recipe;
 use super::suggest::Reason;
 
@@ -20,18 +21,23 @@ pub fn set(text: &str, key: &str, value: &str) -> Result<(String, Recipe), Confi
     Ok((text, recipe))
 }
 
-/// [`set`] on a file, replaced in one rename so that a reader never sees half of it.
+/// [`set`] on the configuration of a run, replaced in one rename so that a reader never sees half of it.
 ///
 /// # Errors
-/// As [`set`]; or the file cannot be read or written.
+/// As [`set`]; or the file cannot be read or written, or was emptied: what is written then would set all other keys, too.
 pub fn set_in_file(path: &Path, key: &str, value: &str) -> Result<Recipe, ConfigError> {
-    let failed = |what: &str, e: std::io::Error| ConfigError::new(path.display().to_string(), format!("{what}: {e}"));
-    let text = std::fs::read_to_string(path).map_err(|e| failed("cannot be read", e))?;
+    let text = text_of(path)?;
+    refuse_emptied(path, &text)?;
     let (text, recipe) = set(&text, key, value)?;
+    replace(path, &text)?;
+    Ok(recipe)
+}
+
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), ConfigError> {
+    let failed = |what: &str, e: std::io::Error| ConfigError::new(path.display().to_string(), format!("{what}: {e}"));
     let fresh = path.with_extension("toml.new");
     std::fs::write(&fresh, text).map_err(|e| failed("cannot be written", e))?;
-    std::fs::rename(&fresh, path).map_err(|e| failed("cannot be replaced", e))?;
-    Ok(recipe)
+    std::fs::rename(&fresh, path).map_err(|e| failed("cannot be replaced", e))
 }
 
 /// Sets a key to a TOML value; where that is no recipe, to the same text as a bare string.
@@ -119,5 +125,9 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
         set_in_file(&path, "optim.lr", "1").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT.replace("0.1", "1"));
+        std::fs::write(&path, "").unwrap();
+        let error = set_in_file(&path, "skills.top_k", "5").unwrap_err().to_string();
+        assert!(error.contains("no key is left"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "nothing was written");
     }
 }

@@ -8,6 +8,7 @@ use super::check::violation;
 use super::edit;
 use super::error::ConfigError;
 use super::recipe::Recipe;
+use super::shape::misshapen;
 use super::suggest::{Reason, explain};
 use super::teacher::misfit;
 use super::unmet::unmet;
@@ -88,17 +89,20 @@ pub fn parse_alone(name: &str, text: &str, overrides: &Overrides) -> Result<Reci
 
 /// The recipe a text says, unchecked; else why not, and the bytes it is about.
 pub(super) fn read(text: &str) -> Result<Recipe, (Option<std::ops::Range<usize>>, Reason)> {
+    if let Some((span, reason)) = misshapen(text) {
+        return Err((Some(span), reason.into()));
+    }
     toml::from_str(text).map_err(|error| (error.span(), explain(error.message())))
 }
 
 /// One argument that changes a key.
-struct Argument {
+pub(super) struct Argument {
     label: String,
-    text: String,
+    pub text: String,
 }
 
 impl Argument {
-    fn parts(&self) -> Result<(&str, &str), ConfigError> {
+    pub fn parts(&self) -> Result<(&str, &str), ConfigError> {
         let parts = self.text.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
         parts.filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
             ConfigError::in_argument(&self.label, &self.text, 0..self.text.len(), "expected `key=value`")
@@ -106,7 +110,7 @@ impl Argument {
     }
 
     /// Marks the word the reason is about if it is part of the key, else the value.
-    fn error(&self, reason: impl Into<Reason>) -> ConfigError {
+    pub fn error(&self, reason: impl Into<Reason>) -> ConfigError {
         let reason = reason.into();
         let split = self.text.find('=').unwrap_or(self.text.len());
         let in_key = reason.word.as_deref().and_then(|word| {
@@ -122,7 +126,7 @@ impl Argument {
 }
 
 /// All overrides as arguments, in the order they apply.
-fn arguments(overrides: &Overrides) -> Vec<Argument> {
+pub(super) fn arguments(overrides: &Overrides) -> Vec<Argument> {
     let several = overrides.set.len() > 1;
     let set = overrides.set.iter().enumerate().map(|(i, text)| Argument {
         label: if several { format!("--set (number {})", i + 1) } else { "--set".into() },

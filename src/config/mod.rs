@@ -11,8 +11,10 @@ mod edit;
 mod error;
 mod fields;
 mod load;
+mod of_run;
 mod print;
 mod recipe;
+mod shape;
 mod suggest;
 mod teacher;
 mod unmet;
@@ -23,6 +25,7 @@ pub use edit::{set, set_in_file};
 pub use error::ConfigError;
 pub use fields::{Field, Table};
 pub use load::{DEFAULT_NAME, DEFAULT_TEXT, Overrides, load, load_to_train, parse, parse_alone};
+pub use of_run::{adjust, adjust_fork, load_run};
 pub use print::{render, sample};
 pub use recipe::{
     AlertRule, AlertSettings, CheckpointSettings, Device, EnvConfig, EvalSettings, EvolveSettings, Generator,

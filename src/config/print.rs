@@ -38,7 +38,7 @@ pub fn render(recipe: &Recipe) -> String {
 }
 
 const HEADER: &str = "\
-# A recipe of sdlab. Every key may be left out; the values are those of this run (or the defaults).
+# A recipe of sdlab, with every key and the value it has in this recipe. One that is left out has its default.
 # Edit the copy in a run's folder to retune that run; keys marked [next run] wait for the next one.
 
 ";

@@ -41,6 +41,14 @@ pub(super) fn explain(message: &str) -> Reason {
             .to_owned()
             .into();
     }
+    if message == "expected newtype variant, found unit variant" {
+        return "a name alone is no table: write it as one, such as `[method.grpo]` or `{ grpo = {} }`"
+            .to_owned()
+            .into();
+    }
+    if message == "wanted string or table" {
+        return "expected a string or a table".to_owned().into();
+    }
     if message.starts_with("missing field") {
         return format!("missing key `{}`", word.as_deref().unwrap_or_default()).into();
     }

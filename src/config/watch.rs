@@ -11,7 +11,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 
 use super::error::ConfigError;
-use super::load::{Overrides, parse};
+use super::of_run::parse_run;
 use super::recipe::Recipe;
 
 /// Tells of every change of what it watches, until dropped.
@@ -21,17 +21,18 @@ pub struct Watch<T> {
     _watcher: Debouncer<RecommendedWatcher, RecommendedCache>,
 }
 
-/// Accepted and refused edits of a recipe; an unchanged, missing or empty file gives no message.
+/// Accepted and refused edits of a run's configuration; an unchanged or missing file gives no message, an emptied one is
+/// refused.
 pub type RecipeWatch = Watch<Result<Recipe, ConfigError>>;
 
 impl RecipeWatch {
-    /// Starts watching the recipe at `path`, as [`Watch::file`] does.
+    /// Starts watching the configuration at `path`, as [`Watch::file`] does.
     ///
     /// # Errors
     /// As [`Watch::file`].
     pub fn new(path: &Path, settle: Duration) -> Result<Self> {
-        let name = path.display().to_string();
-        Watch::file(path, settle, move |text| parse(&name, text, &Overrides::default()))
+        let (mut file, place) = (Watched::new(path), path.to_owned());
+        Watch::of(path, &file.directories(), settle, move || file.edit().map(|text| parse_run(&place, text)))
     }
 }
 
@@ -43,7 +44,7 @@ impl<T: Send + 'static> Watch<T> {
     /// The operating system refuses the watch (usually its limit on watches), or there is no such folder.
     pub fn file(path: &Path, settle: Duration, mut parse: impl FnMut(&str) -> T + Send + 'static) -> Result<Self> {
         let mut file = Watched::new(path);
-        Watch::of(path, &file.directories(), settle, move || file.edit().map(&mut parse))
+        Watch::of(path, &file.directories(), settle, move || file.filled().map(&mut parse))
     }
 
     /// Watches `directories` and asks `read` for news whenever something in them was written. `path` is what an error
@@ -104,10 +105,13 @@ impl Watched {
     /// What the file says now, if its content changed.
     fn edit(&mut self) -> Option<&str> {
         let text = std::fs::read_to_string(&self.path).ok()?;
-        if text.trim().is_empty() || self.content.as_ref() == Some(&text) {
-            return None;
-        }
-        Some(self.content.insert(text))
+        if self.content.as_ref() == Some(&text) { None } else { Some(self.content.insert(text)) }
+    }
+
+    /// The same, passing over an empty file.
+    fn filled(&mut self) -> Option<&str> {
+        let empty = std::fs::read_to_string(&self.path).is_ok_and(|text| text.trim().is_empty());
+        if empty { None } else { self.edit() }
     }
 }
 
@@ -159,6 +163,11 @@ mod tests {
 
         fs::write(&path, "[optim]\nlr = -4\n").unwrap();
         assert!(next_lr(&watch).unwrap_err().contains("config.toml:2:6: `optim.lr` must be at least 0"));
+
+        fs::write(&path, "").unwrap();
+        assert!(next_lr(&watch).unwrap_err().contains("config.toml: no key is left"));
+        fs::write(&path, "[optim]\nlr = 4\n").unwrap();
+        assert_eq!(next_lr(&watch), Ok(4.0));
     }
 
     #[test]

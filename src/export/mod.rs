@@ -60,12 +60,23 @@ pub enum Pick {
     Step(u64),
 }
 
-/// Writes the run of `folder` into the folder `out`, which is made if absent. Returns the files written.
+/// Writes the run of `folder` into the folder `out`, which is made if absent (and goes again if nothing was written to
+/// it). Returns the files written.
 ///
 /// # Errors
 /// The run cannot be read, it has nothing of that kind, or `out` cannot be written.
 pub fn export(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Result<Vec<PathBuf>> {
+    let fresh = !out.exists();
     fs::create_dir_all(out).with_context(|| format!("cannot create `{}`", out.display()))?;
+    let written = write(folder, format, pick, out);
+    if fresh && written.is_err() {
+        // one with files in it is not removed
+        let _ = fs::remove_dir(out);
+    }
+    written
+}
+
+fn write(folder: &RunFolder, format: Format, pick: Pick, out: &Path) -> Result<Vec<PathBuf>> {
     match format {
         Format::Model => model::model(folder, pick, out),
         Format::Adapter => model::adapter(folder, pick, out),

@@ -1,9 +1,12 @@
 //! A number that may change over the steps of a run. Ours.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Written as a number, or as `{ linear = { from = 0.5, to = 0.0, steps = 100 } }` (also `cosine`).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Schedule {
     Constant(f64),
@@ -11,7 +14,7 @@ pub enum Schedule {
 }
 
 /// How a number moves from one value to another, and stays there.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     Linear(Ramp),
@@ -26,6 +29,50 @@ pub struct Ramp {
     pub from: f64,
     pub to: f64,
     pub steps: u64,
+}
+
+/// What a schedule looks like, for whoever wrote another thing.
+const FORMS: &str = "a number, or `{ linear = { from = 0.5, to = 0.0, steps = 100 } }` (or `cosine`)";
+
+impl<'de> Deserialize<'de> for Schedule {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(Forms)
+    }
+}
+
+struct Forms;
+
+impl<'de> Visitor<'de> for Forms {
+    type Value = Schedule;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(FORMS)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Schedule, E> {
+        Ok(Schedule::Constant(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Schedule, E> {
+        Ok(Schedule::Constant(value as f64))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Schedule, E> {
+        Ok(Schedule::Constant(value as f64))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Schedule, A::Error> {
+        let change = match table.next_key::<String>()?.as_deref() {
+            Some("linear") => Change::Linear(table.next_value()?),
+            Some("cosine") => Change::Cosine(table.next_value()?),
+            Some(other) => return Err(A::Error::custom(format!("`{other}` is no schedule, expected {FORMS}"))),
+            None => return Err(A::Error::custom(format!("an empty table is no schedule, expected {FORMS}"))),
+        };
+        match table.next_key::<String>()? {
+            Some(_) => Err(A::Error::custom("a schedule has one of `linear` and `cosine`")),
+            None => Ok(Schedule::Changing(change)),
+        }
+    }
 }
 
 impl Schedule {
@@ -125,6 +172,12 @@ mod tests {
         let table: Table = toml::from_str("a = 1\nb = { linear = { from = 0.5, to = 0, steps = 9 } }").unwrap();
         assert_eq!(table, Table { a: Schedule::Constant(1.0), b: Schedule::linear(0.5, 0.0, 9) });
         assert_eq!(toml::from_str::<Table>(&toml::to_string(&table).unwrap()).unwrap(), table);
-        assert!(toml::from_str::<Table>("a = 'x'\nb = 1").is_err());
+        let refused = |a: &str| toml::from_str::<Table>(&format!("a = {a}\nb = 1")).unwrap_err().message().to_owned();
+        assert!(refused("'x'").contains("expected a number, or `{ linear = { from"), "{}", refused("'x'"));
+        assert!(refused("{ fom = 1 }").starts_with("`fom` is no schedule, expected a number, or `{ linear"));
+        assert!(refused("{}").starts_with("an empty table is no schedule"));
+        assert!(refused("{ linear = { form = 1 } }").contains("unknown field `form`"));
+        let ramp = "{ from = 1, to = 0, steps = 3 }";
+        assert!(refused(&format!("{{ linear = {ramp}, cosine = {ramp} }}")).contains("one of `linear` and `cosine`"));
     }
 }

@@ -14,6 +14,9 @@ const SPECIAL: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 /// Ordinary text that is worth one token each.
 const TAGS: [&str; 4] = ["<think>", "</think>", "<action>", "</action>"];
 
+/// Least tokens of a vocabulary: one for each byte, and those above.
+pub const LEAST_VOCAB: usize = 256 + SPECIAL.len() + TAGS.len();
+
 const CHAT_TEMPLATE: &str = "{% for message in messages %}\n\
     {{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}\n\
     {%- endfor %}\n\

@@ -210,7 +210,7 @@ impl Feed for FolderFeed {
 impl FolderFeed {
     /// The folder that holds a skill: the bank of the recipe, or what the run learned.
     fn bank(&self, id: &str) -> Result<PathBuf> {
-        let recipe = config::load(Some(&self.folder.config()), &Overrides::default())?;
+        let recipe = config::load_run(&self.folder.config())?;
         let folders = [PathBuf::from(recipe.skills.bank), self.folder.skills()];
         let holds = |folder: &&PathBuf| skill::file::file_of(folder, id).is_ok();
         let said = || format!("`{id}` is in no file: neither in `skills.bank` nor in `{}`", folders[1].display());

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::batch::{self, BatchPrinter};
-use crate::config::{self, Overrides, Recipe, Watch};
+use crate::config::{self, Recipe, Watch};
 use crate::core::RunEvent;
 use crate::core::event::Status;
 use crate::core::exit::Exit;
@@ -90,7 +90,7 @@ pub fn train_here(folder: &RunFolder, tap: Option<Tap>, mut asserts: Asserts) ->
         // a run that is continued may have evaluated for the last time before
         Source::open(folder)?.for_each(|record| asserts.hear(&record.event))?;
     }
-    let recipe = config::load(Some(&folder.config()), &Overrides::default())?;
+    let recipe = config::load_run(&folder.config())?;
     let past = past(folder)?;
     let recorder = Recorder::open(folder)?;
     let recorder: SharedRecorder = Rc::new(RefCell::new(match tap {
@@ -133,13 +133,22 @@ pub fn batch_tap(folder: &RunFolder, verbose: bool) -> Tap {
         if let (true, RunEvent::Progress { step, phase, done, total }) = (verbose, &record.event) {
             eprintln!("step {step}: {} {done} of {total}", phase.name());
         }
-        if let RunEvent::Finished { status: Status::Failed, message, .. } = &record.event {
-            eprintln!("error: {message}");
+        if let Some(words) = last_words(&record.event) {
+            eprintln!("{words}");
         }
         if let Err(error) = printer.print(record) {
             eprintln!("a line could not be printed: {error}");
         }
     })
+}
+
+/// What is said on stderr about an end that is not simply good: why it failed, or what was asserted and does not hold.
+fn last_words(event: &RunEvent) -> Option<String> {
+    match event {
+        RunEvent::Finished { status: Status::Failed, message, .. } => Some(format!("error: {message}")),
+        RunEvent::Finished { exit, message, .. } if *exit == Exit::AssertFailed.code() => Some(message.clone()),
+        _ => None,
+    }
 }
 
 /// Prints the records of a saved run to stdout.
@@ -216,3 +225,25 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long `config.toml` must be left alone before it is read.
 const SETTLE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+    use crate::core::RunEvent;
+    use crate::core::event::Status;
+    use crate::core::exit::Exit;
+
+    #[test]
+    fn a_failure_and_a_broken_assertion_are_said_and_a_good_end_is_not() {
+        let end = |status, exit: Exit, message: &str| {
+            let event =
+                RunEvent::Finished { step: 3, status, exit: exit.code(), message: message.into(), assert: None };
+            last_words(&event)
+        };
+        assert_eq!(end(Status::Ok, Exit::Done, "done"), None);
+        assert_eq!(end(Status::Stopped, Exit::Terminated, "stopped"), None);
+        assert_eq!(end(Status::Failed, Exit::Failed, "no model").as_deref(), Some("error: no model"));
+        let said = "done, but no metric is called `eval/sucess`";
+        assert_eq!(end(Status::Ok, Exit::AssertFailed, said).as_deref(), Some(said));
+    }
+}

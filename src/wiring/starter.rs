@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::config::{self, Overrides, Recipe};
+use crate::config::{self, ConfigError, Overrides, Recipe};
 use crate::core::Exit;
 use crate::env::World;
 use crate::env::household::HouseholdWorld;
 use crate::run::recorder::now_ms;
 use crate::run::{Manifest, Recorder, RunFolder, atomic_write};
 use crate::session::{Halt, Job, Training};
+use crate::text::train::LEAST_VOCAB;
 use crate::train::pretrain::{self, Plan};
 
 /// Arguments of `sdlab pretrain`.
@@ -55,9 +56,7 @@ pub struct PretrainArgs {
 
 /// Makes the starter. An existing folder is only replaced whole, and only if it is a starter.
 pub fn pretrain(args: &PretrainArgs, seed: u64) -> Result<Exit> {
-    ensure!(args.width > 0 && args.width.is_multiple_of(64), "`--width {}` is not a multiple of 64", args.width);
-    ensure!(args.minutes > 0.0 && args.minutes.is_finite(), "`--minutes {}` is not a time", args.minutes);
-    ensure!((0.0..=1.0).contains(&args.skilled), "`--skilled {}` is not a share between 0 and 1", args.skilled);
+    refuse_useless(args)?;
     let model = args.out.join("model");
     ensure!(
         !args.out.exists() || model.is_dir(),
@@ -81,6 +80,30 @@ pub fn pretrain(args: &PretrainArgs, seed: u64) -> Result<Exit> {
     eprintln!("wrote {}", args.out.display());
     Ok(Exit::Done)
 }
+
+/// # Errors
+/// An option is out of its range: said now, and not after the minutes of training.
+fn refuse_useless(args: &PretrainArgs) -> Result<(), ConfigError> {
+    let PretrainArgs { width, layers, vocab, minutes, skilled, lr, show, games, .. } = args;
+    let count = "a whole number, at least 1".to_owned();
+    let ranges = [
+        ("--minutes", *minutes, *minutes > 0.0 && *minutes <= LONGEST, format!("more than 0 and at most {LONGEST}")),
+        ("--width", *width as f64, *width > 0 && width.is_multiple_of(64), "a multiple of 64, at least 64".into()),
+        ("--layers", *layers as f64, *layers > 0, count.clone()),
+        ("--vocab", *vocab as f64, *vocab >= LEAST_VOCAB, format!("a whole number, at least {LEAST_VOCAB}")),
+        ("--skilled", *skilled, (0.0..=1.0).contains(skilled), "a share from 0 to 1".into()),
+        ("--lr", *lr, *lr > 0.0 && lr.is_finite(), "a finite number greater than 0".into()),
+        ("--show", *show as f64, *show > 0, count.clone()),
+        ("--games", f64::from(*games), *games > 0, count),
+    ];
+    match ranges.into_iter().find(|(_, _, fits, _)| !fits) {
+        Some((name, value, _, range)) => Err(ConfigError::new(format!("{name} {value}"), format!("expected {range}"))),
+        None => Ok(()),
+    }
+}
+
+/// Minutes of training at most: two years.
+const LONGEST: f64 = 1e6;
 
 fn learn(args: &PretrainArgs, seed: u64, recipe: &Recipe, model: &Path) -> Result<()> {
     let world = HouseholdWorld::from_table(&recipe.env.table())?;

@@ -1,5 +1,5 @@
 //! The recipe: everything that decides a run. The structs below are the manual: each key with its meaning, its unit
-//! or range and the effect of 0; `sdlab --print-config` prints the same text with the same defaults.
+//! or range and the effect of 0; `sdlab --print-config` prints the same text with the values of a recipe.
 
 mod alerts;
 mod env;
