@@ -1,0 +1,55 @@
+//! What the screen says is what is so: totals, marked rows, keys on offer, errors with their place.
+
+use crossterm::event::{KeyCode, KeyEvent};
+use sdlab::core::event::{KeyChange, Record, RunEvent, Scope};
+use sdlab::tui::Mode;
+use sdlab::tui::app::App;
+
+use super::fixture::{Fixture, START_MS, STEPS, app, draw, fixture, settle, text};
+
+const WIDE: (u16, u16) = (160, 45);
+
+fn press(app: &mut App, feed: &mut Fixture, keys: &str) {
+    for c in keys.chars() {
+        let code = match c {
+            '\n' => KeyCode::Enter,
+            '\x1b' => KeyCode::Esc,
+            c => KeyCode::Char(c),
+        };
+        app.on_key(KeyEvent::from(code));
+        settle(app, feed);
+    }
+}
+
+fn shown(app: &mut App) -> String {
+    text(&draw(app, WIDE))
+}
+
+/// `run.steps` was set while the run went on.
+fn planned(steps: u64) -> Record {
+    let (before, after, key) = ("120".into(), steps.to_string(), "run.steps".into());
+    let changes = vec![KeyChange { key, before, after, scope: Scope::NextStep }];
+    let at_ms = START_MS + STEPS * 19_000 + 3_000;
+    Record { at_ms, event: RunEvent::ConfigChanged { step: STEPS, revision: 2, changes } }
+}
+
+#[test]
+fn the_total_follows_a_change_of_the_plan() {
+    for (mode, steps, expected) in [
+        (Mode::Live, 96, "step 48/96  ▕"),
+        (Mode::Replay, 96, "step 48/96  ▕"),
+        (Mode::Live, 3, "step 48/48  ▕"),
+    ] {
+        let mut feed = fixture();
+        feed.records.push(planned(steps));
+        let mut app = app(mode, WIDE, &mut feed);
+        let frame = shown(&mut app);
+        assert!(frame.contains(expected), "{frame}");
+        assert!(frame.contains(if steps == 3 { "100%" } else { " 50%" }), "{frame}");
+        assert_eq!(frame.contains("ETA"), steps > STEPS, "{frame}");
+        if mode == Mode::Replay {
+            press(&mut app, &mut feed, "[");
+            assert!(shown(&mut app).contains("step 47/120  ▕"), "before the change");
+        }
+    }
+}
