@@ -35,11 +35,9 @@ fn planned(steps: u64) -> Record {
 
 #[test]
 fn the_total_follows_a_change_of_the_plan() {
-    for (mode, steps, expected) in [
-        (Mode::Live, 96, "step 48/96  ▕"),
-        (Mode::Replay, 96, "step 48/96  ▕"),
-        (Mode::Live, 3, "step 48/48  ▕"),
-    ] {
+    for (mode, steps, expected) in
+        [(Mode::Live, 96, "step 48/96  ▕"), (Mode::Replay, 96, "step 48/96  ▕"), (Mode::Live, 3, "step 48/48  ▕")]
+    {
         let mut feed = fixture();
         feed.records.push(planned(steps));
         let mut app = app(mode, WIDE, &mut feed);
@@ -51,5 +49,25 @@ fn the_total_follows_a_change_of_the_plan() {
             press(&mut app, &mut feed, "[");
             assert!(shown(&mut app).contains("step 47/120  ▕"), "before the change");
         }
+    }
+}
+
+#[test]
+fn the_marked_row_of_the_list_is_the_selected_rollout() {
+    for mode in [Mode::Live, Mode::Replay] {
+        let mut feed = fixture();
+        let mut app = app(mode, WIDE, &mut feed);
+        let marked = |app: &App| app.states.rollouts.row(app.states.rollouts.at).map(|r| r.id);
+        let selected = |app: &App| app.episode().map(|e| e.id);
+        press(&mut app, &mut feed, "2JJW");
+        assert_eq!(marked(&app), selected(&app), "the list opens at the selection");
+        for typed in ["Freward>0 & task~heat & step<30\n", "r", "\\clean mug\n", "\x1b"] {
+            press(&mut app, &mut feed, typed);
+            settle(&mut app, &mut feed);
+            assert!(marked(&app).is_some() && marked(&app) == selected(&app), "{mode:?} after {typed}");
+            assert!(shown(&mut app).contains('▸'), "{mode:?} after {typed}");
+        }
+        press(&mut app, &mut feed, "K");
+        assert_eq!(marked(&app), selected(&app), "the mark follows the selection");
     }
 }
