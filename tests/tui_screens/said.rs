@@ -1,9 +1,9 @@
 //! What the screen says is what is so: totals, marked rows, keys on offer, errors with their place.
 
 use crossterm::event::{KeyCode, KeyEvent};
-use sdlab::core::event::{KeyChange, Record, RunEvent, Scope};
-use sdlab::tui::Mode;
+use sdlab::core::event::{KeyChange, Record, RunEvent, Scope, Status};
 use sdlab::tui::app::App;
+use sdlab::tui::{Liveness, Mode};
 
 use super::fixture::{Fixture, START_MS, STEPS, app, draw, fixture, settle, text};
 
@@ -70,4 +70,35 @@ fn the_marked_row_of_the_list_is_the_selected_rollout() {
         press(&mut app, &mut feed, "K");
         assert_eq!(marked(&app), selected(&app), "the mark follows the selection");
     }
+}
+
+#[test]
+fn where_nobody_trains_there_is_neither_an_eta_nor_a_key_to_pause() {
+    let mut feed = fixture();
+    let mut alive = app(Mode::Live, WIDE, &mut feed);
+    let frame = shown(&mut alive);
+    assert!(frame.contains("ETA ") && frame.contains(" p pause"), "{frame}");
+    let finish = |status, exit| {
+        let event = RunEvent::Finished { status, exit, step: STEPS, message: "so it ended".into(), assert: None };
+        Record { at_ms: START_MS + STEPS * 19_000 + 5_000, event }
+    };
+    let ends = [("DEAD", None), ("DONE", Some((Status::Ok, 0))), ("STOPPED", Some((Status::Stopped, 0)))];
+    for (word, end) in ends.into_iter().chain([("ABORTED", Some((Status::Aborted, 130)))]) {
+        let mut feed = fixture();
+        feed.records.extend(end.map(|(status, exit)| finish(status, exit)));
+        let mut app = app(Mode::Live, WIDE, &mut feed);
+        if end.is_none() {
+            app.liveness = Liveness::Dead;
+        }
+        for screen in "123456".chars() {
+            press_only(&mut app, screen);
+            let frame = shown(&mut app);
+            assert!(frame.contains(word) && !frame.contains("ETA") && !frame.contains(" p pause"), "{frame}");
+        }
+    }
+}
+
+/// A key, without hearing of the feed.
+fn press_only(app: &mut App, c: char) {
+    drop(app.on_key(KeyEvent::from(KeyCode::Char(c))));
 }
