@@ -102,3 +102,26 @@ fn where_nobody_trains_there_is_neither_an_eta_nor_a_key_to_pause() {
 fn press_only(app: &mut App, c: char) {
     drop(app.on_key(KeyEvent::from(KeyCode::Char(c))));
 }
+
+#[test]
+fn a_band_is_made_of_runs_of_one_recipe_only() {
+    let mut feed = Fixture { others: true, ..fixture() };
+    let mut app = app(Mode::Live, WIDE, &mut feed);
+    // 7 (which is open) and 9 share a recipe, 8 has another learning rate; it is marked and the baseline
+    press(&mut app, &mut feed, "5");
+    for (chosen, expected) in [
+        ("house-sdar-8", "no other run has the recipe"),
+        ("house-sdar-7", "of 2 runs of one recipe"),
+        ("house-sdar-9", "of 2 runs of one recipe"),
+    ] {
+        let shown_rows: Vec<_> = app.states.runs.shown().iter().map(|row| row.name.clone()).collect();
+        app.states.runs.at = shown_rows.iter().position(|name| name == chosen).expect("the run is listed");
+        if chosen == "house-sdar-8" {
+            press(&mut app, &mut feed, " *a");
+        }
+        settle(&mut app, &mut feed);
+        settle(&mut app, &mut feed);
+        let frame = shown(&mut app);
+        assert!(frame.contains(expected), "{chosen}: {frame}");
+    }
+}

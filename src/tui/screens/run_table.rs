@@ -5,8 +5,9 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::curves;
+use super::laid::{RUNS, joined};
 use super::panes::nothing;
-use super::runs::{RUNS, differences};
+use super::runs::differences;
 use crate::compare::RunRow;
 use crate::tui::mouse::Target;
 use crate::tui::scene::{Scene, window};
@@ -38,6 +39,8 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let height = usize::from(inner.height).saturating_sub(1);
     let at = state.at.min(shown.len().saturating_sub(1));
     let first = window(shown.len(), at, height);
+    let seeds: Vec<&str> =
+        if state.aggregate { state.seeds().iter().map(|row| row.name.as_str()).collect() } else { vec![] };
     for (row, place) in inner.rows().skip(1).enumerate().take(shown.len() - first) {
         scene.hit(place, Target::Row(0, first + row));
     }
@@ -47,7 +50,7 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
             .enumerate()
             .skip(first)
             .take(height)
-            .map(|(index, row)| run_line(scene, row, index == at, (name, cells))),
+            .map(|(index, row)| run_line(scene, (row, &seeds), index == at, (name, cells))),
     );
     if shown.is_empty() {
         lines.extend(nothing(scene, if state.rows.is_empty() { "reading the runs" } else { "no run is like that" }));
@@ -55,9 +58,18 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     scene.lines(frame, inner, lines);
 }
 
-fn run_line<'a>(scene: &Scene<'a>, row: &RunRow, chosen: bool, (name, cells): (usize, usize)) -> Line<'a> {
+fn run_line<'a>(
+    scene: &Scene<'a>,
+    (row, seeds): (&RunRow, &[&str]),
+    chosen: bool,
+    (name, cells): (usize, usize),
+) -> Line<'a> {
     let state = &scene.app.states.runs;
-    let laid = state.others.iter().position(|other| other.name == row.name);
+    let laid = if state.aggregate {
+        seeds.contains(&row.name.as_str()).then_some(0)
+    } else {
+        state.others.iter().position(|other| other.name == row.name)
+    };
     let (sign, role) = match () {
         () if state.baseline.as_ref() == Some(&row.name) => ("*", Role::Accent),
         () if row.name == scene.view.facts.run => ("●", Role::Series1),
@@ -95,8 +107,11 @@ pub fn over(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     curves::chart(frame, top, scene, &curves::CHARTS[state.chart], (1, focused));
     let mut line = Line::from(scene.span(Role::Series1, format!(" ━ {}", text::fit(&scene.view.facts.run, 24))));
     if state.aggregate {
-        let seeds = state.others.len() + 1;
-        line.push_span(scene.span(Role::Run1, format!("  ━ median and middle half of {seeds} runs")));
+        let said = match joined(scene).len() {
+            0 | 1 => "  no other run has the recipe of the chosen one".to_owned(),
+            runs => format!("  ━ median and middle half of {runs} runs of one recipe"),
+        };
+        line.push_span(scene.span(Role::Run1, said));
     }
     for (at, other) in state.others.iter().enumerate().filter(|_| !state.aggregate) {
         line.push_span(scene.span(RUNS[at % RUNS.len()], format!("  ━ {}", text::fit(&other.name, 24))));

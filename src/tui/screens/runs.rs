@@ -7,7 +7,6 @@
 //! ```
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use ratatui::Frame;
 use ratatui::layout::Direction::{Horizontal, Vertical};
@@ -16,17 +15,15 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use super::run_table::{changes, over, table};
 use super::tabs::tabs;
 use super::{Room, Screen, curves};
-use crate::compare::{Query, RunRow, diff, over_seeds};
+use crate::compare::{Query, RunRow, diff};
 use crate::run::view::RunView;
 use crate::tui::app::{App, Effect};
-use crate::tui::chart::{Band, Kind, Layer, Series, smoothed};
 use crate::tui::errands::Errand;
 use crate::tui::feed::Feed;
 use crate::tui::find::Find;
 use crate::tui::keys::{Action, Binding, ScreenId, ch, ctrl, key, row};
 use crate::tui::overlay::Overlay;
 use crate::tui::scene::Scene;
-use crate::tui::theme::Role;
 use crate::tui::{select, series, update};
 
 /// The row of this screen.
@@ -111,19 +108,18 @@ impl State {
         shown.get(self.at.min(shown.len().checked_sub(1)?)).copied()
     }
 
-    /// Runs of the chosen one's recipe, itself included.
-    fn seeds(&self) -> Vec<&RunRow> {
+    /// Runs of the chosen one's recipe, itself included. A run without a recipe to read is alone.
+    pub fn seeds(&self) -> Vec<&RunRow> {
         let Some(chosen) = self.chosen() else { return vec![] };
         let recipe = chosen.recipe();
-        self.rows.iter().filter(|row| row.method == chosen.method && row.recipe() == recipe).collect()
+        let equal = |row: &&RunRow| row.method == chosen.method && row.recipe() == recipe && !recipe.is_empty();
+        self.rows.iter().filter(|row| row.name == chosen.name || equal(row)).collect()
     }
 
     fn wanted(&self, own: &str) -> Vec<String> {
-        let mut names = self.marked.clone();
-        names.extend(self.baseline.clone());
-        if self.aggregate {
-            names.extend(self.seeds().iter().map(|row| row.name.clone()));
-        }
+        let seeds = if self.aggregate { self.seeds() } else { vec![] };
+        let mut names: Vec<String> = seeds.iter().map(|row| row.name.clone()).collect();
+        names.extend(self.marked.iter().chain(&self.baseline).cloned());
         let mut unique: Vec<String> = Vec::new();
         names.into_iter().filter(|name| name != own).for_each(|name| {
             if !unique.contains(&name) {
@@ -244,38 +240,6 @@ pub fn differences(app: &App) -> Option<String> {
     (base.name != chosen.name).then(|| diff(base, chosen))
 }
 
-/// What lies over a chart.
-#[derive(Debug, Default)]
-pub struct Compared {
-    pub layers: Vec<Layer>,
-    pub band: Option<Band>,
-}
-
-/// The curves of the other runs for a metric: each of them, or median and quartiles of the seeds.
-pub fn compared(scene: &Scene, metric: &str) -> Compared {
-    let (state, axis) = (&scene.app.states.runs, scene.app.lens.x);
-    if state.aggregate {
-        let mut all: Vec<_> = state.others.iter().map(|other| other.series.get(&other.view, metric, axis)).collect();
-        all.push(scene.app.series.get(scene.view, metric, axis));
-        let course = over_seeds(&all.iter().map(|s| s.as_slice()).collect::<Vec<_>>());
-        let median = course.x.iter().copied().zip(course.median.iter().map(|y| Some(*y))).collect();
-        let band = Band { x: course.x, low: course.low, high: course.high };
-        let median: Rc<Series> = Rc::new(median);
-        let weight = scene.app.lens.weight();
-        let smooth = (weight > 0.0).then(|| Rc::new(smoothed(&median, weight)));
-        let layer = Layer { points: median, smooth, role: Role::Run1, kind: Kind::Plain };
-        return Compared { layers: vec![layer], band: (!band.x.is_empty()).then_some(band) };
-    }
-    let layer = |(at, other): (usize, &Other)| Layer {
-        points: other.series.get(&other.view, metric, axis),
-        smooth: curves::averaged(scene, (&other.series, &other.view), metric),
-        role: RUNS[at % RUNS.len()],
-        kind: Kind::Plain,
-    };
-    Compared { layers: state.others.iter().enumerate().map(layer).collect(), band: None }
-}
-
-pub const RUNS: [Role; 4] = [Role::Run1, Role::Run2, Role::Run3, Role::Run4];
 /// Runs that can lie over the charts at once.
 const MOST: usize = 8;
 
