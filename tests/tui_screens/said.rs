@@ -125,3 +125,18 @@ fn a_band_is_made_of_runs_of_one_recipe_only() {
         assert!(frame.contains(expected), "{chosen}: {frame}");
     }
 }
+
+#[test]
+fn a_wrong_query_of_runs_says_where_and_can_be_mended() {
+    let mut feed = Fixture { others: true, ..fixture() };
+    let mut app = app(Mode::Live, WIDE, &mut feed);
+    press(&mut app, &mut feed, "5Fstate=read & sucess>0.2\n");
+    let frame = shown(&mut app);
+    assert!(frame.contains("filter column 14: no run has a key `sucess`, did you mean `success`?"), "{frame}");
+    assert!(frame.contains("3 of 3") && frame.contains("runs: state=read & sucess>0.2"), "{frame}");
+    press(&mut app, &mut feed, "\x1bF?\n");
+    assert!(shown(&mut app).contains("has:KEY"), "the words of the language");
+    press(&mut app, &mut feed, "\x1bFstate=read&success>0.2\n");
+    let frame = shown(&mut app);
+    assert!(frame.contains("F state=read&success>0.2") && !frame.contains("filter column"), "{frame}");
+}

@@ -36,12 +36,16 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
         "eval"
     );
     let mut lines = vec![Line::styled(text::fit(&head, cells), scene.style(Role::Dim))];
-    let height = usize::from(inner.height).saturating_sub(1);
+    if let Some(error) = &state.error {
+        lines.push(Line::styled(text::fit(&format!(" filter {error}"), cells), scene.style(Role::Bad)));
+    }
+    let top = lines.len();
+    let height = usize::from(inner.height).saturating_sub(top);
     let at = state.at.min(shown.len().saturating_sub(1));
     let first = window(shown.len(), at, height);
     let seeds: Vec<&str> =
         if state.aggregate { state.seeds().iter().map(|row| row.name.as_str()).collect() } else { vec![] };
-    for (row, place) in inner.rows().skip(1).enumerate().take(shown.len() - first) {
+    for (row, place) in inner.rows().skip(top).enumerate().take(shown.len() - first) {
         scene.hit(place, Target::Row(0, first + row));
     }
     lines.extend(
@@ -75,7 +79,7 @@ fn run_line<'a>(
         () if row.name == scene.view.facts.run => ("●", Role::Series1),
         () => laid.map_or((" ", Role::Dim), |at| ("━", RUNS[at % RUNS.len()])),
     };
-    let value = |key: &str| row.summary.get(key).map_or("—".into(), |v| text::number(*v));
+    let value = |name: &str| row.column(name).map_or("—".into(), text::number);
     let state_role = match row.state {
         "running" | "done" => Role::Good,
         "failed" | "dead" => Role::Bad,
@@ -85,9 +89,9 @@ fn run_line<'a>(
         " {:<12} {:>11} {:>8} {:>8} {:>8}  ",
         text::fit(&row.method, 12),
         format!("{}/{}", row.step, row.steps),
-        value("reward/mean"),
-        value("success/mean"),
-        value("eval/success")
+        value("reward"),
+        value("success"),
+        value("eval")
     );
     let course = glyph::sparkline(&row.reward, cells.saturating_sub(name + 67).min(32));
     Line::from(vec![

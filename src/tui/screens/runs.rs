@@ -15,7 +15,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use super::run_table::{changes, over, table};
 use super::tabs::tabs;
 use super::{Room, Screen, curves};
-use crate::compare::{Query, RunRow, diff};
+use crate::compare::{Query, RunRow, diff, known};
 use crate::run::view::RunView;
 use crate::tui::app::{App, Effect};
 use crate::tui::errands::Errand;
@@ -34,7 +34,7 @@ pub const SCREEN: Screen = Screen {
     find,
     copied,
     commands: &[
-        ("filter", "choose runs: env=household lr>=1e-5 has:eval NOT old"),
+        ("filter", "choose runs: success>0.5 & lr>=1e-5 & !old, `filter ?` lists the words"),
         ("sort", "by a key: reward, step, lr"),
     ],
     submit,
@@ -49,7 +49,8 @@ const BINDINGS: &[Binding] = &[
         .on(HERE)
         .foot(9),
     row(&[ch('d')], "diff-runs", Action::Own("diff"), "diff: changed keys, results, build", "data").on(HERE).foot(10),
-    row(&[ch('F')], "filter-runs", Action::Own("filter"), "filter: a query over facts, keys, metrics", "data").on(HERE),
+    row(&[ch('F')], "filter-runs", Action::Own("filter"), "filter: success>0.5 & lr<1e-5, ? lists the words", "data")
+        .on(HERE),
     row(&[ch('r')], "chart-next", Action::Own("chart"), "curve: next of the headline charts", "data").on(HERE),
     row(&[ch('e')], "edit-run", Action::Own("edit"), "edit: this run's configuration in $EDITOR", "data").on(HERE),
     row(&[ctrl('n')], "new-run", Action::Own("new"), "new run: of this configuration, or of a recipe", "data")
@@ -58,6 +59,8 @@ const BINDINGS: &[Binding] = &[
     row(&[key(crossterm::event::KeyCode::Delete)], "unmark", Action::Own("unmark"), "unmark: all runs", "data")
         .on(HERE),
 ];
+/// What is asked where a query is typed.
+const FILTER: &str = " runs: ";
 const HERE: &[ScreenId] = &[ScreenId::Runs];
 
 /// A run laid over the charts.
@@ -74,6 +77,8 @@ pub struct State {
     pub rows: Vec<RunRow>,
     pub typed: String,
     query: Query,
+    /// What is wrong with the query typed last, and at which column.
+    pub error: Option<String>,
     sort: String,
     /// Line of the table.
     pub at: usize,
@@ -136,6 +141,7 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     let state = &mut app.states.runs;
     match (action, name) {
         (Action::Enter, Some(name)) => return Some(vec![Effect::Open(name)]),
+        (Action::Escape, _) if state.error.take().is_some() => {}
         (Action::Row(at), _) => state.at = at,
         (Action::Left, _) => select::crosshair(app, -1),
         (Action::Right, _) => select::crosshair(app, 1),
@@ -152,7 +158,7 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         (Action::Own("unmark"), _) => (state.marked, state.baseline) = (vec![], None),
         (Action::Own("aggregate"), _) => state.aggregate ^= true,
         (Action::Own("chart"), _) => state.chart = (state.chart + 1) % curves::CHARTS.len(),
-        (Action::Own("filter"), _) => app.overlay = Overlay::ask("filter", " runs: ", state.typed.clone()),
+        (Action::Own("filter"), _) => app.overlay = Overlay::ask("filter", FILTER, state.typed.clone()),
         (Action::Own("diff"), _) => match differences(app) {
             Some(found) => app.overlay = Overlay::page("differences", &found),
             None => app.notify("choose a run, and pin another as baseline with *"),
@@ -172,10 +178,19 @@ fn submit(app: &mut App, name: &str, typed: &str) -> Vec<Effect> {
         let recipe = state.recipe.take();
         return recipe.map_or(vec![], |path| vec![Effect::Errand(Errand::Start(path, typed.to_owned()))]);
     }
-    match (name, Query::parse(typed)) {
-        ("sort", _) => state.sort = typed.to_owned(),
-        (_, Ok(query)) => (state.query, state.typed, state.at) = (query, typed.to_owned(), 0),
-        (_, Err(error)) => app.notify(error),
+    match name {
+        "sort" => match known(typed, &state.rows) {
+            Err(error) if !typed.is_empty() => app.notify(error),
+            _ => state.sort = typed.to_owned(),
+        },
+        _ if typed == "?" => app.overlay = Overlay::page("filter", &Query::help()),
+        _ => match Query::parse(typed).and_then(|query| query.check(&state.rows).map(|()| query)) {
+            Ok(query) => (state.query, state.typed, state.at, state.error) = (query, typed.to_owned(), 0, None),
+            Err(error) => {
+                state.error = Some(error);
+                app.overlay = Overlay::ask("filter", FILTER, typed);
+            }
+        },
     }
     vec![]
 }
