@@ -1,8 +1,8 @@
 //! What the screen says is what is so: totals, marked rows, keys on offer, errors with their place.
 
 use crossterm::event::{KeyCode, KeyEvent};
-use sdlab::core::event::{KeyChange, Record, RunEvent, Scope, Status};
-use sdlab::tui::app::App;
+use sdlab::core::event::{KeyChange, Level, Record, RunEvent, Scope, Status};
+use sdlab::tui::app::{App, Effect};
 use sdlab::tui::{Liveness, Mode};
 
 use super::fixture::{Fixture, START_MS, STEPS, app, draw, fixture, settle, text};
@@ -139,4 +139,28 @@ fn a_wrong_query_of_runs_says_where_and_can_be_mended() {
     press(&mut app, &mut feed, "\x1bFstate=read&success>0.2\n");
     let frame = shown(&mut app);
     assert!(frame.contains("F state=read&success>0.2") && !frame.contains("filter column"), "{frame}");
+}
+
+#[test]
+fn a_long_alert_is_read_in_full_and_copied() {
+    for screen in ["1", "6"] {
+        let mut feed = fixture();
+        let message = format!("above 0.8 for 5 steps; {}: the end", "raise the temperature, or ".repeat(12));
+        let event =
+            RunEvent::Alerted { step: STEPS, level: Level::Warn, rule: "long".into(), message, value: Some(0.83) };
+        feed.records.push(Record { at_ms: START_MS + STEPS * 19_000 + 3_000, event });
+        let mut app = app(Mode::Live, WIDE, &mut feed);
+        press(&mut app, &mut feed, screen);
+        press(&mut app, &mut feed, "A");
+        assert!(!shown(&mut app).contains("the end"), "one line each beside other panes");
+        press(&mut app, &mut feed, "z");
+        let frame = shown(&mut app);
+        assert!(frame.contains("the end") && frame.contains("`kl/reference` is not finite"), "{frame}");
+        let effects = app.on_key(KeyEvent::from(KeyCode::Char('y')));
+        let [Effect::Copy(copied)] = &effects[..] else { panic!("{effects:?}") };
+        assert!(copied.starts_with("step 48: long above 0.8") && copied.ends_with("the end"), "{copied}");
+        press(&mut app, &mut feed, "Gk");
+        let last = app.on_key(KeyEvent::from(KeyCode::Char('y')));
+        assert!(matches!(&last[..], [Effect::Copy(text)] if text.starts_with("step 23: warning `kl")), "{last:?}");
+    }
 }

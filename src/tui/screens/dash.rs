@@ -165,20 +165,25 @@ fn find(app: &mut App, find: &Find, by: i32) -> bool {
 fn vertical(app: &mut App, pane: Pane, to: Go, action: Action) {
     match (pane, to) {
         (Pane::Live, _) => select::rollout(app, to),
-        (Pane::Alerts | Pane::Numbers | Pane::Skills, _) => drop(update::scroll(app, action)),
+        (Pane::Alerts, _) => notes::walk(app, to),
+        (Pane::Numbers | Pane::Skills, _) => drop(update::scroll(app, action)),
         (Pane::Chart(_), Go::By(by)) => drop(app.update(if by > 0 { Action::PaneNext } else { Action::PanePrevious })),
         (Pane::Chart(_), _) => {}
     }
 }
 
+/// The alert that is chosen, where one stands among them; the numbers of the step.
 fn copied(app: &App) -> Vec<(&'static str, String)> {
+    let among_alerts = Pane::ALL.get(app.focus[0]) == Some(&Pane::Alerts) && !app.states.dash.preset.is_grid();
+    let mut all: Vec<_> = among_alerts.then(|| notes::chosen(app)).flatten().into_iter().collect();
     let step = app.step();
-    let Some(found) = app.view().steps.iter().find(|s| s.step == step) else { return vec![] };
+    let Some(found) = app.view().steps.iter().find(|s| s.step == step) else { return all };
     let mut lines = vec![format!("step\t{step}")];
     for (name, value) in found.metrics.iter() {
         lines.push(format!("{name}\t{}", value.map_or("null".into(), |v| v.to_string())));
     }
-    vec![("numbers of the step", lines.join("\n"))]
+    all.push(("numbers of the step", lines.join("\n")));
+    all
 }
 
 /// Draws the screen in the room there is.
