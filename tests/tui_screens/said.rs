@@ -3,9 +3,11 @@
 use crossterm::event::{KeyCode, KeyEvent};
 use sdlab::core::event::{KeyChange, Level, Record, RunEvent, Scope, Status};
 use sdlab::tui::app::{App, Effect};
+use sdlab::tui::keys::ScreenId;
+use sdlab::tui::theme::Depth;
 use sdlab::tui::{Liveness, Mode};
 
-use super::fixture::{Fixture, START_MS, STEPS, app, draw, fixture, settle, text};
+use super::fixture::{Fixture, START_MS, STEPS, app, app_with, draw, fixture, settle, text};
 
 const WIDE: (u16, u16) = (160, 45);
 
@@ -163,4 +165,32 @@ fn a_long_alert_is_read_in_full_and_copied() {
         let last = app.on_key(KeyEvent::from(KeyCode::Char('y')));
         assert!(matches!(&last[..], [Effect::Copy(text)] if text.starts_with("step 23: warning `kl")), "{last:?}");
     }
+}
+
+#[test]
+fn commands_take_the_name_that_stands_after_them() {
+    let mut feed = fixture();
+    let mut app = app_with(Mode::Live, WIDE, &mut feed, Depth::True);
+    let said = |app: &App| app.notice.as_ref().map_or(String::new(), |(said, _)| said.clone());
+    for name in ["mono", "light", "dark", "dark"] {
+        press(&mut app, &mut feed, &format!(":theme {name}\n"));
+        assert_eq!(app.themes.current().name, name);
+    }
+    press(&mut app, &mut feed, ":theme nope\n");
+    assert_eq!(app.themes.current().name, "dark");
+    assert!(said(&app).starts_with("no theme is called `nope`, there is ") && said(&app).contains("light"));
+    for name in ["curves", "live", "your own", "curves"] {
+        press(&mut app, &mut feed, &format!("2:layout {name}\n"));
+        assert_eq!((app.screen, said(&app)), (ScreenId::Dash, format!("layout: {name}")));
+    }
+    press(&mut app, &mut feed, ":layout nope\n");
+    assert_eq!(said(&app), "no layout is called `nope`, there is overview, curves, live, your own");
+    press(&mut app, &mut feed, "A");
+    assert!(said(&app).contains("`:layout overview`"), "curves have no alerts: {}", said(&app));
+    press(&mut app, &mut feed, ":layout overview\nA");
+    assert_eq!(app.focus[0], 7);
+    press(&mut app, &mut feed, ":zoom 3\n");
+    assert!(!app.zoomed && said(&app).contains("takes nothing after it"));
+    let found = sdlab::tui::command::completions(&app, "layout c");
+    assert_eq!(found, ["layout curves"]);
 }

@@ -116,8 +116,11 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::Left => select::crosshair(app, -1),
         Action::Right => select::crosshair(app, 1),
         Action::Enter => update::go(app, ScreenId::Rollouts),
+        Action::Alerts if app.states.dash.preset.is_grid() => {
+            app.notify("this layout shows no alerts: type `:layout overview`, or go to 6 System");
+        }
         Action::Alerts => app.focus[0] = 7,
-        Action::Layout => layout(app),
+        Action::Layout => lay(app, Preset::ALL[(app.states.dash.preset as usize + 1) % Preset::ALL.len()].0),
         Action::Own(_) => grid::keep(app),
         Action::Row(row) if pane == Pane::Live => live::choose(app, row),
         Action::Row(row) => app.scroll = row,
@@ -126,12 +129,11 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(vec![])
 }
 
-/// The next preset.
-fn layout(app: &mut App) {
+/// Lays the panes out in this way.
+pub fn lay(app: &mut App, preset: Preset) {
     let state = &mut app.states.dash;
-    let (preset, name) = Preset::ALL[(state.preset as usize + 1) % Preset::ALL.len()];
     (state.preset, state.curve, app.zoomed) = (preset, 0, false);
-    app.notify(format!("layout: {name}"));
+    app.notify(format!("layout: {}", Preset::ALL[preset as usize].1));
 }
 
 /// The focused chart.
