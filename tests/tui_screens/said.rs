@@ -194,3 +194,13 @@ fn commands_take_the_name_that_stands_after_them() {
     let found = sdlab::tui::command::completions(&app, "layout c");
     assert_eq!(found, ["layout curves"]);
 }
+
+#[test]
+fn the_lens_beside_is_another_one() {
+    let mut feed = fixture();
+    let mut app = app(Mode::Live, WIDE, &mut feed);
+    press(&mut app, &mut feed, "3VVB");
+    let lenses = &app.states.tokens.lenses;
+    assert_eq!((lenses.first, lenses.second), (Some(1), Some(2)));
+    assert_eq!(app.notice.as_ref().map(|(said, _)| said.starts_with("beside: ")), Some(true));
+}

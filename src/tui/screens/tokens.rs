@@ -144,7 +144,7 @@ fn submit(app: &mut App, name: &str, text: &str) -> Vec<Effect> {
         ("lens", Some(_)) => (lenses.first, app.channel) = (place, Channel::Lens),
         ("beside", Some(_)) => {
             (lenses.second, app.channel) = (place, Channel::Lens);
-            lenses.first = lenses.first.or(Some(0));
+            lenses.first = lenses.first.or(Some(usize::from(place == Some(0))));
         }
         ("beside", None) if text.is_empty() => lenses.second = None,
         _ => app.notify(format!("no method is called `{text}`, there is {}", names.join(", "))),
