@@ -204,3 +204,19 @@ fn the_lens_beside_is_another_one() {
     assert_eq!((lenses.first, lenses.second), (Some(1), Some(2)));
     assert_eq!(app.notice.as_ref().map(|(said, _)| said.starts_with("beside: ")), Some(true));
 }
+
+#[test]
+fn tokens_are_shown_however_low_the_terminal() {
+    for mode in [Mode::Live, Mode::Replay] {
+        for size in [(60, 16), (80, 16), (120, 16), (80, 24)] {
+            let mut feed = fixture();
+            let mut app = app(mode, size, &mut feed);
+            press(&mut app, &mut feed, "3");
+            for keys in ["", "H", "\x1b}"] {
+                press(&mut app, &mut feed, keys);
+                let frame = text(&draw(&mut app, size));
+                assert!(frame.contains("cabinet"), "{size:?} {mode:?} {keys:?}\n{frame}");
+            }
+        }
+    }
+}
