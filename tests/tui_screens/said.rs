@@ -220,3 +220,17 @@ fn tokens_are_shown_however_low_the_terminal() {
         }
     }
 }
+
+#[test]
+fn names_of_runs_are_read_in_eighty_columns() {
+    let mut feed = Fixture { others: true, ..fixture() };
+    let mut app = app(Mode::Live, (80, 24), &mut feed);
+    press(&mut app, &mut feed, "5");
+    let row = &mut app.states.runs.rows[1];
+    (row.name, row.step, row.steps) = ("household-sdar-seed7".into(), 16, 200);
+    let frame = text(&draw(&mut app, (80, 24)));
+    let line = frame.lines().find(|line| line.contains("household-sdar-seed7")).expect("the name is whole");
+    assert!(line.contains("16/200") && line.contains(" sdar ") && line.contains("read"), "{line}");
+    let whole = frame.lines().find(|line| line.contains("name ") && line.contains("eval")).expect("all columns");
+    assert!(whole.contains("success"), "{frame}");
+}

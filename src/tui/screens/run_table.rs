@@ -14,6 +14,40 @@ use crate::tui::scene::{Scene, window};
 use crate::tui::theme::Role;
 use crate::tui::{glyph, text};
 
+/// Cells of the columns that are not always as wide.
+struct Widths {
+    cells: usize,
+    name: usize,
+    method: usize,
+    step: usize,
+}
+
+/// Cells of all the others, with what stands between them.
+const FIXED: usize = 44;
+
+impl Widths {
+    /// As usual while all names have room; else method and step are as narrow as what stands in them.
+    fn of(rows: &[&RunRow], cells: usize) -> Self {
+        let longest = |of: fn(&RunRow) -> usize, least: usize| rows.iter().map(|row| of(row)).fold(least, usize::max);
+        let names = longest(|row| text::width(&row.name), 12).min(44);
+        let usual = Self { cells, name: cells.saturating_sub(72).clamp(12, 44), method: 12, step: 11 };
+        if names <= usual.name {
+            return usual;
+        }
+        let method = longest(|row| text::width(&row.method), 6).min(12);
+        let step = longest(|row| text::width(&steps(row)), 4).min(11);
+        let room = |method: usize| cells.saturating_sub(FIXED + method + step).max(12);
+        let method = if names > room(method) { method.min(8) } else { method };
+        let room = room(method);
+        Self { cells, name: names.min(room), method, step }
+    }
+}
+
+fn steps(row: &RunRow) -> String {
+    format!("{}/{}", row.step, row.steps)
+}
+
+/// The table of the runs.
 pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let state = &scene.app.states.runs;
     let shown = state.shown();
@@ -23,17 +57,18 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let count = scene.span(Role::Dim, format!(" {} of {} ", shown.len(), state.rows.len())).into();
     let left = Line::from(vec![scene.title("runs", focused), note]);
     let inner = scene.pane_with(frame, area, left, count, focused);
-    let cells = usize::from(inner.width);
-    let name = cells.saturating_sub(72).clamp(12, 44);
+    let widths = Widths::of(&shown, usize::from(inner.width));
+    let cells = widths.cells;
     let head = format!(
-        "    {} {:<8} {:<12} {:>11} {:>8} {:>8} {:>8}  course",
-        text::pad("name", name),
+        "    {} {:<8} {} {:>step$} {:>8} {:>8} {:>8}  course",
+        text::pad("name", widths.name),
         "state",
-        "method",
+        text::pad("method", widths.method),
         "step",
         "reward",
         "success",
-        "eval"
+        "eval",
+        step = widths.step
     );
     let mut lines = vec![Line::styled(text::fit(&head, cells), scene.style(Role::Dim))];
     if let Some(error) = &state.error {
@@ -54,7 +89,7 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
             .enumerate()
             .skip(first)
             .take(height)
-            .map(|(index, row)| run_line(scene, (row, &seeds), index == at, (name, cells))),
+            .map(|(index, row)| run_line(scene, (row, &seeds), index == at, &widths)),
     );
     if shown.is_empty() {
         lines.extend(nothing(scene, if state.rows.is_empty() { "reading the runs" } else { "no run is like that" }));
@@ -62,12 +97,7 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     scene.lines(frame, inner, lines);
 }
 
-fn run_line<'a>(
-    scene: &Scene<'a>,
-    (row, seeds): (&RunRow, &[&str]),
-    chosen: bool,
-    (name, cells): (usize, usize),
-) -> Line<'a> {
+fn run_line<'a>(scene: &Scene<'a>, (row, seeds): (&RunRow, &[&str]), chosen: bool, widths: &Widths) -> Line<'a> {
     let state = &scene.app.states.runs;
     let laid = if state.aggregate {
         seeds.contains(&row.name.as_str()).then_some(0)
@@ -86,18 +116,20 @@ fn run_line<'a>(
         _ => Role::Dim,
     };
     let figures = format!(
-        " {:<12} {:>11} {:>8} {:>8} {:>8}  ",
-        text::fit(&row.method, 12),
-        format!("{}/{}", row.step, row.steps),
+        " {} {:>step$} {:>8} {:>8} {:>8}  ",
+        text::pad(&row.method, widths.method),
+        steps(row),
         value("reward"),
         value("success"),
-        value("eval")
+        value("eval"),
+        step = widths.step
     );
-    let course = glyph::sparkline(&row.reward, cells.saturating_sub(name + 67).min(32));
+    let used = widths.name + widths.method + widths.step + FIXED;
+    let course = glyph::sparkline(&row.reward, widths.cells.saturating_sub(used).min(32));
     Line::from(vec![
         scene.span(if chosen { Role::Select } else { Role::Dim }, if chosen { "▸" } else { " " }),
         scene.span(role, format!(" {sign} ")),
-        scene.span(if chosen { Role::Select } else { Role::Text }, text::pad(&row.name, name)),
+        scene.span(if chosen { Role::Select } else { Role::Text }, text::pad(&row.name, widths.name)),
         scene.span(state_role, format!(" {:<8}", row.state)),
         scene.span(Role::Text, figures),
         scene.span(Role::Series1, course),
