@@ -10,5 +10,7 @@ mod fixture;
 mod frames;
 #[path = "tui_screens/fuzz.rs"]
 mod fuzz;
+#[path = "tui_screens/said.rs"]
+mod said;
 #[path = "tui_screens/workbench.rs"]
 mod workbench;

@@ -7,6 +7,6 @@ mod row;
 mod seeds;
 
 pub use diff::diff;
-pub use query::Query;
+pub use query::{Query, known};
 pub use row::{Listing, RunRow};
 pub use seeds::{Course, over_seeds, quartiles};

@@ -87,7 +87,20 @@ impl RunRow {
         }
     }
 
-    /// The value of a key: a fact, a key of the configuration or a metric, in full or by its last part.
+    /// Every key a query can name: facts, columns, keys of the configuration and metrics, in full.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let columns = COLUMNS.iter().map(|(name, _)| *name);
+        let own = self.config.keys().chain(self.summary.keys()).map(String::as_str);
+        FACTS.iter().copied().chain(columns).chain(own)
+    }
+
+    /// What a column of the table shows: the last value of its metric.
+    pub fn column(&self, name: &str) -> Option<f64> {
+        let (_, metric) = COLUMNS.iter().find(|(known, _)| *known == name)?;
+        self.summary.get(*metric).copied()
+    }
+
+    /// The value of a key: a fact, a column, a key of the configuration or a metric, in full or by its last part.
     pub fn value(&self, key: &str) -> Option<String> {
         let fact = match key {
             "name" | "run" | "id" => Some(self.name.clone()),
@@ -99,6 +112,9 @@ impl RunRow {
             "step" | "steps" => Some(self.step.to_string()),
             _ => None,
         };
+        if COLUMNS.iter().any(|(name, _)| *name == key) {
+            return self.column(key).map(|value| value.to_string());
+        }
         let ends = |name: &str| name.rsplit(['.', '/']).next() == Some(key) || name.split('/').next() == Some(key);
         let config =
             || self.config.get(key).or_else(|| Some(self.config.iter().find(|(name, _)| ends(name))?.1)).cloned();
@@ -216,6 +232,11 @@ fn mean(part: &[f64]) -> f64 {
     part.iter().sum::<f64>() / part.len().max(1) as f64
 }
 
+/// Facts of a run by the names a query has for them.
+pub const FACTS: [&str; 10] = ["name", "run", "id", "state", "method", "env", "model", "device", "step", "steps"];
+/// Columns of the table of runs and the metrics they show.
+pub const COLUMNS: [(&str, &str); 3] =
+    [("reward", "reward/mean"), ("success", "success/mean"), ("eval", "eval/success")];
 /// Values kept of a course.
 const COURSE: usize = 64;
 /// How often the folder is looked at again.
@@ -244,6 +265,7 @@ pub(super) mod tests {
         assert_eq!(found("optim.lr"), found("lr"));
         assert_eq!(found("lr").and_then(|v| v.parse().ok()), Some(1e-5));
         assert_eq!((found("reward"), found("method")), (Some("0.5".into()), Some("sdar".into())));
+        assert_eq!((found("success"), found("eval")), (None, None), "columns are what they show, or nothing");
         assert_eq!(row.recipe().keys().copied().collect::<Vec<_>>(), ["optim.lr"]);
     }
 

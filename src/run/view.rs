@@ -62,7 +62,7 @@ pub struct AlertView {
     pub message: String,
 }
 
-/// Facts of the run that do not change while it runs.
+/// Facts of the run; only the number of steps can change while it runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     pub run: String,
@@ -142,6 +142,9 @@ impl RunView {
             RunEvent::ConfigChanged { step, revision, changes } => {
                 self.config_revision = *revision;
                 self.last_changes = changes.clone();
+                let planned = changes.iter().filter(|c| c.key == "run.steps").find_map(|c| c.after.parse().ok());
+                // a plan below what is done ends the run where it stands
+                self.facts.steps = planned.map_or(self.facts.steps, |steps: u64| steps.max(self.last_step()));
                 let text = changes.iter().map(|c| format!("{} {} -> {}", c.key, c.before, c.after)).collect::<Vec<_>>();
                 self.mark(*step, MarkKind::Config, text.join(", "));
             }

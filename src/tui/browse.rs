@@ -10,8 +10,9 @@ use super::app::App;
 use super::feed::Feed;
 use super::find::Find;
 pub use super::folds::{LeftOut, TurnFolds};
+use super::follow::{agree, arrive};
+pub use super::follow::{choose, show};
 pub use super::order::Order;
-use super::select;
 use crate::core::{Episode, EpisodeId, TokenRecord};
 use crate::run::filter::{Filter, WORDS};
 use crate::run::index::{RolloutRow, RowList};
@@ -41,6 +42,8 @@ pub struct Browse {
     asked: u64,
     /// The line of the cursor in `shown`.
     pub at: usize,
+    /// The person asked for another list: its first rollout is selected as soon as there is one.
+    pub(super) fresh: bool,
     /// Marked rollouts, the last one last.
     pub marks: Vec<EpisodeId>,
     /// Ids of pinned tasks: probes that are compared over steps.
@@ -70,6 +73,7 @@ impl Default for Browse {
             made: None,
             asked: 0,
             at: 0,
+            fresh: false,
             marks: vec![],
             pins: BTreeSet::new(),
             other: None,
@@ -126,7 +130,8 @@ impl Browse {
 
     fn changed(&mut self) {
         self.asked += 1;
-        self.at = 0;
+        (self.at, self.fresh) = (0, true);
+        self.panel &= !self.whole;
     }
 
     /// One layer out of the list: the search, the filter, the list itself. False if there was none.
@@ -140,6 +145,8 @@ impl Browse {
         if self.grep.is_some() || !self.typed.is_empty() {
             (self.grep, self.typed, self.filter) = (None, String::new(), Filter::all());
             self.changed();
+            // the wider list still has what is selected
+            self.fresh = false;
             return true;
         }
         std::mem::take(&mut self.whole)
@@ -156,7 +163,7 @@ impl Browse {
         if self.made == Some(key) {
             return false;
         }
-        let here = self.row(self.at).map(|r| r.id);
+        let here = self.row(self.at).map(|r| r.id).filter(|_| !self.fresh);
         let rows = self.list.rows();
         let hit = |r: &RolloutRow| self.grep.as_ref().is_none_or(|grep| grep.hits.contains_key(&r.id));
         let passing = rows.iter().enumerate().filter(|(_, r)| hit(r) && self.filter.passes(r));
@@ -191,39 +198,6 @@ impl Browse {
     }
 }
 
-/// Moves the cursor of the list; the selection follows.
-pub fn choose(app: &mut App, line: usize) {
-    let browse = &mut app.states.rollouts;
-    browse.at = line.min(browse.shown.len().saturating_sub(1));
-    let Some(id) = browse.row(browse.at).map(|r| r.id) else { return };
-    let turn = browse.grep.as_ref().and_then(|g| g.hits.get(&id)).map_or(0, |hit| hit.turn);
-    show(app, id, turn);
-}
-
-/// Selects a rollout of any step: at once, or when its step has been read.
-pub fn show(app: &mut App, id: EpisodeId, turn: usize) {
-    app.states.rollouts.wanted = Some((id, turn));
-    if app.data.step != id.step {
-        select::set_step(app, id.step);
-    }
-    arrive(app);
-}
-
-/// Selects the rollout that was asked for, if its step is the one that is shown.
-fn arrive(app: &mut App) -> bool {
-    // who went elsewhere meanwhile does not want it any more
-    let here = app.step();
-    app.states.rollouts.wanted = app.states.rollouts.wanted.filter(|(id, _)| id.step == here);
-    let Some((id, turn)) = app.states.rollouts.wanted.filter(|(id, _)| id.step == app.data.step) else { return false };
-    app.states.rollouts.wanted = None;
-    let group = app.data.groups.iter().position(|range| app.data.episodes[range.start].id.group == id.group);
-    let Some(group) = group else { return false };
-    let member = app.data.members(group).iter().position(|e| e.id == id).unwrap_or(0);
-    select::set_episode(app, group, member);
-    select::set_turn(app, turn);
-    true
-}
-
 /// Compares the selected rollout with the one marked last; without a mark with the first of its group that fared
 /// differently, else the next one. An error says why there is none.
 pub fn compare(app: &mut App) -> Result<(), &'static str> {
@@ -247,8 +221,11 @@ pub fn load(app: &mut App, feed: &mut dyn Feed) -> bool {
         changed |= !found.is_empty();
         browse.list.extend(found);
         changed |= grep(browse, feed);
-        changed |= browse.make();
+        let made = browse.make();
+        changed |= made;
+        changed |= browse.whole && agree(app, made);
     }
+    let browse = &mut app.states.rollouts;
     if let Some(other) = browse.other.as_mut().filter(|other| !other.looked) {
         other.looked = true;
         let episodes = feed.episodes(other.id.step).unwrap_or_default();

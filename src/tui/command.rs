@@ -2,9 +2,10 @@
 
 use super::app::{App, Effect};
 use super::find::Find;
-use super::keys::Action;
+use super::keys::{Action, ScreenId};
 use super::overlay::{Ask, Overlay, Response};
 use super::screens::SCREENS;
+use super::screens::dash::{self, Preset};
 use super::{select, update};
 use crate::core::event::Command;
 
@@ -13,7 +14,7 @@ struct Verb {
     name: &'static str,
     argument: &'static str,
     help: &'static str,
-    run: fn(&mut App, &str) -> Vec<Effect>,
+    run: Run,
 }
 
 const VERBS: [Verb; 4] = [
@@ -22,6 +23,12 @@ const VERBS: [Verb; 4] = [
     Verb { name: "set", argument: "KEY=VALUE", help: "change a key of the running recipe", run: set },
     Verb { name: "reset-panes", argument: "", help: "put moved borders back", run: reset_panes },
 ];
+
+/// Actions that go to the next of something, and to a certain one if its name stands after them; and those names.
+const NAMED: [(&str, Run, fn(&App) -> Vec<String>); 3] =
+    [("theme", theme, themes), ("use-theme", theme, themes), ("layout", layout, layouts)];
+
+type Run = fn(&mut App, &str) -> Vec<Effect>;
 
 /// Carries out what an overlay answered.
 pub fn answer(app: &mut App, response: Response) -> Vec<Effect> {
@@ -143,6 +150,9 @@ pub fn run(app: &mut App, line: &str) -> Vec<Effect> {
     if name.is_empty() {
         return vec![];
     }
+    if let Some((_, choose, _)) = NAMED.iter().find(|(known, ..)| *known == name && !rest.is_empty()) {
+        return choose(app, rest);
+    }
     if let Some(verb) = VERBS.iter().find(|verb| verb.name == name) {
         return (verb.run)(app, rest);
     }
@@ -152,7 +162,11 @@ pub fn run(app: &mut App, line: &str) -> Vec<Effect> {
     }
     let action = app.keymap.here(app.screen, app.mode).find(|bound| bound.binding.name == name);
     if let Some(action) = action.map(|bound| bound.binding.action) {
-        return app.update(action);
+        if rest.is_empty() {
+            return app.update(action);
+        }
+        app.notify(format!("`{name}` takes nothing after it, leave `{rest}` out"));
+        return vec![];
     }
     if let Ok(step) = name.parse() {
         select::set_step(app, step);
@@ -185,9 +199,11 @@ fn names(app: &App) -> Vec<String> {
 
 /// The commands a typed line may become.
 pub fn completions(app: &App, text: &str) -> Vec<String> {
-    if let Some(rest) = text.strip_prefix("use-theme ") {
-        let themes = app.themes.names().filter(|name| name.starts_with(rest));
-        return themes.map(|name| format!("use-theme {name}")).collect();
+    if let Some((command, rest)) = text.split_once(' ')
+        && let Some((.., known)) = NAMED.iter().find(|(name, ..)| *name == command)
+    {
+        let names = known(app).into_iter().filter(|name| name.starts_with(rest.trim_start()));
+        return names.map(|name| format!("{command} {name}")).collect();
     }
     names(app).into_iter().filter(|name| name.starts_with(text)).collect()
 }
@@ -229,10 +245,29 @@ fn reset_panes(app: &mut App, _: &str) -> Vec<Effect> {
     vec![]
 }
 
+fn themes(app: &App) -> Vec<String> {
+    app.themes.names().map(str::to_owned).collect()
+}
+
 fn theme(app: &mut App, name: &str) -> Vec<Effect> {
     if !app.themes.choose(name) {
-        let known: Vec<&str> = app.themes.names().collect();
-        app.notify(format!("no theme is called `{name}`, there is {}", known.join(", ")));
+        app.notify(format!("no theme is called `{name}`, there is {}", themes(app).join(", ")));
+    }
+    vec![]
+}
+
+fn layouts(_: &App) -> Vec<String> {
+    Preset::ALL.map(|(_, name)| name.to_owned()).to_vec()
+}
+
+/// The layout of this name, on the dash.
+fn layout(app: &mut App, name: &str) -> Vec<Effect> {
+    match Preset::ALL.iter().find(|(_, known)| *known == name) {
+        Some((preset, _)) => {
+            update::go(app, ScreenId::Dash);
+            dash::lay(app, *preset);
+        }
+        None => app.notify(format!("no layout is called `{name}`, there is {}", layouts(app).join(", "))),
     }
     vec![]
 }

@@ -220,10 +220,11 @@ impl Keymap {
         self.rows.iter().filter(move |bound| bound.binding.applies(screen, mode))
     }
 
-    /// The rows a footer shows here, most relevant first.
-    pub fn footer(&self, screen: ScreenId, mode: Mode) -> Vec<&Bound> {
+    /// The rows a footer shows here, most relevant first; those that steer a trainer only while there is one.
+    pub fn footer(&self, screen: ScreenId, mode: Mode, training: bool) -> Vec<&Bound> {
         let ranked = |bound: &&Bound| bound.binding.footer > 0 && !bound.keys.is_empty();
-        let mut shown: Vec<_> = self.here(screen, mode).filter(ranked).collect();
+        let useful = |bound: &&Bound| training || bound.binding.mode != Some(Mode::Live);
+        let mut shown: Vec<_> = self.here(screen, mode).filter(ranked).filter(useful).collect();
         shown.sort_by_key(|bound| bound.binding.footer);
         // How to leave is always the last word.
         let quit = shown.pop();
@@ -256,7 +257,9 @@ mod tests {
                 for (at, key) in keys.iter().enumerate() {
                     assert!(!keys[..at].contains(key), "`{}` twice on {screen:?} in {mode:?}", key.label());
                 }
-                assert!((4..=9).contains(&keymap.footer(screen, mode).len()), "{screen:?} {mode:?}");
+                for training in [true, false] {
+                    assert!((4..=9).contains(&keymap.footer(screen, mode, training).len()), "{screen:?} {mode:?}");
+                }
             }
         }
     }

@@ -75,17 +75,22 @@ impl Lenses {
         lens.map_or(vec![], |l| l.missing.iter().chain(&l.notes).map(String::as_str).collect())
     }
 
-    /// Goes to the next method; `None` comes after the last for the lens beside.
+    /// Goes to the next method. The lens beside begins after the first and is never the same; once round it is `None`.
     pub fn next(&mut self, beside: bool) -> Option<usize> {
         let count = MethodConfig::all().len();
-        let chosen = if beside { &mut self.second } else { &mut self.first };
-        *chosen = match *chosen {
-            None => Some(0),
-            Some(at) if at + 1 < count => Some(at + 1),
-            Some(_) if beside => None,
-            Some(_) => Some(0),
+        let after = |at: usize| (at + 1) % count.max(1);
+        if !beside {
+            let next = self.first.map_or(0, after);
+            self.first = Some(if Some(next) == self.second { after(next) } else { next });
+            return self.first;
+        }
+        let next = match (self.second, self.first) {
+            (None, None) => 0,
+            (Some(at), _) | (None, Some(at)) => after(at),
         };
-        *chosen
+        let round = self.second.is_some() && next == self.first.unwrap_or(0);
+        self.second = Some(next).filter(|next| !round && Some(*next) != self.first);
+        self.second
     }
 
     /// Whether a lens that is chosen was not looked through yet, or is of another step.
@@ -182,5 +187,8 @@ mod tests {
         let walked: Vec<_> = (0..=count).map(|_| lenses.next(true)).collect();
         assert_eq!((walked[0], walked[count - 1], walked[count]), (Some(0), Some(count - 1), None));
         assert_eq!((0..=count).map(|_| lenses.next(false)).last(), Some(Some(0)));
+        let beside: Vec<_> = (0..count).map(|_| lenses.next(true)).collect();
+        assert_eq!((beside[0], beside[count - 2], beside[count - 1]), (Some(1), Some(count - 1), None));
+        assert_eq!((lenses.next(true), lenses.next(false)), (Some(1), Some(2)), "never the same twice");
     }
 }

@@ -28,6 +28,7 @@ pub mod feed;
 pub mod find;
 pub mod flow;
 pub mod folds;
+pub mod follow;
 pub mod glyph;
 pub mod history;
 pub mod key;

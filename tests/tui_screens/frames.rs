@@ -58,7 +58,7 @@ fn two_rollouts() {
 
 #[test]
 fn tokens_through_two_lenses() {
-    let actions = [Action::Screen(ScreenId::Tokens), Action::Own("lens"), Action::Own("beside"), Action::Own("beside")];
+    let actions = [Action::Screen(ScreenId::Tokens), Action::Own("lens"), Action::Own("beside")];
     shoot("lenses", Mode::Live, &[&actions[..], &[Action::Hot(1)]].concat());
 }
 

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use std::rc::Rc;
 
-use super::runs::compared;
+use super::laid::compared;
 use crate::run::view::RunView;
 use crate::tui::app::{App, Mode};
 use crate::tui::chart::{self, Chart, Kind, Layer, Series, Sign};

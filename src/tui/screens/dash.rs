@@ -116,8 +116,11 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::Left => select::crosshair(app, -1),
         Action::Right => select::crosshair(app, 1),
         Action::Enter => update::go(app, ScreenId::Rollouts),
+        Action::Alerts if app.states.dash.preset.is_grid() => {
+            app.notify("this layout shows no alerts: type `:layout overview`, or go to 6 System");
+        }
         Action::Alerts => app.focus[0] = 7,
-        Action::Layout => layout(app),
+        Action::Layout => lay(app, Preset::ALL[(app.states.dash.preset as usize + 1) % Preset::ALL.len()].0),
         Action::Own(_) => grid::keep(app),
         Action::Row(row) if pane == Pane::Live => live::choose(app, row),
         Action::Row(row) => app.scroll = row,
@@ -126,12 +129,11 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     Some(vec![])
 }
 
-/// The next preset.
-fn layout(app: &mut App) {
+/// Lays the panes out in this way.
+pub fn lay(app: &mut App, preset: Preset) {
     let state = &mut app.states.dash;
-    let (preset, name) = Preset::ALL[(state.preset as usize + 1) % Preset::ALL.len()];
     (state.preset, state.curve, app.zoomed) = (preset, 0, false);
-    app.notify(format!("layout: {name}"));
+    app.notify(format!("layout: {}", Preset::ALL[preset as usize].1));
 }
 
 /// The focused chart.
@@ -165,20 +167,25 @@ fn find(app: &mut App, find: &Find, by: i32) -> bool {
 fn vertical(app: &mut App, pane: Pane, to: Go, action: Action) {
     match (pane, to) {
         (Pane::Live, _) => select::rollout(app, to),
-        (Pane::Alerts | Pane::Numbers | Pane::Skills, _) => drop(update::scroll(app, action)),
+        (Pane::Alerts, _) => notes::walk(app, to),
+        (Pane::Numbers | Pane::Skills, _) => drop(update::scroll(app, action)),
         (Pane::Chart(_), Go::By(by)) => drop(app.update(if by > 0 { Action::PaneNext } else { Action::PanePrevious })),
         (Pane::Chart(_), _) => {}
     }
 }
 
+/// The alert that is chosen, where one stands among them; the numbers of the step.
 fn copied(app: &App) -> Vec<(&'static str, String)> {
+    let among_alerts = Pane::ALL.get(app.focus[0]) == Some(&Pane::Alerts) && !app.states.dash.preset.is_grid();
+    let mut all: Vec<_> = among_alerts.then(|| notes::chosen(app)).flatten().into_iter().collect();
     let step = app.step();
-    let Some(found) = app.view().steps.iter().find(|s| s.step == step) else { return vec![] };
+    let Some(found) = app.view().steps.iter().find(|s| s.step == step) else { return all };
     let mut lines = vec![format!("step\t{step}")];
     for (name, value) in found.metrics.iter() {
         lines.push(format!("{name}\t{}", value.map_or("null".into(), |v| v.to_string())));
     }
-    vec![("numbers of the step", lines.join("\n"))]
+    all.push(("numbers of the step", lines.join("\n")));
+    all
 }
 
 /// Draws the screen in the room there is.

@@ -45,7 +45,7 @@ fn typed_line<'a>(scene: &Scene<'a>, ask: &Ask, typed: &str) -> Line<'a> {
 fn keys_line<'a>(scene: &Scene<'a>, area: Rect) -> Line<'a> {
     let cells = usize::from(area.width);
     let mut line = Line::default();
-    let shown = scene.app.keymap.footer(scene.app.screen, scene.app.mode);
+    let shown = scene.app.keymap.footer(scene.app.screen, scene.app.mode, scene.app.is_live());
     let key_of = |bound: &Bound| bound.keys.first().map_or(String::new(), |k| k.label());
     let width_of = |bound: &Bound| text::width(&key_of(bound)) + text::width(bound.word()) + 3;
     // how to leave is always said

@@ -104,7 +104,11 @@ fn step_text(scene: &Scene) -> String {
     format!("{}/{}", scene.view.last_step(), scene.view.facts.steps)
 }
 
+/// Only where somebody trains, or did at the moment that is replayed.
 fn eta_text(scene: &Scene) -> Option<String> {
+    if scene.app.mode == Mode::Live && !scene.app.is_live() {
+        return None;
+    }
     let (seconds, spread) = pace::remaining(scene.view, scene.app.now_ms())?;
     Some(format!("{} ±{}", text::duration(seconds), text::duration(spread)))
 }

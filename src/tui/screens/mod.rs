@@ -18,6 +18,7 @@ pub mod footer;
 pub mod grid;
 pub mod groups;
 pub mod header;
+pub mod laid;
 pub mod live;
 pub mod machine;
 pub mod notes;

@@ -112,6 +112,7 @@ fn own(app: &mut App, name: &str) {
         ("grep", _) => app.overlay = Overlay::ask("grep", " find in all rollouts: ", ""),
         ("whole", _) => {
             state.whole ^= true;
+            state.panel &= !state.whole;
             app.focus[1] = 0;
         }
         ("panel", _) => {

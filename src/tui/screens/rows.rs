@@ -27,7 +27,9 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     scene.hit(area, Target::Pane(0));
     rows_hit(scene, list, 0, first, passing);
     let mut lines = notes;
-    let row = |at: usize| state.row(at).map(|r| line(scene, r, at == state.at, usize::from(list.width)));
+    let selected = scene.app.episode().map(|e| e.id);
+    let marked = |at: usize, r: &RolloutRow| at == state.at && (state.wanted.is_some() || Some(r.id) == selected);
+    let row = |at: usize| state.row(at).map(|r| line(scene, r, marked(at, r), usize::from(list.width)));
     lines.extend((first..passing).take(height).filter_map(row));
     if passing == 0 {
         lines.extend(nothing(scene, if all == 0 { "no step is closed yet" } else { "none passes" }));

@@ -5,14 +5,49 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 
 use super::curves;
+use super::laid::{RUNS, joined};
 use super::panes::nothing;
-use super::runs::{RUNS, differences};
+use super::runs::differences;
 use crate::compare::RunRow;
 use crate::tui::mouse::Target;
 use crate::tui::scene::{Scene, window};
 use crate::tui::theme::Role;
 use crate::tui::{glyph, text};
 
+/// Cells of the columns that are not always as wide.
+struct Widths {
+    cells: usize,
+    name: usize,
+    method: usize,
+    step: usize,
+}
+
+/// Cells of all the others, with what stands between them.
+const FIXED: usize = 44;
+
+impl Widths {
+    /// As usual while all names have room; else method and step are as narrow as what stands in them.
+    fn of(rows: &[&RunRow], cells: usize) -> Self {
+        let longest = |of: fn(&RunRow) -> usize, least: usize| rows.iter().map(|row| of(row)).fold(least, usize::max);
+        let names = longest(|row| text::width(&row.name), 12).min(44);
+        let usual = Self { cells, name: cells.saturating_sub(72).clamp(12, 44), method: 12, step: 11 };
+        if names <= usual.name {
+            return usual;
+        }
+        let method = longest(|row| text::width(&row.method), 6).min(12);
+        let step = longest(|row| text::width(&steps(row)), 4).min(11);
+        let room = |method: usize| cells.saturating_sub(FIXED + method + step).max(12);
+        let method = if names > room(method) { method.min(8) } else { method };
+        let room = room(method);
+        Self { cells, name: names.min(room), method, step }
+    }
+}
+
+fn steps(row: &RunRow) -> String {
+    format!("{}/{}", row.step, row.steps)
+}
+
+/// The table of the runs.
 pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let state = &scene.app.states.runs;
     let shown = state.shown();
@@ -22,23 +57,30 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     let count = scene.span(Role::Dim, format!(" {} of {} ", shown.len(), state.rows.len())).into();
     let left = Line::from(vec![scene.title("runs", focused), note]);
     let inner = scene.pane_with(frame, area, left, count, focused);
-    let cells = usize::from(inner.width);
-    let name = cells.saturating_sub(72).clamp(12, 44);
+    let widths = Widths::of(&shown, usize::from(inner.width));
+    let cells = widths.cells;
     let head = format!(
-        "    {} {:<8} {:<12} {:>11} {:>8} {:>8} {:>8}  course",
-        text::pad("name", name),
+        "    {} {:<8} {} {:>step$} {:>8} {:>8} {:>8}  course",
+        text::pad("name", widths.name),
         "state",
-        "method",
+        text::pad("method", widths.method),
         "step",
         "reward",
         "success",
-        "eval"
+        "eval",
+        step = widths.step
     );
     let mut lines = vec![Line::styled(text::fit(&head, cells), scene.style(Role::Dim))];
-    let height = usize::from(inner.height).saturating_sub(1);
+    if let Some(error) = &state.error {
+        lines.push(Line::styled(text::fit(&format!(" filter {error}"), cells), scene.style(Role::Bad)));
+    }
+    let top = lines.len();
+    let height = usize::from(inner.height).saturating_sub(top);
     let at = state.at.min(shown.len().saturating_sub(1));
     let first = window(shown.len(), at, height);
-    for (row, place) in inner.rows().skip(1).enumerate().take(shown.len() - first) {
+    let seeds: Vec<&str> =
+        if state.aggregate { state.seeds().iter().map(|row| row.name.as_str()).collect() } else { vec![] };
+    for (row, place) in inner.rows().skip(top).enumerate().take(shown.len() - first) {
         scene.hit(place, Target::Row(0, first + row));
     }
     lines.extend(
@@ -47,7 +89,7 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
             .enumerate()
             .skip(first)
             .take(height)
-            .map(|(index, row)| run_line(scene, row, index == at, (name, cells))),
+            .map(|(index, row)| run_line(scene, (row, &seeds), index == at, &widths)),
     );
     if shown.is_empty() {
         lines.extend(nothing(scene, if state.rows.is_empty() { "reading the runs" } else { "no run is like that" }));
@@ -55,33 +97,39 @@ pub fn table(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     scene.lines(frame, inner, lines);
 }
 
-fn run_line<'a>(scene: &Scene<'a>, row: &RunRow, chosen: bool, (name, cells): (usize, usize)) -> Line<'a> {
+fn run_line<'a>(scene: &Scene<'a>, (row, seeds): (&RunRow, &[&str]), chosen: bool, widths: &Widths) -> Line<'a> {
     let state = &scene.app.states.runs;
-    let laid = state.others.iter().position(|other| other.name == row.name);
+    let laid = if state.aggregate {
+        seeds.contains(&row.name.as_str()).then_some(0)
+    } else {
+        state.others.iter().position(|other| other.name == row.name)
+    };
     let (sign, role) = match () {
         () if state.baseline.as_ref() == Some(&row.name) => ("*", Role::Accent),
         () if row.name == scene.view.facts.run => ("●", Role::Series1),
         () => laid.map_or((" ", Role::Dim), |at| ("━", RUNS[at % RUNS.len()])),
     };
-    let value = |key: &str| row.summary.get(key).map_or("—".into(), |v| text::number(*v));
+    let value = |name: &str| row.column(name).map_or("—".into(), text::number);
     let state_role = match row.state {
         "running" | "done" => Role::Good,
         "failed" | "dead" => Role::Bad,
         _ => Role::Dim,
     };
     let figures = format!(
-        " {:<12} {:>11} {:>8} {:>8} {:>8}  ",
-        text::fit(&row.method, 12),
-        format!("{}/{}", row.step, row.steps),
-        value("reward/mean"),
-        value("success/mean"),
-        value("eval/success")
+        " {} {:>step$} {:>8} {:>8} {:>8}  ",
+        text::pad(&row.method, widths.method),
+        steps(row),
+        value("reward"),
+        value("success"),
+        value("eval"),
+        step = widths.step
     );
-    let course = glyph::sparkline(&row.reward, cells.saturating_sub(name + 67).min(32));
+    let used = widths.name + widths.method + widths.step + FIXED;
+    let course = glyph::sparkline(&row.reward, widths.cells.saturating_sub(used).min(32));
     Line::from(vec![
         scene.span(if chosen { Role::Select } else { Role::Dim }, if chosen { "▸" } else { " " }),
         scene.span(role, format!(" {sign} ")),
-        scene.span(if chosen { Role::Select } else { Role::Text }, text::pad(&row.name, name)),
+        scene.span(if chosen { Role::Select } else { Role::Text }, text::pad(&row.name, widths.name)),
         scene.span(state_role, format!(" {:<8}", row.state)),
         scene.span(Role::Text, figures),
         scene.span(Role::Series1, course),
@@ -95,8 +143,11 @@ pub fn over(frame: &mut Frame, area: Rect, scene: &Scene, focused: bool) {
     curves::chart(frame, top, scene, &curves::CHARTS[state.chart], (1, focused));
     let mut line = Line::from(scene.span(Role::Series1, format!(" ━ {}", text::fit(&scene.view.facts.run, 24))));
     if state.aggregate {
-        let seeds = state.others.len() + 1;
-        line.push_span(scene.span(Role::Run1, format!("  ━ median and middle half of {seeds} runs")));
+        let said = match joined(scene).len() {
+            0 | 1 => "  no other run has the recipe of the chosen one".to_owned(),
+            runs => format!("  ━ median and middle half of {runs} runs of one recipe"),
+        };
+        line.push_span(scene.span(Role::Run1, said));
     }
     for (at, other) in state.others.iter().enumerate().filter(|_| !state.aggregate) {
         line.push_span(scene.span(RUNS[at % RUNS.len()], format!("  ━ {}", text::fit(&other.name, 24))));

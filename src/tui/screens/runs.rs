@@ -7,7 +7,6 @@
 //! ```
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use ratatui::Frame;
 use ratatui::layout::Direction::{Horizontal, Vertical};
@@ -16,17 +15,15 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use super::run_table::{changes, over, table};
 use super::tabs::tabs;
 use super::{Room, Screen, curves};
-use crate::compare::{Query, RunRow, diff, over_seeds};
+use crate::compare::{Query, RunRow, diff, known};
 use crate::run::view::RunView;
 use crate::tui::app::{App, Effect};
-use crate::tui::chart::{Band, Kind, Layer, Series, smoothed};
 use crate::tui::errands::Errand;
 use crate::tui::feed::Feed;
 use crate::tui::find::Find;
 use crate::tui::keys::{Action, Binding, ScreenId, ch, ctrl, key, row};
 use crate::tui::overlay::Overlay;
 use crate::tui::scene::Scene;
-use crate::tui::theme::Role;
 use crate::tui::{select, series, update};
 
 /// The row of this screen.
@@ -37,7 +34,7 @@ pub const SCREEN: Screen = Screen {
     find,
     copied,
     commands: &[
-        ("filter", "choose runs: env=household lr>=1e-5 has:eval NOT old"),
+        ("filter", "choose runs: success>0.5 & lr>=1e-5 & !old, `filter ?` lists the words"),
         ("sort", "by a key: reward, step, lr"),
     ],
     submit,
@@ -52,7 +49,8 @@ const BINDINGS: &[Binding] = &[
         .on(HERE)
         .foot(9),
     row(&[ch('d')], "diff-runs", Action::Own("diff"), "diff: changed keys, results, build", "data").on(HERE).foot(10),
-    row(&[ch('F')], "filter-runs", Action::Own("filter"), "filter: a query over facts, keys, metrics", "data").on(HERE),
+    row(&[ch('F')], "filter-runs", Action::Own("filter"), "filter: success>0.5 & lr<1e-5, ? lists the words", "data")
+        .on(HERE),
     row(&[ch('r')], "chart-next", Action::Own("chart"), "curve: next of the headline charts", "data").on(HERE),
     row(&[ch('e')], "edit-run", Action::Own("edit"), "edit: this run's configuration in $EDITOR", "data").on(HERE),
     row(&[ctrl('n')], "new-run", Action::Own("new"), "new run: of this configuration, or of a recipe", "data")
@@ -61,6 +59,8 @@ const BINDINGS: &[Binding] = &[
     row(&[key(crossterm::event::KeyCode::Delete)], "unmark", Action::Own("unmark"), "unmark: all runs", "data")
         .on(HERE),
 ];
+/// What is asked where a query is typed.
+const FILTER: &str = " runs: ";
 const HERE: &[ScreenId] = &[ScreenId::Runs];
 
 /// A run laid over the charts.
@@ -77,6 +77,8 @@ pub struct State {
     pub rows: Vec<RunRow>,
     pub typed: String,
     query: Query,
+    /// What is wrong with the query typed last, and at which column.
+    pub error: Option<String>,
     sort: String,
     /// Line of the table.
     pub at: usize,
@@ -111,19 +113,18 @@ impl State {
         shown.get(self.at.min(shown.len().checked_sub(1)?)).copied()
     }
 
-    /// Runs of the chosen one's recipe, itself included.
-    fn seeds(&self) -> Vec<&RunRow> {
+    /// Runs of the chosen one's recipe, itself included. A run without a recipe to read is alone.
+    pub fn seeds(&self) -> Vec<&RunRow> {
         let Some(chosen) = self.chosen() else { return vec![] };
         let recipe = chosen.recipe();
-        self.rows.iter().filter(|row| row.method == chosen.method && row.recipe() == recipe).collect()
+        let equal = |row: &&RunRow| row.method == chosen.method && row.recipe() == recipe && !recipe.is_empty();
+        self.rows.iter().filter(|row| row.name == chosen.name || equal(row)).collect()
     }
 
     fn wanted(&self, own: &str) -> Vec<String> {
-        let mut names = self.marked.clone();
-        names.extend(self.baseline.clone());
-        if self.aggregate {
-            names.extend(self.seeds().iter().map(|row| row.name.clone()));
-        }
+        let seeds = if self.aggregate { self.seeds() } else { vec![] };
+        let mut names: Vec<String> = seeds.iter().map(|row| row.name.clone()).collect();
+        names.extend(self.marked.iter().chain(&self.baseline).cloned());
         let mut unique: Vec<String> = Vec::new();
         names.into_iter().filter(|name| name != own).for_each(|name| {
             if !unique.contains(&name) {
@@ -140,6 +141,7 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
     let state = &mut app.states.runs;
     match (action, name) {
         (Action::Enter, Some(name)) => return Some(vec![Effect::Open(name)]),
+        (Action::Escape, _) if state.error.take().is_some() => {}
         (Action::Row(at), _) => state.at = at,
         (Action::Left, _) => select::crosshair(app, -1),
         (Action::Right, _) => select::crosshair(app, 1),
@@ -156,7 +158,7 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         (Action::Own("unmark"), _) => (state.marked, state.baseline) = (vec![], None),
         (Action::Own("aggregate"), _) => state.aggregate ^= true,
         (Action::Own("chart"), _) => state.chart = (state.chart + 1) % curves::CHARTS.len(),
-        (Action::Own("filter"), _) => app.overlay = Overlay::ask("filter", " runs: ", state.typed.clone()),
+        (Action::Own("filter"), _) => app.overlay = Overlay::ask("filter", FILTER, state.typed.clone()),
         (Action::Own("diff"), _) => match differences(app) {
             Some(found) => app.overlay = Overlay::page("differences", &found),
             None => app.notify("choose a run, and pin another as baseline with *"),
@@ -176,10 +178,19 @@ fn submit(app: &mut App, name: &str, typed: &str) -> Vec<Effect> {
         let recipe = state.recipe.take();
         return recipe.map_or(vec![], |path| vec![Effect::Errand(Errand::Start(path, typed.to_owned()))]);
     }
-    match (name, Query::parse(typed)) {
-        ("sort", _) => state.sort = typed.to_owned(),
-        (_, Ok(query)) => (state.query, state.typed, state.at) = (query, typed.to_owned(), 0),
-        (_, Err(error)) => app.notify(error),
+    match name {
+        "sort" => match known(typed, &state.rows) {
+            Err(error) if !typed.is_empty() => app.notify(error),
+            _ => state.sort = typed.to_owned(),
+        },
+        _ if typed == "?" => app.overlay = Overlay::page("filter", &Query::help()),
+        _ => match Query::parse(typed).and_then(|query| query.check(&state.rows).map(|()| query)) {
+            Ok(query) => (state.query, state.typed, state.at, state.error) = (query, typed.to_owned(), 0, None),
+            Err(error) => {
+                state.error = Some(error);
+                app.overlay = Overlay::ask("filter", FILTER, typed);
+            }
+        },
     }
     vec![]
 }
@@ -244,38 +255,6 @@ pub fn differences(app: &App) -> Option<String> {
     (base.name != chosen.name).then(|| diff(base, chosen))
 }
 
-/// What lies over a chart.
-#[derive(Debug, Default)]
-pub struct Compared {
-    pub layers: Vec<Layer>,
-    pub band: Option<Band>,
-}
-
-/// The curves of the other runs for a metric: each of them, or median and quartiles of the seeds.
-pub fn compared(scene: &Scene, metric: &str) -> Compared {
-    let (state, axis) = (&scene.app.states.runs, scene.app.lens.x);
-    if state.aggregate {
-        let mut all: Vec<_> = state.others.iter().map(|other| other.series.get(&other.view, metric, axis)).collect();
-        all.push(scene.app.series.get(scene.view, metric, axis));
-        let course = over_seeds(&all.iter().map(|s| s.as_slice()).collect::<Vec<_>>());
-        let median = course.x.iter().copied().zip(course.median.iter().map(|y| Some(*y))).collect();
-        let band = Band { x: course.x, low: course.low, high: course.high };
-        let median: Rc<Series> = Rc::new(median);
-        let weight = scene.app.lens.weight();
-        let smooth = (weight > 0.0).then(|| Rc::new(smoothed(&median, weight)));
-        let layer = Layer { points: median, smooth, role: Role::Run1, kind: Kind::Plain };
-        return Compared { layers: vec![layer], band: (!band.x.is_empty()).then_some(band) };
-    }
-    let layer = |(at, other): (usize, &Other)| Layer {
-        points: other.series.get(&other.view, metric, axis),
-        smooth: curves::averaged(scene, (&other.series, &other.view), metric),
-        role: RUNS[at % RUNS.len()],
-        kind: Kind::Plain,
-    };
-    Compared { layers: state.others.iter().enumerate().map(layer).collect(), band: None }
-}
-
-pub const RUNS: [Role; 4] = [Role::Run1, Role::Run2, Role::Run3, Role::Run4];
 /// Runs that can lie over the charts at once.
 const MOST: usize = 8;
 

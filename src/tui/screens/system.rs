@@ -33,7 +33,7 @@ pub const SCREEN: Screen = Screen {
     bindings: BINDINGS,
     act,
     find,
-    copied: |app| vec![("log", app.states.system.log.join("\n"))],
+    copied,
     load,
     ..Screen::new(ScreenId::System, ("System", "Sys"), &["log", "machine", "phases", "alerts"], draw)
 };
@@ -79,6 +79,7 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         Action::Left => select::crosshair(app, -1),
         Action::Right => select::crosshair(app, 1),
         Action::Alerts => app.focus[5] = 3,
+        _ if app.focus[5] == 3 => notes::walk(app, update::vertical(action)?),
         _ if app.focus[5] != 0 => return update::scroll(app, action).then(Vec::new),
         _ => {
             let to = update::vertical(action)?;
@@ -89,6 +90,12 @@ fn act(app: &mut App, action: Action) -> Option<Vec<Effect>> {
         }
     }
     Some(vec![])
+}
+
+/// The alert that is chosen, where one stands among them; the log.
+fn copied(app: &App) -> Vec<(&'static str, String)> {
+    let alert = (app.focus[5] == 3).then(|| notes::chosen(app)).flatten();
+    alert.into_iter().chain([("log", app.states.system.log.join("\n"))]).collect()
 }
 
 fn find(app: &mut App, find: &Find, by: i32) -> bool {

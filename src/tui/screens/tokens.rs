@@ -144,7 +144,7 @@ fn submit(app: &mut App, name: &str, text: &str) -> Vec<Effect> {
         ("lens", Some(_)) => (lenses.first, app.channel) = (place, Channel::Lens),
         ("beside", Some(_)) => {
             (lenses.second, app.channel) = (place, Channel::Lens);
-            lenses.first = lenses.first.or(Some(0));
+            lenses.first = lenses.first.or(Some(usize::from(place == Some(0))));
         }
         ("beside", None) if text.is_empty() => lenses.second = None,
         _ => app.notify(format!("no method is called `{text}`, there is {}", names.join(", "))),
@@ -199,6 +199,9 @@ fn turn_text(app: &App) -> String {
 /// Tokens that a text that is looked for may span.
 const FIND_TOKENS: usize = 24;
 
+/// Rows that a text needs to show some tokens, frame and legend included.
+const TEXT_ROWS: u16 = 7;
+
 /// Draws the screen in the room there is.
 pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     let room = Room::of(frame.area());
@@ -215,8 +218,17 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
         return stream::draw(frame, body, scene, true);
     }
     let focus = scene.app.focus[2].min(1);
-    let rows = if room == Room::Three { 10 } else { 9 };
-    let [top, bottom] = scene.split("tokens", body, Vertical, body.height.saturating_sub(rows));
+    let usual = if room == Room::Three { 10 } else { 9 };
+    let texts = TEXT_ROWS + if scene.app.states.tokens.past.is_some() { 4 } else { 0 };
+    // where it is low, what stands below the tokens gives way first
+    let rows = Some(body.height.saturating_sub(texts).min(usual)).filter(|rows| *rows >= 3).unwrap_or(0);
+    if rows == 0 && focus == 1 {
+        return cursor::draw(frame, body, scene, true);
+    }
+    let [top, bottom] = match rows {
+        0 => [body, Rect { height: 0, ..body }],
+        _ => scene.split("tokens", body, Vertical, body.height.saturating_sub(rows)),
+    };
     if scene.app.states.tokens.past.is_some() {
         let [text, over] = scene.split("tokens-history", top, Vertical, top.height.div_ceil(2));
         stream::draw(frame, text, scene, focus == 0);
@@ -224,7 +236,9 @@ pub fn draw(frame: &mut Frame, area: Rect, scene: &Scene) {
     } else {
         stream::draw(frame, top, scene, focus == 0);
     }
-    cursor::draw(frame, bottom, scene, focus == 1);
+    if rows > 0 {
+        cursor::draw(frame, bottom, scene, focus == 1);
+    }
 }
 
 /// The tokens from where a span was begun to the cursor, both included.
