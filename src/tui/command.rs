@@ -25,10 +25,11 @@ const VERBS: [Verb; 4] = [
 ];
 
 /// Actions that go to the next of something, and to a certain one if its name stands after them; and those names.
-const NAMED: [(&str, Run, fn(&App) -> Vec<String>); 3] =
+const NAMED: [(&str, Run, Names); 3] =
     [("theme", theme, themes), ("use-theme", theme, themes), ("layout", layout, layouts)];
 
 type Run = fn(&mut App, &str) -> Vec<Effect>;
+type Names = fn(&App) -> Vec<String>;
 
 /// Carries out what an overlay answered.
 pub fn answer(app: &mut App, response: Response) -> Vec<Effect> {
